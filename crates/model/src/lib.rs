@@ -1,0 +1,15 @@
+//! The domain of pgkeep as plain values: what a backup is, what proves it, what is kept, what a restore would do.
+//!
+//! Everything here is pure: no threads, files, network, processes, environment or clock. Time is passed in, so each
+//! decision can be tested with a table of cases in milliseconds.
+
+pub mod cancel;
+pub mod clock;
+pub mod evidence;
+pub mod manifest;
+pub mod progress;
+pub mod retention;
+
+pub use cancel::{CancelToken, Cancelled};
+pub use clock::Clock;
+pub use progress::{Phase, Progress, Silent};
