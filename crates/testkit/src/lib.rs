@@ -1,1 +1,23 @@
+//! What the tests of every crate stand on: throwaway PostgreSQL clusters of any supported major, sample databases, and a clock
+//! that is moved by hand. Only tests, benches and `xtask` depend on this crate.
+//!
+//! Nothing here skips: what a test asks for and the machine does not have is a panic that says how to get it.
 
+// Starting servers and client programs is what this crate is for.
+#![allow(clippy::disallowed_methods)]
+
+mod client;
+mod clock;
+mod cluster;
+mod installed;
+mod port;
+mod samples;
+mod template;
+mod tls;
+mod watchdog;
+
+pub use clock::ManualClock;
+pub use cluster::{TestPostgres, TestPostgresBuilder};
+pub use installed::{Installation, cache_dir};
+pub use samples::ShopSize;
+pub use tls::TlsFiles;

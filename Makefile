@@ -1,0 +1,23 @@
+# `make demo` shows the product, `make test` checks it. Everything runs from the checkout; what is fetched goes into the
+# folder that scripts/cache-dir prints.
+.PHONY: help setup test demo bench
+
+help:
+	@echo "make setup   install what tests and benches need (safe to run again)"
+	@echo "make test    set-up, then the whole CI"
+	@echo "make demo    build pgkeep and watch it back up, lose, restore and prove a database"
+	@echo "make bench   compare speed and memory with other tools"
+
+setup:
+	scripts/setup
+
+test: setup
+	cargo xtask ci
+
+demo:
+	scripts/setup demo
+	cargo build --release --locked -p pgkeep
+	target/release/pgkeep demo
+
+bench: setup
+	cargo xtask bench
