@@ -1,0 +1,223 @@
+//! Options of the commands that make, show and move backups.
+
+use super::{ConnectionArgs, Moment, human_duration};
+use clap::{Args, ValueEnum};
+use std::{path::PathBuf, time::Duration};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pgkeep backup --repo ./backups --database-url postgres://app@db.example.com/shop
+  DATABASE_URL=postgres://… pgkeep backup --description 'before release 4.2' --tag release --pin
+  pgkeep backup --app shop --exclude-table-data 'public.session*' --jobs 4
+  pgkeep backup --dbname shop --dbname billing --app platform --json")]
+pub struct BackupArgs {
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Database by name, on the server of the connection (repeatable: one recovery point of all)
+    #[arg(long, value_name = "NAME")]
+    pub dbname: Vec<String>,
+    /// What to back up: everything of the app, or its databases without roles and tablespaces
+    #[arg(long, value_enum, default_value_t = KindArg::Full)]
+    pub kind: KindArg,
+    /// Environment that the backup is of: production, staging, …
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// Words to find it again by
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Tag for forget and list (repeatable)
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Keep this backup until it is unpinned, whatever the retention rule says
+    #[arg(long)]
+    pub pin: bool,
+    /// Tables read at once [default: number of cores]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// zstd level, from -7 (fastest) to 22 (smallest) [default: 1]
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=22))]
+    pub compression: Option<i32>,
+    /// Leave out the rows (not the definition) of tables that match; * and ? match any text and one character (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude_table_data: Vec<String>,
+    /// Only schemas that match (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub schema: Vec<String>,
+    /// How long to wait for a table that is locked before letting go and trying again [default: 3s]
+    #[arg(long, value_name = "TIME", value_parser = human_duration)]
+    pub lock_timeout: Option<Duration>,
+    /// How to check what was stored before the backup counts: sizes of every object, or every byte
+    #[arg(long, value_enum, default_value_t = ReadBackArg::Sizes)]
+    pub read_back: ReadBackArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    /// Databases with roles and tablespaces
+    Full,
+    /// Databases only
+    Database,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReadBackArg {
+    /// Look at every stored object's size
+    Sizes,
+    /// Read back and decrypt everything
+    Full,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pgkeep list
+  pgkeep list --app shop --since 7d --kind full
+  pgkeep list --json | jq '.backups[0].id'")]
+pub struct ListArgs {
+    /// Only this kind
+    #[arg(long, value_name = "KIND", value_parser = ["full", "database", "import"])]
+    pub kind: Option<String>,
+    /// Only backups with this tag (repeatable: all of them)
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Only this environment
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// Not before this time: a timestamp, a date, or a time ago such as 7d
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    pub since: Option<Moment>,
+    /// Not after this time
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    pub until: Option<Moment>,
+    /// At most this many, the newest
+    #[arg(long, short = 'n', value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pgkeep show
+  pgkeep show 1a2b3c4d
+  pgkeep show latest --app shop --json")]
+pub struct ShowArgs {
+    /// Backup: the start of its id, or latest
+    #[arg(value_name = "BACKUP", default_value = "latest")]
+    pub backup: String,
+    /// Only this database of the backup
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pgkeep diff 1a2b3c4d latest
+  pgkeep diff 1a2b3c4d            compares with the latest
+  pgkeep diff 1a2b3c4d latest --database shop --json")]
+pub struct DiffArgs {
+    /// Older backup: the start of its id, or latest
+    #[arg(value_name = "A")]
+    pub from: String,
+    /// Newer backup
+    #[arg(value_name = "B", default_value = "latest")]
+    pub to: String,
+    /// Only this database
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pgkeep export latest
+  pgkeep export 1a2b3c4d --format plain --output shop.sql.gz
+  pgkeep export latest --format tar --output - | ssh host 'cat > shop.tar'
+  pgkeep export latest --output shop.pgcustom && pg_restore -l shop.pgcustom")]
+pub struct ExportArgs {
+    /// Backup: the start of its id, or latest
+    #[arg(value_name = "BACKUP", default_value = "latest")]
+    pub backup: String,
+    /// Which database, when the backup holds several
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// Format to write
+    #[arg(long, short = 'F', value_enum, default_value_t = ExportFormat::Custom)]
+    pub format: ExportFormat,
+    /// File or folder to write, - for standard output [default: <app>_<env>_<db>_<time>.<ext> here]
+    #[arg(long, short = 'o', value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Write over a file that exists
+    #[arg(long)]
+    pub force: bool,
+    /// Folder of PostgreSQL's client programs, tried before the usual places (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// pg_dump's custom format, for pg_restore
+    Custom,
+    /// SQL script, gzipped, for psql
+    Plain,
+    /// pg_dump's directory format
+    Directory,
+    /// pg_dump's tar format
+    Tar,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pgkeep import shop.pgcustom --app shop
+  pgkeep import dump.sql.gz --app shop --database shop --environment production
+  pgkeep import ./dumpdir --description 'from the old server'")]
+pub struct ImportArgs {
+    /// Custom, tar or directory dump, or .sql or .sql.gz script
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Name of the database in the backup [default: as in the dump]
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// Environment that the dump is of
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// Words to find it again by
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Tag (repeatable)
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// zstd level [default: 1]
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=22))]
+    pub compression: Option<i32>,
+    /// Folder of PostgreSQL's client programs, tried before the usual places (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pgkeep tag 1a2b3c4d --add release-4.2
+  pgkeep tag latest --pin
+  pgkeep tag 1a2b3c4d --unpin --remove release-4.2")]
+pub struct TagArgs {
+    /// Backup: the start of its id, or latest
+    #[arg(value_name = "BACKUP")]
+    pub backup: String,
+    /// Tag to add (repeatable)
+    #[arg(long, value_name = "TAG")]
+    pub add: Vec<String>,
+    /// Tag to remove (repeatable)
+    #[arg(long, value_name = "TAG")]
+    pub remove: Vec<String>,
+    /// Keep it until it is unpinned
+    #[arg(long, conflicts_with = "unpin")]
+    pub pin: bool,
+    /// Let retention rules take it again
+    #[arg(long)]
+    pub unpin: bool,
+}

@@ -1,0 +1,193 @@
+//! The command line as clap sees it. Nothing here decides anything: values become settings in [`crate::config`].
+
+mod backup;
+mod care;
+mod repository;
+mod restore;
+mod values;
+
+pub use backup::{
+    BackupArgs, DiffArgs, ExportArgs, ExportFormat, ImportArgs, KindArg, ListArgs, ReadBackArg,
+    ShowArgs, TagArgs,
+};
+pub use care::{CompletionsArgs, ConfigCommand, DemoArgs, DoctorArgs};
+pub use repository::{
+    CheckArgs, ForgetArgs, InitArgs, KeyCommand, NewKeyArgs, PruneArgs, VerifyArgs,
+};
+pub use restore::{DrillArgs, ProofArg, RestoreArgs, UndoArgs};
+pub use values::{Moment, Percent, human_duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
+use std::path::PathBuf;
+
+const STYLES: styling::Styles = styling::Styles::styled()
+    .header(styling::AnsiColor::Green.on_default().bold())
+    .usage(styling::AnsiColor::Green.on_default().bold())
+    .literal(styling::AnsiColor::Cyan.on_default().bold())
+    .placeholder(styling::AnsiColor::Cyan.on_default());
+
+/// Backups of PostgreSQL applications that prove they can be restored.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pgkeep",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    disable_help_subcommand = false,
+    after_help = "\
+Examples:
+  pgkeep init --repo ./backups
+  pgkeep backup --repo ./backups --database-url postgres://app@db.example.com/shop
+  pgkeep restore latest --into shop_check
+  pgkeep demo
+
+Settings come from flags, then the environment (DATABASE_URL, DB_ADMIN_URL, PGKEEP_REPO,
+BACKUPS_DIR, PGKEEP_KEY_FILE, BACKUP_ENCRYPTION_KEY, PG*, AWS_*), then pgkeep.toml, then defaults.
+Exit codes: pgkeep help exit-codes"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Repository: a directory, an s3:// address, or a name from pgkeep.toml
+    #[arg(long, short = 'r', global = true, value_name = "ADDRESS")]
+    pub repo: Option<String>,
+    /// File that holds the repository's key
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Configuration file instead of the first pgkeep.toml found
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// App to work on, as named in pgkeep.toml or when it was backed up
+    #[arg(long, short = 'a', global = true, value_name = "NAME")]
+    pub app: Option<String>,
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print only what was asked for: no progress, no remarks
+    #[arg(long, short = 'q', global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Name every finished table and index
+    #[arg(long, short = 'v', global = true)]
+    pub verbose: bool,
+    /// No progress display
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorArg::Auto)]
+    pub color: ColorArg,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorArg {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// Where the database is. Without any of these, DATABASE_URL, then pgkeep.toml, then libpq's PG* variables are used.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// Database as postgres:// URL or as key=value pairs; prefer DATABASE_URL when it holds a password
+    #[arg(long, short = 'd', value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Privileged connection, for creating, swapping and dropping databases [env: DB_ADMIN_URL]
+    #[arg(long, value_name = "URL")]
+    pub admin_url: Option<String>,
+    /// Folder of PostgreSQL's client programs, tried before the usual places (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a repository, and a key for it
+    Init(InitArgs),
+    /// Back up one or more databases as one recovery point
+    Backup(BackupArgs),
+    /// List backups and how well each is proven
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Show what one backup holds
+    Show(ShowArgs),
+    /// Check that backups are stored whole; with --read-data, that every byte is right
+    Verify(VerifyArgs),
+    /// Restore a backup: beside the live database, in its place, or parts of it
+    Restore(RestoreArgs),
+    /// Swap back to the database that a restore replaced
+    Undo(UndoArgs),
+    /// Rehearse a restore in a throwaway database and record the proof
+    Drill(DrillArgs),
+    /// Compare two backups
+    Diff(DiffArgs),
+    /// Write a backup as a file for stock PostgreSQL tools
+    Export(ExportArgs),
+    /// Take in a dump made by pgkeep or pg_dump as a backup
+    Import(ImportArgs),
+    /// Remove backups by a retention rule
+    Forget(ForgetArgs),
+    /// Free the space of what no backup needs any more
+    Prune(PruneArgs),
+    /// Check the repository's structure and stored objects
+    Check(CheckArgs),
+    /// Manage the repository's keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Add or remove tags of a backup; pin it against forgetting
+    Tag(TagArgs),
+    /// Look for what would make a backup or restore fail, with remedies
+    Doctor(DoctorArgs),
+    /// Watch a whole disaster and recovery on a throwaway server
+    Demo(DemoArgs),
+    /// Show the settings in force and where each comes from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the table of exit codes
+    #[command(name = "exit-codes", hide = true, long_about = crate::exit::table_text())]
+    ExitCodes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_text_is_as_approved_and_has_examples() {
+        let mut root = Cli::command().term_width(100);
+        root.build();
+        insta::assert_snapshot!("help", root.render_long_help().to_string());
+        walk(&mut root, "help");
+    }
+
+    fn walk(command: &mut clap::Command, prefix: &str) {
+        for sub in command.get_subcommands_mut() {
+            if sub.get_name() == "help" {
+                continue;
+            }
+            let name = format!("{prefix}_{}", sub.get_name());
+            let text = sub.render_long_help().to_string();
+            if !sub.has_subcommands() && sub.get_name() != "exit-codes" {
+                assert!(text.contains("Examples:"), "{name} has no examples");
+            }
+            insta::assert_snapshot!(name.as_str(), text);
+            walk(sub, &name);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Values that need more than a plain parse: durations, moments, percentages.
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+use std::time::Duration;
+
+/// Parses `90s`, `15m`, `24h`, `7d`, `2w` and sums of them such as `1d12h`.
+pub fn human_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is not a duration such as 90s, 15m, 24h, 7d or 1d12h");
+    let mut total: u64 = 0;
+    let mut digits = String::new();
+    for c in text.trim().chars() {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        let unit = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => return Err(wrong()),
+        };
+        let count: u64 = digits.parse().map_err(|_| wrong())?;
+        digits.clear();
+        total = count
+            .checked_mul(unit)
+            .and_then(|n| total.checked_add(n))
+            .ok_or_else(wrong)?;
+    }
+    // "0" alone is a duration; any other number needs its unit.
+    if text.trim() == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if !digits.is_empty() || text.trim().is_empty() {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs(total))
+}
+
+/// A point in time given as a timestamp, a date, or a time ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    At(Timestamp),
+    Local(civil::DateTime),
+    Ago(Duration),
+}
+
+impl Moment {
+    /// Parses `2026-11-21T08:30:00Z`, `2026-11-21 08:30`, `2026-11-21`, or `7d` for seven days ago.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse() {
+            return Ok(Moment::At(at));
+        }
+        if let Ok(local) = text.parse() {
+            return Ok(Moment::Local(local));
+        }
+        if let Ok(date) = text.parse::<civil::Date>() {
+            return Ok(Moment::Local(date.at(0, 0, 0, 0)));
+        }
+        human_duration(text)
+            .map(Moment::Ago)
+            .map_err(|_| format!("'{text}' is neither a time such as 2026-11-21T08:30:00Z, a date, nor a time ago such as 7d"))
+    }
+
+    /// The moment as a timestamp; local times are in `zone`.
+    pub fn resolve(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Moment::At(at) => Some(at),
+            Moment::Local(local) => zone.to_timestamp(local).ok(),
+            Moment::Ago(ago) => now.checked_sub(ago).ok(),
+        }
+    }
+}
+
+/// A share, `5%` or `5`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percent(pub f64);
+
+impl Percent {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let number = text.trim().trim_end_matches('%').trim();
+        match number.parse::<f64>() {
+            Ok(share) if (0.0..=100.0).contains(&share) => Ok(Percent(share)),
+            _ => Err(format!("'{text}' is not a percentage between 0% and 100%")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_take_units_and_sums() {
+        for (text, secs) in [
+            ("90s", 90),
+            ("15m", 900),
+            ("24h", 86_400),
+            ("7d", 604_800),
+            ("1d12h", 129_600),
+            ("0", 0),
+        ] {
+            assert_eq!(
+                human_duration(text).map(|d| d.as_secs()),
+                Ok(secs),
+                "{text}"
+            );
+        }
+        for wrong in [
+            "",
+            "12",
+            "h",
+            "3x",
+            "-1h",
+            "1.5h",
+            "1d12",
+            "99999999999999999999d",
+        ] {
+            assert!(human_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn moments_are_absolute_local_or_relative() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        for (text, want) in [
+            ("2026-11-20T10:00:00Z", "2026-11-20T10:00:00Z"),
+            ("2026-11-20 10:00", "2026-11-20T08:00:00Z"),
+            ("2026-11-20", "2026-11-19T22:00:00Z"),
+            ("36h", "2026-11-20T00:00:00Z"),
+        ] {
+            let moment = Moment::parse(text).unwrap();
+            assert_eq!(
+                moment.resolve(now, &zone),
+                Some(want.parse().unwrap()),
+                "{text}"
+            );
+        }
+        assert!(Moment::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn percentages_stay_between_zero_and_a_hundred() {
+        assert_eq!(Percent::parse("5%"), Ok(Percent(5.0)));
+        assert_eq!(Percent::parse("2.5"), Ok(Percent(2.5)));
+        assert!(Percent::parse("101").is_err());
+        assert!(Percent::parse("-1").is_err());
+        assert!(Percent::parse("NaN").is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! Key files: where a repository's key lies when nothing else names it, and how a new one is made.
+
+use super::{ConfigError, Places};
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The key file that belongs to a repository address when no key is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPlace(pub PathBuf);
+
+impl KeyPlace {
+    /// `<config dir>/pgkeep/<last part of the address>-<hash of it>.key`; `address` must be absolute or a URL.
+    pub fn of(address: &str, places: &Places) -> Self {
+        let plain = address
+            .split(['?', '#'])
+            .next()
+            .unwrap_or(address)
+            .trim_end_matches('/');
+        let last = plain.rsplit('/').next().unwrap_or_default();
+        let name: String = last
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                    c
+                } else {
+                    '_'
+                }
+            })
+            .collect();
+        let name = if name.is_empty() { "repository" } else { &name };
+        KeyPlace(
+            places
+                .own_config_dir()
+                .join(format!("{name}-{:08x}.key", fnv1a(plain))),
+        )
+    }
+}
+
+/// FNV-1a, 32 bits: only keeps two repositories of one name apart, and must never change.
+fn fnv1a(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// Makes a random key of 200 bits in letters and digits that can be copied by hand: eight groups of five.
+pub fn generate_key() -> Result<SecretString, ConfigError> {
+    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut random = [0u8; 40];
+    getrandom::fill(&mut random)
+        .map_err(|e| ConfigError::new(format!("cannot read random bytes from the system: {e}")))?;
+    let groups: Vec<String> = random
+        .chunks(5)
+        .map(|group| {
+            group
+                .iter()
+                .map(|byte| char::from(LETTERS[usize::from(byte & 31)]))
+                .collect()
+        })
+        .collect();
+    Ok(SecretString::from(groups.join("-")))
+}
+
+/// Writes a secret text to a new file that only its owner can read, durably; never over an existing one.
+pub fn write_new(path: &Path, content: &SecretString) -> Result<(), ConfigError> {
+    let failed =
+        |e: std::io::Error| ConfigError::new(format!("cannot write {}: {e}", path.display()));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => ConfigError::new(format!(
+                "{} exists already and is not overwritten",
+                path.display()
+            )),
+            _ => failed(e),
+        })?;
+    let text = content.expose_secret();
+    let newline = if text.ends_with('\n') { "" } else { "\n" };
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.write_all(newline.as_bytes()))
+        .map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    fs::File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn places() -> Places {
+        Places {
+            current_dir: "/here".into(),
+            system_config: "/etc".into(),
+            user_config: Some("/home/u/.config".into()),
+        }
+    }
+
+    #[test]
+    fn each_address_has_its_own_stable_place() {
+        let of = |address: &str| KeyPlace::of(address, &places()).0.display().to_string();
+        assert_eq!(
+            of("/srv/backups"),
+            "/home/u/.config/pgkeep/backups-4c72dab3.key"
+        );
+        assert_eq!(of("/srv/backups"), of("/srv/backups/"));
+        assert_ne!(of("/srv/backups"), of("/mnt/backups"));
+        assert_eq!(
+            of("s3://bucket/shop?region=a"),
+            of("s3://bucket/shop?region=b")
+        );
+    }
+
+    #[test]
+    fn a_new_key_is_long_random_and_private() {
+        let (a, b) = (generate_key().unwrap(), generate_key().unwrap());
+        assert_eq!(a.expose_secret().len(), 47);
+        assert_ne!(a.expose_secret(), b.expose_secret());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/repo.key");
+        write_new(&path, &a).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(
+            write_new(&path, &b)
+                .unwrap_err()
+                .message
+                .contains("not overwritten")
+        );
+        assert_eq!(
+            fs::read_to_string(&path).unwrap().trim_end(),
+            a.expose_secret()
+        );
+    }
+}

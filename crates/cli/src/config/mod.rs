@@ -1,0 +1,83 @@
+//! Settings: from flags, environment and `pgkeep.toml` to values with no doubt left in them.
+//!
+//! Raw → resolved → work. [`locate`] finds the file, [`raw`] parses it (an unknown key is an error that names the
+//! nearest known one), [`resolve`] joins it with flags and environment under one precedence: flag, then environment,
+//! then file, then default. Everything below sees [`Settings`] only, each value with its [`Source`].
+
+mod environment;
+mod key_file;
+mod locate;
+mod raw;
+mod resolve;
+mod secret;
+
+pub use environment::Environment;
+pub use key_file::{KeyPlace, generate_key, write_new};
+pub use locate::Places;
+pub use resolve::{Database, Flags, Key, RepositorySettings, S3Settings, Settings, resolve};
+pub use secret::{has_password, masked_url, read_secret};
+
+use std::{fmt, path::PathBuf};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Flag(&'static str),
+    Variable(&'static str),
+    File(PathBuf),
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(name) => f.write_str(name),
+            Source::Variable(name) => f.write_str(name),
+            Source::File(path) => write!(f, "{}", path.display()),
+            Source::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value with its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sourced<T> {
+    pub value: T,
+    pub source: Source,
+}
+
+impl<T> Sourced<T> {
+    pub fn new(value: T, source: Source) -> Self {
+        Self { value, source }
+    }
+}
+
+/// What is wrong with the configuration; always the user's to mend.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl ConfigError {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<ConfigError> for crate::error::CliError {
+    fn from(error: ConfigError) -> Self {
+        let mut out = crate::error::CliError::usage(error.message);
+        out.hint = error.hint;
+        out
+    }
+}

@@ -1,0 +1,72 @@
+//! What a failed command tells the user: one line of what, one line of what to do next, and the code to exit with.
+
+use crate::exit::Exit;
+use serde::Serialize;
+
+/// A failure on its way to the user.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CliError {
+    pub exit: Exit,
+    pub message: String,
+    /// Further lines that belong to the message: PostgreSQL's detail, the differences found.
+    pub details: Vec<String>,
+    pub hint: Option<String>,
+}
+
+impl CliError {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            details: Vec::new(),
+            hint: None,
+        }
+    }
+
+    /// The command line or the configuration is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.details.push(detail.into());
+        self
+    }
+
+    /// The document that `--json` prints in place of an answer.
+    pub fn to_json(&self) -> serde_json::Value {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            code: &'a str,
+            exit: u8,
+            message: &'a str,
+            #[serde(skip_serializing_if = "<[String]>::is_empty")]
+            details: &'a [String],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            hint: Option<&'a str>,
+        }
+        serde_json::json!({ "error": Body {
+            code: self.exit.name(),
+            exit: self.exit as u8,
+            message: &self.message,
+            details: &self.details,
+            hint: self.hint.as_deref(),
+        }})
+    }
+}
+
+impl From<pgkeep_model::Cancelled> for CliError {
+    fn from(_: pgkeep_model::Cancelled) -> Self {
+        CliError::new(Exit::Cancelled, "cancelled")
+            .with_hint("nothing half-done was published; run the same command again")
+    }
+}
+
+/// The result of everything a command does.
+pub type CliResult<T> = Result<T, CliError>;
