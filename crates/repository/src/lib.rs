@@ -1,1 +1,25 @@
+//! Encrypted, deduplicating repositories of snapshots in restic's public format, version 2.
 
+mod chunker;
+mod codec;
+mod config;
+mod crypto;
+mod error;
+mod host;
+mod id;
+mod index;
+mod keys;
+mod lock;
+mod pack;
+mod repository;
+mod snapshot;
+pub mod storage;
+mod tree;
+
+pub use config::FORMAT_VERSION;
+pub use error::{RepositoryError, Result};
+pub use id::{BlobId, InvalidId, PackId, SnapshotId};
+pub use keys::{KeyInfo, Keys};
+pub use lock::{LockGuard, LockInfo, LockMode};
+pub use repository::Repository;
+pub use snapshot::{Snapshot, UnreadableSnapshot};

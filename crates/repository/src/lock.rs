@@ -1,0 +1,260 @@
+//! Locks, in restic's form, so that stock tools and pgkeep exclude each other.
+//!
+//! A lock is a small file. To take one: look for a conflicting lock, write one's own, look again (of two that come at
+//! the same moment at least one sees the other), and step back if there is a conflict now. A lock is refreshed every
+//! five minutes by writing a new file before the old one goes. One older than thirty minutes, or whose process on this
+//! machine is gone, was left behind and is removed by whoever meets it.
+//!
+//! A lock file that cannot be read is passed over by shared lockers, for it may be what a crash left, and a prune keeps
+//! fresh packs for a grace time anyway; an exclusive locker refuses until it is removed by hand.
+
+use crate::{
+    error::{RepositoryError, Result},
+    repository::Repository,
+    storage::{FileKind, ObjectKey, StorageErrorKind},
+};
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+const STALE_AFTER: SignedDuration = SignedDuration::from_mins(30);
+const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
+/// After a failed refresh the next attempt comes soon; past this age of the last good one the lock counts as lost.
+const RETRY_REFRESH_EVERY: Duration = Duration::from_secs(30);
+const LOST_AFTER: Duration = Duration::from_secs(25 * 60);
+const ATTEMPTS: u32 = 4;
+
+/// Who may work at the same time: any number of shared holders, or one exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// Adds to the repository or reads it: backup, restore, check.
+    Shared,
+    /// Removes from it: prune, removing a key.
+    Exclusive,
+}
+
+/// What a lock file says about its holder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockInfo {
+    pub time: Timestamp,
+    pub exclusive: bool,
+    #[serde(default)]
+    pub hostname: String,
+    #[serde(default)]
+    pub username: String,
+    #[serde(default)]
+    pub pid: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uid: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gid: u32,
+    /// What the holder does; an addition that stock tools pass over.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl fmt::Display for LockInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.reason.is_empty() { "another program" } else { &self.reason };
+        let kind = if self.exclusive { "exclusive" } else { "shared" };
+        write!(
+            f,
+            "{what} (process {} of {} on {}, {kind} since {})",
+            self.pid, self.username, self.hostname, self.time
+        )
+    }
+}
+
+impl LockInfo {
+    /// Whether the holder is gone: too old, or a process of this machine that no longer runs.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        now.duration_since(self.time) > STALE_AFTER
+            || (self.hostname == crate::host::hostname() && !crate::host::process_runs(self.pid))
+    }
+}
+
+/// Holds a lock until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping the guard gives the lock back"]
+pub struct LockGuard {
+    held: Arc<Held>,
+    refresher: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    repository: Repository,
+    info: LockInfo,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Name of the lock file that stands for this lock now.
+    name: String,
+    refreshed: Instant,
+    lost: Option<String>,
+    released: bool,
+}
+
+impl LockGuard {
+    /// Whether the lock can no longer be relied on; nothing may be published or removed then.
+    pub fn lost(&self) -> bool {
+        self.held.state.lock().lost.is_some()
+    }
+
+    /// Fails with the reason when the lock is lost.
+    pub fn check(&self) -> Result<()> {
+        match &self.held.state.lock().lost {
+            Some(reason) => Err(RepositoryError::LockLost { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        self.held.state.lock().released = true;
+        self.held.wake.notify_all();
+        if let Some(refresher) = self.refresher.take() {
+            let _ = refresher.join();
+        }
+        let name = self.held.state.lock().name.clone();
+        // A lock that cannot be removed now goes stale by itself.
+        let _ = self.held.repository.storage().delete(&ObjectKey::new(FileKind::Lock, name));
+    }
+}
+
+/// Takes a lock, or says who holds a conflicting one.
+pub(crate) fn acquire(repository: &Repository, mode: LockMode, reason: &str) -> Result<LockGuard> {
+    let info = LockInfo {
+        time: repository.clock().now(),
+        exclusive: mode == LockMode::Exclusive,
+        hostname: crate::host::hostname(),
+        username: crate::host::username(),
+        pid: std::process::id(),
+        uid: crate::host::uid(),
+        gid: crate::host::gid(),
+        reason: reason.into(),
+    };
+    let mut attempt = 1;
+    let name = loop {
+        fail_on_conflict(repository, mode, None)?;
+        let name = write(repository, &info)?;
+        let Err(conflict) = fail_on_conflict(repository, mode, Some(&name)) else { break name };
+        repository.storage().delete(&ObjectKey::new(FileKind::Lock, name))?;
+        if attempt == ATTEMPTS || !matches!(conflict, RepositoryError::Locked { .. }) {
+            return Err(conflict);
+        }
+        // Both of two that met may have stepped back: come again at another moment.
+        attempt += 1;
+        std::thread::sleep(Duration::from_millis(rand::random_range(20..200)));
+    };
+    let held = Arc::new(Held {
+        repository: repository.clone(),
+        info,
+        state: Mutex::new(State { name, refreshed: Instant::now(), lost: None, released: false }),
+        wake: Condvar::new(),
+    });
+    let refresher = {
+        let held = held.clone();
+        std::thread::Builder::new()
+            .name("lock-refresh".into())
+            .spawn(move || held.refresh_until_released())
+            .map_err(|e| RepositoryError::invalid(format!("cannot start a thread: {e}")))?
+    };
+    Ok(LockGuard { held, refresher: Some(refresher) })
+}
+
+/// All locks that can be read, with their names; stale ones too.
+pub(crate) fn list(repository: &Repository) -> Result<Vec<(String, Result<LockInfo>)>> {
+    let mut locks = Vec::new();
+    for object in repository.storage().list(FileKind::Lock)? {
+        let key = ObjectKey::new(FileKind::Lock, object.name);
+        match repository.load_json::<LockInfo>(&key) {
+            // Given back between the listing and the reading.
+            Err(RepositoryError::Storage(e)) if e.kind == StorageErrorKind::NotFound => {}
+            other => locks.push((key.name, other)),
+        }
+    }
+    Ok(locks)
+}
+
+fn fail_on_conflict(repository: &Repository, mode: LockMode, own: Option<&str>) -> Result<()> {
+    for (name, lock) in list(repository)? {
+        if Some(name.as_str()) == own {
+            continue;
+        }
+        match lock {
+            Ok(info) if info.is_stale(repository.clock().now()) => {
+                repository.storage().delete(&ObjectKey::new(FileKind::Lock, name))?;
+            }
+            Ok(info) if info.exclusive || mode == LockMode::Exclusive => {
+                return Err(RepositoryError::Locked { holder: Box::new(info) });
+            }
+            Ok(_) => {}
+            Err(e @ RepositoryError::Damaged { .. }) if mode == LockMode::Exclusive => return Err(e),
+            Err(RepositoryError::Damaged { .. }) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn write(repository: &Repository, info: &LockInfo) -> Result<String> {
+    repository.save_json(FileKind::Lock, info)
+}
+
+impl Held {
+    fn refresh_until_released(&self) {
+        let mut wait = REFRESH_EVERY;
+        let mut state = self.state.lock();
+        loop {
+            let until = Instant::now() + wait;
+            while !state.released && !self.wake.wait_until(&mut state, until).timed_out() {}
+            if state.released || state.lost.is_some() {
+                return;
+            }
+            let old = state.name.clone();
+            // Not held while the storage works, so that `lost()` never waits for it.
+            let refreshed = parking_lot::MutexGuard::unlocked(&mut state, || self.refresh(&old));
+            match refreshed {
+                Ok(name) => {
+                    state.name = name;
+                    state.refreshed = Instant::now();
+                    wait = REFRESH_EVERY;
+                }
+                Err(e) if matches!(e, RepositoryError::LockLost { .. }) => {
+                    state.lost = Some("its lock file was removed".into());
+                }
+                Err(e) if state.refreshed.elapsed() > LOST_AFTER => {
+                    state.lost = Some(e.to_string());
+                }
+                Err(_) => wait = RETRY_REFRESH_EVERY,
+            }
+        }
+    }
+
+    /// Puts a lock file with the present time in the place of the old one.
+    fn refresh(&self, old: &str) -> Result<String> {
+        let old = ObjectKey::new(FileKind::Lock, old);
+        if self.repository.storage().stat(&old)?.is_none() {
+            return Err(RepositoryError::LockLost { reason: "its lock file was removed".into() });
+        }
+        let info = LockInfo { time: self.repository.clock().now(), ..self.info.clone() };
+        let name = write(&self.repository, &info)?;
+        self.repository.storage().delete(&old)?;
+        Ok(name)
+    }
+}

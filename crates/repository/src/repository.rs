@@ -1,0 +1,168 @@
+//! [`Repository`]: an opened repository, the value that everything else works on.
+
+use crate::{
+    codec,
+    config::Config,
+    crypto::MasterKey,
+    error::{RepositoryError, Result},
+    id::SnapshotId,
+    keys::{self, Keys},
+    lock::{self, LockGuard, LockInfo, LockMode},
+    snapshot::{self, Snapshot, UnreadableSnapshot},
+    storage::{FileKind, ObjectKey, Storage, StorageErrorKind},
+};
+use pgkeep_model::Clock;
+use secrecy::SecretString;
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// An opened repository. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    master: MasterKey,
+    config: Config,
+    key_id: String,
+}
+
+impl Repository {
+    /// Makes a repository in an empty place: folders, key, and last the config, which makes it one.
+    pub fn init(storage: Arc<dyn Storage>, password: &SecretString, clock: Arc<dyn Clock>) -> Result<Self> {
+        let exists = || RepositoryError::AlreadyExists { location: storage.location() };
+        if storage.stat(&ObjectKey::config())?.is_some() {
+            return Err(exists());
+        }
+        storage.prepare()?;
+        // A key without a config is what a crash of this function leaves; two of them would be a mixture.
+        if !storage.list(FileKind::Key)?.is_empty() {
+            return Err(RepositoryError::invalid(format!(
+                "{} holds keys but no config: a repository that lost its config, or an unfinished init; clear it or choose another place",
+                storage.location()
+            )));
+        }
+        let master = MasterKey::random();
+        let config = Config::random();
+        let key_id = keys::write_key_file(&*storage, &master, password, "", clock.now())?;
+        let json = serde_json::to_vec(&config).expect("a config is plain data");
+        let sealed = codec::encode(&master, FileKind::Config, &json);
+        let created = storage.create_new(&ObjectKey::config(), &sealed);
+        if created.is_err() {
+            let _ = storage.delete(&ObjectKey::new(FileKind::Key, key_id.clone()));
+        }
+        match created {
+            Err(e) if e.kind == StorageErrorKind::AlreadyExists => return Err(exists()),
+            other => other?,
+        }
+        storage.flush()?;
+        Ok(Self { inner: Arc::new(Inner { storage, clock, master, config, key_id }) })
+    }
+
+    /// Opens a repository with one of its passwords.
+    pub fn open(storage: Arc<dyn Storage>, password: &SecretString, clock: Arc<dyn Clock>) -> Result<Self> {
+        let sealed = match storage.get(&ObjectKey::config()) {
+            Err(e) if e.kind == StorageErrorKind::NotFound => {
+                return Err(RepositoryError::NotARepository { location: storage.location() });
+            }
+            other => other?,
+        };
+        let (master, key_id) = keys::open(&*storage, password)?;
+        let json = codec::decode(&master, &ObjectKey::config(), sealed)?;
+        let version = serde_json::from_slice(&json)
+            .ok()
+            .and_then(|config: serde_json::Value| config.get("version")?.as_u64());
+        if let Some(version) = version
+            && version != u64::from(crate::config::FORMAT_VERSION)
+        {
+            return Err(RepositoryError::UnsupportedFormat {
+                found: version.try_into().unwrap_or(u32::MAX),
+                supported: crate::config::FORMAT_VERSION,
+            });
+        }
+        let config: Config =
+            serde_json::from_slice(&json).map_err(|e| RepositoryError::damaged("config", e))?;
+        Ok(Self { inner: Arc::new(Inner { storage, clock, master, config, key_id }) })
+    }
+
+    /// The repository's own id, 64 hexadecimal digits, the same for its whole life.
+    pub fn id(&self) -> String {
+        self.inner.config.id.clone()
+    }
+
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.inner.storage
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The passwords that open it.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys::new(self)
+    }
+
+    /// Takes a lock, or fails with who holds a conflicting one.
+    pub fn lock(&self, mode: LockMode, reason: &str) -> Result<LockGuard> {
+        lock::acquire(self, mode, reason)
+    }
+
+    /// Every lock file with what it says; stale and unreadable ones too.
+    pub fn locks(&self) -> Result<Vec<(String, Result<LockInfo>)>> {
+        lock::list(self)
+    }
+
+    /// All snapshots, oldest first; one that cannot be read is an error that names it.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        snapshot::list(self)
+    }
+
+    /// The snapshots that can be read, oldest first, and those that cannot.
+    pub fn snapshots_lenient(&self) -> Result<(Vec<Snapshot>, Vec<UnreadableSnapshot>)> {
+        snapshot::list_lenient(self)
+    }
+
+    /// Finds a snapshot by its id, the first digits of it, or `latest`.
+    pub fn find_snapshot(&self, wanted: &str) -> Result<Snapshot> {
+        snapshot::find(self, wanted)
+    }
+
+    /// Adds and removes tags by writing the snapshot anew; returns its new id. The first id stays in `original`.
+    pub fn change_tags(&self, id: &SnapshotId, add: &[String], remove: &[String]) -> Result<SnapshotId> {
+        snapshot::change_tags(self, id, add, remove)
+    }
+
+    /// Removes a snapshot. Its data stays until a prune finds that nothing else needs it.
+    pub fn delete_snapshot(&self, id: &SnapshotId) -> Result<()> {
+        snapshot::delete(self, id)
+    }
+
+    pub(crate) fn master_key(&self) -> &MasterKey {
+        &self.inner.master
+    }
+
+    pub(crate) fn key_id(&self) -> &str {
+        &self.inner.key_id
+    }
+
+    /// Reads a sealed JSON file, checking its name against its content.
+    pub(crate) fn load_json<T: DeserializeOwned>(&self, key: &ObjectKey) -> Result<T> {
+        let json = codec::decode(self.master_key(), key, self.storage().get(key)?)?;
+        serde_json::from_slice(&json).map_err(|e| RepositoryError::damaged(key, e))
+    }
+
+    /// Stores a sealed JSON file and returns its name.
+    pub(crate) fn save_json<T: Serialize>(&self, kind: FileKind, value: &T) -> Result<String> {
+        let json = serde_json::to_vec(value).expect("repository files are plain data");
+        let sealed = codec::encode(self.master_key(), kind, &json);
+        let name = hex::encode(Sha256::digest(&sealed));
+        self.storage().put(&ObjectKey::new(kind, name.clone()), &sealed)?;
+        Ok(name)
+    }
+}

@@ -1,0 +1,275 @@
+//! A repository in a directory.
+//!
+//! An object is written under a temporary name, synced, and renamed, so that no reader ever sees a part of one. Packs are
+//! many, so the syncing of their folders is put off to [`Storage::flush`]; for every other kind the folder is synced
+//! before the call returns. Files are read-only once written: nothing in a repository is ever changed in place.
+
+use super::{FileKind, ObjectKey, Storage, StorageError, StorageErrorKind, StoredObject};
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Marks files that are still being written; a listing passes them over.
+const TEMPORARY_MARK: &str = "-tmp-";
+
+/// Keeps objects as files below one directory.
+#[derive(Debug)]
+pub struct LocalStorage {
+    root: PathBuf,
+    /// Folders whose entries are not yet known to be durable.
+    unsynced: Mutex<BTreeSet<PathBuf>>,
+    next_temporary: AtomicU64,
+}
+
+impl LocalStorage {
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            unsynced: Mutex::new(BTreeSet::new()),
+            next_temporary: AtomicU64::new(0),
+        }
+    }
+
+    fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.path())
+    }
+
+    /// Writes a synced temporary file beside `target` and hands its path to `finish`, which gives it its name.
+    fn write_beside(
+        &self,
+        target: &Path,
+        data: &[u8],
+        finish: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let folder = target.parent().expect("every object lies in a folder");
+        let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let name = target.file_name().expect("every object has a name").to_string_lossy();
+        let temporary =
+            folder.join(format!("{name}{TEMPORARY_MARK}{}-{number}", std::process::id()));
+        let written = match create_and_write(&temporary, data) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
+                make_folder(folder)?;
+                self.unsynced.lock().extend(folder.parent().map(Path::to_path_buf));
+                create_and_write(&temporary, data)
+            }
+            other => other,
+        };
+        let result = written.and_then(|()| finish(&temporary));
+        if result.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        result
+    }
+
+    /// Makes the folder's entries durable now, or with the next flush where there will be many.
+    fn settle_folder(&self, kind: FileKind, path: &Path) -> io::Result<()> {
+        let folder = path.parent().expect("every object lies in a folder");
+        if kind == FileKind::Pack {
+            self.unsynced.lock().insert(folder.to_path_buf());
+            Ok(())
+        } else {
+            sync_folder(folder)
+        }
+    }
+
+    fn list_folder(&self, folder: &Path, found: &mut Vec<StoredObject>) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if !is_object_name(&name) {
+                continue;
+            }
+            match entry.metadata() {
+                Ok(meta) if meta.is_file() => found.push(StoredObject { name, size: meta.len() }),
+                Ok(_) => {}
+                // Removed between the listing and this look at it.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Storage for LocalStorage {
+    fn put(&self, key: &ObjectKey, data: &[u8]) -> Result<(), StorageError> {
+        let path = self.path(key);
+        self.write_beside(&path, data, |temporary| fs::rename(temporary, &path))
+            .and_then(|()| self.settle_folder(key.kind, &path))
+            .map_err(|e| failed("write", key, &e))
+    }
+
+    fn create_new(&self, key: &ObjectKey, data: &[u8]) -> Result<(), StorageError> {
+        let path = self.path(key);
+        self.write_beside(&path, data, |temporary| {
+            // A hard link fails when the name is taken, which a rename would not.
+            match fs::hard_link(temporary, &path) {
+                Ok(()) => fs::remove_file(temporary),
+                Err(e) if is_unsupported(&e) => {
+                    create_and_write(&path, data)?;
+                    fs::remove_file(temporary)
+                }
+                Err(e) => Err(e),
+            }
+        })
+        .and_then(|()| self.settle_folder(key.kind, &path))
+        .map_err(|e| failed("create", key, &e))
+    }
+
+    fn get(&self, key: &ObjectKey) -> Result<Vec<u8>, StorageError> {
+        fs::read(self.path(key)).map_err(|e| failed("read", key, &e))
+    }
+
+    fn get_range(&self, key: &ObjectKey, offset: u64, len: u64) -> Result<Vec<u8>, StorageError> {
+        let file = File::open(self.path(key)).map_err(|e| failed("read", key, &e))?;
+        let size = file.metadata().map_err(|e| failed("read", key, &e))?.len();
+        let end = offset.checked_add(len);
+        // Checked before the buffer is made: a damaged index must not make us ask for all memory.
+        if end.is_none_or(|end| end > size) {
+            return Err(StorageError::new(
+                StorageErrorKind::Truncated,
+                "read",
+                key,
+                format!("{len} bytes at {offset} were asked for, but it has {size} bytes"),
+            ));
+        }
+        let mut data = vec![0; len as usize];
+        file.read_exact_at(&mut data, offset).map_err(|e| failed("read", key, &e))?;
+        Ok(data)
+    }
+
+    fn stat(&self, key: &ObjectKey) -> Result<Option<u64>, StorageError> {
+        match fs::metadata(self.path(key)) {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(failed("look at", key, &e)),
+        }
+    }
+
+    fn list(&self, kind: FileKind) -> Result<Vec<StoredObject>, StorageError> {
+        let folder = self.root.join(kind.folder());
+        let mut found = Vec::new();
+        let result = match kind {
+            FileKind::Config => {
+                let size = self.stat(&ObjectKey::config())?;
+                return Ok(size
+                    .map(|size| StoredObject { name: "config".into(), size })
+                    .into_iter()
+                    .collect());
+            }
+            FileKind::Pack => fs::read_dir(&folder).and_then(|shards| {
+                for shard in shards {
+                    let shard = shard?;
+                    if shard.file_type()?.is_dir() && is_shard_name(&shard.file_name().to_string_lossy()) {
+                        self.list_folder(&shard.path(), &mut found)?;
+                    }
+                }
+                Ok(())
+            }),
+            // A copied repository may lack the empty folder; every other missing folder is a loss.
+            FileKind::Lock if self.root.is_dir() && !folder.exists() => Ok(()),
+            _ => self.list_folder(&folder, &mut found),
+        };
+        result.map_err(|e| failed("list", format!("folder {}", folder.display()), &e))?;
+        Ok(found)
+    }
+
+    fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        let path = self.path(key);
+        match fs::remove_file(&path) {
+            Ok(()) => {
+                self.settle_folder(key.kind, &path).map_err(|e| failed("delete", key, &e))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(failed("delete", key, &e)),
+        }
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        let folders = std::mem::take(&mut *self.unsynced.lock());
+        for folder in &folders {
+            if let Err(e) = sync_folder(folder) {
+                // Nothing may be taken as durable later because this flush forgot about it.
+                self.unsynced.lock().extend(folders.iter().cloned());
+                return Err(failed("sync", format!("folder {}", folder.display()), &e));
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<(), StorageError> {
+        let all = || -> io::Result<()> {
+            for kind in FileKind::ALL {
+                make_folder(&self.root.join(kind.folder()))?;
+            }
+            for shard in 0..=255u8 {
+                make_folder(&self.root.join("data").join(format!("{shard:02x}")))?;
+            }
+            sync_folder(&self.root.join("data"))?;
+            sync_folder(&self.root)?;
+            match self.root.canonicalize()?.parent() {
+                Some(parent) => sync_folder(parent),
+                None => Ok(()),
+            }
+        };
+        all().map_err(|e| failed("create", format!("folder {}", self.root.display()), &e))
+    }
+
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+}
+
+fn create_and_write(path: &Path, data: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(data)?;
+    // Some network file systems have no permissions to set; that must not fail a backup.
+    let _ = file.set_permissions(fs::Permissions::from_mode(0o400));
+    file.sync_all()
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        // Some file systems cannot sync a folder and say so.
+        Err(e) if is_unsupported(&e) || e.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        other => other,
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error())
+}
+
+/// Whether a file name can be an object's: 64 lower-case hexadecimal digits.
+fn is_object_name(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn is_shard_name(name: &str) -> bool {
+    name.len() == 2 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn failed(operation: &'static str, object: impl std::fmt::Display, error: &io::Error) -> StorageError {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => StorageErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists => StorageErrorKind::AlreadyExists,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StorageErrorKind::PermissionDenied
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::NoSpace,
+        io::ErrorKind::UnexpectedEof => StorageErrorKind::Truncated,
+        io::ErrorKind::Interrupted | io::ErrorKind::TimedOut => StorageErrorKind::Temporary,
+        _ => StorageErrorKind::Other,
+    };
+    StorageError::new(kind, operation, object, error)
+}
