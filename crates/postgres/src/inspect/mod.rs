@@ -1,0 +1,1 @@
+//! What the catalogs say, as plain values.
