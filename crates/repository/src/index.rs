@@ -16,6 +16,9 @@ use std::collections::{HashMap, HashSet};
 /// Blobs in one index file, at most; the figure that stock tools use.
 pub(crate) const MAX_BLOBS_PER_FILE: usize = 50_000;
 
+/// How often the index files are listed anew when some vanish meanwhile.
+const LISTINGS: u32 = 4;
+
 /// An index file as stored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct IndexFile {
@@ -116,17 +119,8 @@ impl Index {
 
     /// Reads every index file that can be read, and returns the names of the others with what is wrong with them.
     pub(crate) fn load_lenient(repository: &Repository) -> Result<(Self, Vec<(String, RepositoryError)>)> {
+        let (files, problems) = Self::read_files(repository)?;
         let mut packs: HashMap<PackId, Vec<PackedBlob>> = HashMap::new();
-        let mut files = Vec::new();
-        let mut problems = Vec::new();
-        for object in repository.storage().list(FileKind::Index)? {
-            let key = ObjectKey::new(FileKind::Index, object.name);
-            match repository.load_json::<IndexFile>(&key) {
-                Ok(file) => files.push((key.name, file)),
-                Err(e) if e.is_damage() => problems.push((key.name, e)),
-                Err(e) => return Err(e),
-            }
-        }
         let superseded: HashSet<String> =
             files.iter().flat_map(|(_, file)| file.supersedes.iter().cloned()).collect();
         for (name, file) in files {
@@ -138,6 +132,32 @@ impl Index {
             }
         }
         Ok((Self::from_packs(packs), problems))
+    }
+
+    /// Every index file that can be read. A file that goes while we read was replaced by a new one, so the listing is
+    /// made again; one that stays missing is a problem.
+    #[expect(clippy::type_complexity, reason = "two lists, taken apart at once by the only caller")]
+    fn read_files(
+        repository: &Repository,
+    ) -> Result<(Vec<(String, IndexFile)>, Vec<(String, RepositoryError)>)> {
+        for attempt in 1.. {
+            let (mut files, mut problems, mut gone) = (Vec::new(), Vec::new(), false);
+            for object in repository.storage().list(FileKind::Index)? {
+                let key = ObjectKey::new(FileKind::Index, object.name);
+                match repository.load_json::<IndexFile>(&key) {
+                    Ok(file) => files.push((key.name, file)),
+                    Err(e) if e.is_damage() => {
+                        gone |= matches!(e, RepositoryError::Storage(_));
+                        problems.push((key.name, e));
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+            if !gone || attempt == LISTINGS {
+                return Ok((files, problems));
+            }
+        }
+        unreachable!("the last attempt returns")
     }
 
     pub(crate) fn from_packs(packs: impl IntoIterator<Item = (PackId, Vec<PackedBlob>)>) -> Self {

@@ -123,6 +123,11 @@ impl PackBuilder {
         self.blobs.push(PackedBlob { offset, ..*blob });
     }
 
+    /// What is in it so far, each blob as it is stored.
+    pub(crate) fn sealed_blobs(&self) -> impl Iterator<Item = (&PackedBlob, &[u8])> {
+        self.blobs.iter().map(|b| (b, &self.buffer[b.offset as usize..][..b.length as usize]))
+    }
+
     /// Appends the header; returns the file with its name and contents.
     pub(crate) fn finish(self, master: &MasterKey) -> FinishedPack {
         let Self { mut buffer, blobs } = self;

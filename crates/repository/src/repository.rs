@@ -6,16 +6,20 @@ use crate::{
     crypto::MasterKey,
     error::{RepositoryError, Result},
     id::SnapshotId,
+    index::Index,
     keys::{self, Keys},
     lock::{self, LockGuard, LockInfo, LockMode},
+    reader::SnapshotReader,
     snapshot::{self, Snapshot, UnreadableSnapshot},
     storage::{FileKind, ObjectKey, Storage, StorageErrorKind},
+    writer::{Writer, WriterOptions},
 };
+use parking_lot::Mutex;
 use pgkeep_model::Clock;
 use secrecy::SecretString;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// An opened repository. Clones share it.
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ struct Inner {
     master: MasterKey,
     config: Config,
     key_id: String,
+    /// The index that was loaded last, with the names of the files that it was made from.
+    index: Mutex<Option<(BTreeSet<String>, Arc<Index>)>>,
 }
 
 impl Repository {
@@ -61,7 +67,7 @@ impl Repository {
             other => other?,
         }
         storage.flush()?;
-        Ok(Self { inner: Arc::new(Inner { storage, clock, master, config, key_id }) })
+        Ok(Self { inner: Arc::new(Inner { storage, clock, master, config, key_id, index: Mutex::new(None) }) })
     }
 
     /// Opens a repository with one of its passwords.
@@ -87,7 +93,7 @@ impl Repository {
         }
         let config: Config =
             serde_json::from_slice(&json).map_err(|e| RepositoryError::damaged("config", e))?;
-        Ok(Self { inner: Arc::new(Inner { storage, clock, master, config, key_id }) })
+        Ok(Self { inner: Arc::new(Inner { storage, clock, master, config, key_id, index: Mutex::new(None) }) })
     }
 
     /// The repository's own id, 64 hexadecimal digits, the same for its whole life.
@@ -141,6 +147,32 @@ impl Repository {
     /// Removes a snapshot. Its data stays until a prune finds that nothing else needs it.
     pub fn delete_snapshot(&self, id: &SnapshotId) -> Result<()> {
         snapshot::delete(self, id)
+    }
+
+    /// Starts writing a snapshot. The caller holds a shared lock until the snapshot is published.
+    pub fn writer(&self, options: WriterOptions) -> Result<Writer> {
+        Writer::new(self, options)
+    }
+
+    /// Opens a snapshot for reading.
+    pub fn open_snapshot(&self, snapshot: &Snapshot) -> Result<SnapshotReader> {
+        SnapshotReader::open(self, snapshot)
+    }
+
+    /// The index as it is now. Index files that cannot be read are passed over: what only they know counts as missing.
+    pub(crate) fn index(&self) -> Result<Arc<Index>> {
+        let names: BTreeSet<String> =
+            self.storage().list(FileKind::Index)?.into_iter().map(|o| o.name).collect();
+        let mut cached = self.inner.index.lock();
+        if let Some((of, index)) = &*cached
+            && *of == names
+        {
+            return Ok(index.clone());
+        }
+        let (index, _) = Index::load_lenient(self)?;
+        let index = Arc::new(index);
+        *cached = Some((names, index.clone()));
+        Ok(index)
     }
 
     pub(crate) fn master_key(&self) -> &MasterKey {

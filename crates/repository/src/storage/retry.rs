@@ -79,7 +79,10 @@ impl Retry {
 /// Waits for `pause`, or fails as soon as the token is cancelled.
 pub(super) fn wait(pause: Duration, cancel: &CancelToken) -> Result<(), ()> {
     let (wake, woken) = crossbeam_channel::bounded::<()>(1);
-    let _hook = cancel.on_cancel(move || drop(wake.try_send(())));
+    let _hook = cancel.on_cancel(move || {
+        // Full means that the wait is over already.
+        let _ = wake.try_send(());
+    });
     let end = Instant::now() + pause;
     match woken.recv_deadline(end) {
         Ok(()) => Err(()),

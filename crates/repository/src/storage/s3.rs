@@ -27,6 +27,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The slowest transfer that is waited for, on top of the time-out of a request.
 const SLOWEST_BYTES_PER_SEC: u64 = 32 * 1024;
 
+/// opendal's words for a body that ends early, be it the object's fault or the connection's.
+const TOO_LITTLE: &str = "too little data";
+
 /// Where in which store, as an address says it: `s3://bucket/prefix?endpoint=https://host:port&region=name`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct S3Address {
@@ -168,6 +171,15 @@ impl S3Storage {
             .map_err(|error| storage_error(operation, object, &error))
     }
 
+    fn short_read(&self, key: &ObjectKey, offset: u64, len: u64, found: usize) -> StorageError {
+        StorageError::new(
+            StorageErrorKind::Truncated,
+            "read",
+            key,
+            format!("{found} bytes are there instead of {len} from offset {offset}"),
+        )
+    }
+
     fn write(
         &self,
         operation: &'static str,
@@ -222,20 +234,18 @@ impl Storage for S3Storage {
             ..ReadOptions::default()
         };
         let request = self.operator.read_options(&path, options);
-        let buffer = self.run("read", key, len, request)?;
-        if buffer.len() as u64 != len {
-            let message = format!(
-                "{} bytes came back instead of {len} from offset {offset}",
-                buffer.len()
-            );
-            return Err(StorageError::new(
-                StorageErrorKind::Truncated,
-                "read",
-                key,
-                message,
-            ));
+        match self.run("read", key, len, request) {
+            Ok(buffer) if buffer.len() as u64 == len => Ok(buffer.to_vec()),
+            Ok(buffer) => Err(self.short_read(key, offset, len, buffer.len())),
+            Err(error) if error.kind == StorageErrorKind::Other => match self.stat(key) {
+                Ok(Some(size)) if size < offset + len => {
+                    let found = size.saturating_sub(offset);
+                    Err(self.short_read(key, offset, len, found as usize))
+                }
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
         }
-        Ok(buffer.to_vec())
     }
 
     fn stat(&self, key: &ObjectKey) -> Result<Option<u64>, StorageError> {
@@ -355,7 +365,8 @@ fn storage_error(
         _ if text.contains("XMinioStorageFull") || text.contains("QuotaExceeded") => {
             StorageErrorKind::NoSpace
         }
-        _ if error.is_temporary() => StorageErrorKind::Temporary,
+        // A body that ends before its announced length.
+        _ if error.is_temporary() || text.contains(TOO_LITTLE) => StorageErrorKind::Temporary,
         _ => StorageErrorKind::Other,
     };
     StorageError::new(kind, operation, object, one_line(&text))

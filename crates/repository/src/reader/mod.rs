@@ -1,0 +1,126 @@
+//! Reading a snapshot: its list of files, and their contents as streams.
+
+mod blob;
+mod fetch;
+
+pub(crate) use blob::{load_tree, read_blob};
+pub use fetch::BlobStream;
+
+use crate::{
+    error::{RepositoryError, Result},
+    id::BlobId,
+    index::Index,
+    repository::Repository,
+    snapshot::Snapshot,
+    storage::{FileKind, ObjectKey},
+};
+use jiff::Timestamp;
+use std::{io::Read, ops::Range, sync::Arc};
+
+/// A file in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Path from the snapshot's root, with `/` between its parts.
+    pub path: String,
+    pub size: u64,
+    pub chunks: Vec<BlobId>,
+    /// Permission bits.
+    pub mode: u32,
+    pub modified: Timestamp,
+}
+
+/// An opened snapshot. Many streams may be read from it at the same time.
+#[derive(Debug, Clone)]
+pub struct SnapshotReader {
+    repository: Repository,
+    index: Arc<Index>,
+    snapshot: Snapshot,
+    /// Sorted by path.
+    files: Arc<Vec<FileEntry>>,
+}
+
+impl SnapshotReader {
+    /// Loads the index and all trees of the snapshot.
+    pub(crate) fn open(repository: &Repository, snapshot: &Snapshot) -> Result<Self> {
+        let index = repository.index()?;
+        let mut files = list_files(repository, &index, snapshot)?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self {
+            repository: repository.clone(),
+            index,
+            snapshot: snapshot.clone(),
+            files: Arc::new(files),
+        })
+    }
+
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// All regular files, sorted by path.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = &FileEntry> {
+        self.files.iter()
+    }
+
+    pub fn file(&self, path: &str) -> Option<&FileEntry> {
+        let at = self.files.binary_search_by(|f| f.path.as_str().cmp(path)).ok()?;
+        Some(&self.files[at])
+    }
+
+    /// The file's content as a stream; every chunk is checked against its hash before a byte of it is given out.
+    pub fn read(&self, file: &FileEntry) -> BlobStream {
+        self.read_chunks(file, 0..file.chunks.len())
+    }
+
+    /// A part of the file's content, by its chunks. A range beyond the end is cut to what there is.
+    pub fn read_chunks(&self, file: &FileEntry, chunks: Range<usize>) -> BlobStream {
+        let end = chunks.end.min(file.chunks.len());
+        let wanted = file.chunks.get(chunks.start.min(end)..end).unwrap_or_default();
+        BlobStream::new(self.repository.clone(), self.index.clone(), wanted.to_vec())
+    }
+
+    /// The whole content of a file that is known to be small.
+    pub fn read_to_vec(&self, path: &str) -> Result<Vec<u8>> {
+        let file = self.file(path).ok_or_else(|| RepositoryError::FileNotFound {
+            snapshot: self.snapshot.id.short(),
+            path: path.into(),
+        })?;
+        let mut content = Vec::new();
+        match self.read(file).read_to_end(&mut content) {
+            Ok(_) => Ok(content),
+            Err(e) => Err(match e.downcast::<RepositoryError>() {
+                Ok(error) => error,
+                Err(other) => RepositoryError::invalid(format!("cannot read {path}: {other}")),
+            }),
+        }
+    }
+}
+
+fn list_files(repository: &Repository, index: &Index, snapshot: &Snapshot) -> Result<Vec<FileEntry>> {
+    let mut files = Vec::new();
+    let mut folders = vec![(String::new(), snapshot.tree)];
+    while let Some((prefix, id)) = folders.pop() {
+        for node in load_tree(repository, index, &id)?.nodes {
+            let damaged = |what: &str| {
+                RepositoryError::damaged(ObjectKey::new(FileKind::Snapshot, snapshot.id.to_string()), what)
+            };
+            if matches!(node.name.as_str(), "" | "." | "..") || node.name.contains(['/', '\0']) {
+                return Err(damaged("a tree holds a name that is no file name"));
+            }
+            let path = format!("{prefix}{}", node.name);
+            if node.is_dir() {
+                let subtree = node.subtree.ok_or_else(|| damaged("a folder has no tree"))?;
+                folders.push((format!("{path}/"), subtree));
+            } else if node.is_file() {
+                files.push(FileEntry {
+                    path,
+                    size: node.size,
+                    chunks: node.content.unwrap_or_default(),
+                    mode: node.mode & 0o777,
+                    modified: node.mtime.unwrap_or(snapshot.time),
+                });
+            }
+        }
+    }
+    Ok(files)
+}
