@@ -1,6 +1,7 @@
 //! What a test does with a cluster: make databases, run SQL, load the sample databases, read a schema back.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::client::{run, run_with_input, try_with_input};
@@ -11,7 +12,7 @@ use crate::template::{PASSWORD, SUPERUSER};
 /// The size and shape of the shop database.
 #[derive(Debug, Clone, Copy)]
 pub struct ShopSize {
-    /// 1.0 is about 26 MB of tables and indexes; 100 about 2.6 GB.
+    /// 1.0 is about 27 MB of tables and indexes; 100 about 2.7 GB.
     pub scale: f64,
     /// Puts nine tenths of the data into one table.
     pub skewed: bool,
@@ -119,6 +120,7 @@ impl TestPostgres {
     /// Creates a database if it is not there and fills it with every kind of object that PostgreSQL has.
     pub fn load_everything(&self, database: &str) {
         self.create_if_missing(database);
+        self.provide_sample_extension();
         let sql = include_str!("../sql/everything.sql");
         run_with_input(&mut self.psql_command(database, &[]), sql.as_bytes());
     }
@@ -130,6 +132,39 @@ impl TestPostgres {
         let skew = if size.skewed { "on" } else { "off" };
         let variables = [("scale", size.scale.to_string()), ("skew", skew.to_owned())];
         run_with_input(&mut self.psql_command(database, &variables), sql.as_bytes());
+    }
+
+    /// Puts the extension `pgkeep_sample`, which has configuration tables, where the server looks for extensions. A restore of
+    /// [`load_everything`](Self::load_everything)'s database into another cluster needs it there.
+    pub fn provide_sample_extension(&self) {
+        let share = self.psql(
+            "postgres",
+            "SELECT setting FROM pg_config WHERE name = 'SHAREDIR'",
+        );
+        let dir = Path::new(&share).join("extension");
+        let files = [
+            (
+                "pgkeep_sample.control",
+                include_str!("../sql/extension/pgkeep_sample.control"),
+            ),
+            (
+                "pgkeep_sample--1.0.sql",
+                include_str!("../sql/extension/pgkeep_sample--1.0.sql"),
+            ),
+        ];
+        for (name, content) in files {
+            let path = dir.join(name);
+            if fs::read(&path).is_ok_and(|there| there == content.as_bytes()) {
+                continue;
+            }
+            // Another test may read it at this moment, so it appears all at once.
+            let unfinished = dir.join(format!("{name}.{}", std::process::id()));
+            fs::write(&unfinished, content)
+                .and_then(|()| fs::rename(&unfinished, &path))
+                .unwrap_or_else(|error| {
+                    panic!("writing {}: {error}; run `make setup`", path.display())
+                });
+        }
     }
 
     fn create_if_missing(&self, database: &str) {
