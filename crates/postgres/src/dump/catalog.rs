@@ -1,0 +1,278 @@
+//! What a dump asks the catalogs.
+
+use super::{DumpOptions, pattern::NamePattern};
+use crate::{
+    Error, Result,
+    wire::{Connection, Row},
+};
+use pgkeep_model::evidence::{ExtensionEvidence, QualifiedName};
+use std::collections::HashMap;
+
+/// A table that must be locked.
+#[derive(Debug, Clone)]
+pub(super) struct Lockable {
+    pub oid: u32,
+    pub name: QualifiedName,
+    readable: bool,
+    /// Row security would hide rows from this role.
+    hidden_rows: bool,
+}
+
+/// Tables that pg_dump will read: ordinary and partitioned ones of the wanted schemas, without the system's, temporary ones and
+/// what belongs to extensions (except their configuration tables).
+fn table_condition(options: &DumpOptions) -> String {
+    let mut condition = "c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+         AND n.nspname !~ '^pg_' \
+         AND n.nspname <> 'information_schema' \
+         AND (NOT EXISTS (SELECT FROM pg_depend d \
+               WHERE d.classid = 'pg_class'::regclass \
+                 AND d.objid = c.oid AND d.deptype = 'e') \
+           OR EXISTS (SELECT FROM pg_extension x WHERE c.oid = ANY (x.extconfig)))"
+        .to_owned();
+    if !options.schemas.is_empty() {
+        let any: Vec<String> = options
+            .schemas
+            .iter()
+            .map(|p| NamePattern::parse(p).matches_schema("n.nspname"))
+            .collect();
+        condition.push_str(&format!(" AND ({})", any.join(" OR ")));
+    }
+    condition
+}
+
+pub(super) fn tables_to_lock(
+    connection: &mut Connection,
+    options: &DumpOptions,
+) -> Result<Vec<Lockable>> {
+    lockable(connection, &table_condition(options))
+}
+
+/// Tables seen by the transaction's snapshot that this session holds no lock on.
+pub(super) fn tables_not_locked(
+    connection: &mut Connection,
+    options: &DumpOptions,
+) -> Result<Vec<Lockable>> {
+    let condition = format!(
+        "{} AND c.oid NOT IN (SELECT l.relation FROM pg_locks l \
+           WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' \
+             AND l.relation IS NOT NULL AND l.granted)",
+        table_condition(options)
+    );
+    lockable(connection, &condition)
+}
+
+fn lockable(connection: &mut Connection, condition: &str) -> Result<Vec<Lockable>> {
+    let rows = connection.query(&format!(
+        "SELECT c.oid, n.nspname, c.relname, \
+           has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), \
+           c.relrowsecurity AND row_security_active(c.oid) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE {condition} ORDER BY n.nspname, c.relname"
+    ))?;
+    rows.iter()
+        .map(|row| {
+            Ok(Lockable {
+                oid: number(row, 0)?,
+                name: QualifiedName::new(text(row, 1), text(row, 2)),
+                readable: text(row, 3) == "t",
+                hidden_rows: text(row, 4) == "t",
+            })
+        })
+        .collect()
+}
+
+/// Refuses a dump that would fail at, or silently lack rows of, a table; names the table and what mends it.
+pub(super) fn require_readable(connection: &mut Connection, tables: &[Lockable]) -> Result<()> {
+    let unreadable: Vec<&QualifiedName> = tables
+        .iter()
+        .filter(|t| !t.readable)
+        .map(|t| &t.name)
+        .collect();
+    let hidden: Vec<&QualifiedName> = tables
+        .iter()
+        .filter(|t| t.readable && t.hidden_rows)
+        .map(|t| &t.name)
+        .collect();
+    if unreadable.is_empty() && hidden.is_empty() {
+        return Ok(());
+    }
+    let role = connection
+        .query_value("SELECT quote_ident(current_user)")?
+        .unwrap_or_default();
+    if let Some(first) = unreadable.first() {
+        return Err(Error::refused(
+            format!("no privilege to read {} as {role}", list(&unreadable)),
+            format!(
+                "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}; \
+                 or, for all schemas, GRANT pg_read_all_data TO {role}",
+                schema = pgkeep_model::evidence::quote_ident(&first.schema),
+            ),
+        ));
+    }
+    Err(Error::refused(
+        format!(
+            "row level security hides rows of {} from {role}",
+            list(&hidden)
+        ),
+        format!("ALTER ROLE {role} BYPASSRLS; or back up as the owner of the tables"),
+    ))
+}
+
+fn list(names: &[&QualifiedName]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|n| n.to_string()).collect();
+    let kind = if names.len() == 1 { "table" } else { "tables" };
+    let rest = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{kind} {}{rest}", shown.join(", "))
+}
+
+/// A relation whose rows are dumped.
+#[derive(Debug, Clone)]
+pub(super) struct Relation {
+    pub name: QualifiedName,
+    /// Columns that COPY carries (neither dropped nor generated), quoted as SQL needs it.
+    pub columns: String,
+    /// Storage is a plain heap, so ranges of blocks can be read by ctid.
+    pub is_heap: bool,
+    pub blocks: u64,
+    pub block_size: u64,
+    /// Table and TOAST data.
+    pub bytes: u64,
+    /// `WHERE …` of an extension's configuration table.
+    pub condition: Option<String>,
+}
+
+/// Facts of the relations with these OIDs.
+pub(super) fn relations(
+    connection: &mut Connection,
+    oids: impl Iterator<Item = u32>,
+) -> Result<HashMap<u32, Relation>> {
+    let oids = oid_array(oids);
+    let rows = connection.query(&format!(
+        "SELECT c.oid, n.nspname, c.relname, \
+           (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) \
+              FROM pg_attribute a WHERE a.attrelid = c.oid \
+                AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), \
+           c.relkind = 'r' AND m.amname = 'heap', \
+           CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) END, \
+           CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END, \
+           (SELECT x.extcondition[array_position(x.extconfig, c.oid)] FROM pg_extension x \
+              WHERE c.oid = ANY (x.extconfig) LIMIT 1), \
+           current_setting('block_size') \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+           LEFT JOIN pg_am m ON m.oid = c.relam \
+         WHERE c.oid = ANY ({oids})"
+    ))?;
+    rows.iter()
+        .map(|row| {
+            let block_size: u64 = number(row, 8)?;
+            let heap_bytes: u64 = row.get(5).map_or(Ok(0), |_| number(row, 5))?;
+            let toast_bytes: u64 = row.get(6).map_or(Ok(0), |_| number(row, 6))?;
+            let relation = Relation {
+                name: QualifiedName::new(text(row, 1), text(row, 2)),
+                columns: text(row, 3).to_owned(),
+                is_heap: text(row, 4) == "t",
+                blocks: heap_bytes / block_size.max(1),
+                block_size,
+                bytes: heap_bytes + toast_bytes,
+                condition: row.get(7).filter(|c| !c.is_empty()).map(str::to_owned),
+            };
+            Ok((number(row, 0)?, relation))
+        })
+        .collect()
+}
+
+/// Extensions of these names, sorted.
+pub(super) fn extensions(
+    connection: &mut Connection,
+    names: &[String],
+) -> Result<Vec<ExtensionEvidence>> {
+    let rows = connection.query(
+        "SELECT x.extname, x.extversion, n.nspname FROM pg_extension x \
+           JOIN pg_namespace n ON n.oid = x.extnamespace ORDER BY 1",
+    )?;
+    Ok(rows
+        .iter()
+        .filter(|row| names.iter().any(|n| n == text(*row, 0)))
+        .map(|row| ExtensionEvidence {
+            name: text(row, 0).into(),
+            version: text(row, 1).into(),
+            schema: text(row, 2).into(),
+        })
+        .collect())
+}
+
+/// Tables matched by the patterns of excluded data.
+pub(super) fn excluded_tables(
+    connection: &mut Connection,
+    options: &DumpOptions,
+) -> Result<Vec<QualifiedName>> {
+    if options.exclude_table_data.is_empty() {
+        return Ok(Vec::new());
+    }
+    let any: Vec<String> = options
+        .exclude_table_data
+        .iter()
+        .map(|p| NamePattern::parse(p).matches_table("n.nspname", "c.relname"))
+        .collect();
+    let tables = lockable(
+        connection,
+        &format!("{} AND ({})", table_condition(options), any.join(" OR ")),
+    )?;
+    Ok(tables.into_iter().map(|t| t.name).collect())
+}
+
+/// Names of unlogged tables with rows to lose, and of foreign tables, whose rows live elsewhere.
+pub(super) fn special_tables(
+    connection: &mut Connection,
+    options: &DumpOptions,
+) -> Result<(Vec<String>, Vec<String>)> {
+    let condition = table_condition(options).replace("c.relkind IN ('r', 'p')", "true");
+    let rows = connection.query(&format!(
+        "SELECT c.relkind, n.nspname, c.relname FROM pg_class c \
+           JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE {condition} AND (c.relkind = 'f' \
+           OR (c.relkind = 'r' AND c.relpersistence = 'u')) ORDER BY 2, 3"
+    ))?;
+    let of_kind = |kind: &str| {
+        rows.iter()
+            .filter(|row| text(*row, 0) == kind)
+            .map(|row| format!("{}.{}", text(row, 1), text(row, 2)))
+            .collect()
+    };
+    Ok((of_kind("r"), of_kind("f")))
+}
+
+/// An array literal of OIDs.
+pub(super) fn oid_array(oids: impl Iterator<Item = u32>) -> String {
+    let oids: Vec<String> = oids.map(|o| o.to_string()).collect();
+    format!("'{{{}}}'::oid[]", oids.join(","))
+}
+
+pub(super) fn text<'a>(row: Row<'a>, index: usize) -> &'a str {
+    row.get(index).unwrap_or_default()
+}
+
+pub(super) fn number<T: std::str::FromStr>(row: Row<'_>, index: usize) -> Result<T> {
+    text(row, index).parse().map_err(|_| Error::Protocol {
+        doing: "reading the catalogs".into(),
+        what: format!("a number was expected, not {:?}", text(row, index)),
+    })
+}
+
+/// Names of all sequences by OID.
+pub(super) fn sequence_names(connection: &mut Connection) -> Result<HashMap<u32, QualifiedName>> {
+    let rows = connection.query(
+        "SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind = 'S'",
+    )?;
+    rows.iter()
+        .map(|row| {
+            let name = QualifiedName::new(text(row, 1), text(row, 2));
+            Ok((number(row, 0)?, name))
+        })
+        .collect()
+}
