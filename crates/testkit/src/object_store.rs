@@ -195,7 +195,7 @@ fn spawn(server: Server, address: SocketAddr, folder: &Path) -> Child {
                 .arg("--auth-key")
                 .arg(format!("{ACCESS_KEY_ID},{SECRET_ACCESS_KEY}"))
                 // Objects written behind the server's back, as the tests of damage do, are seen at once.
-                .args(["--dir-cache-time", "0s", "--config"])
+                .args(["--dir-cache-time", "50ms", "--config"])
                 .arg(folder.join("rclone.conf"))
                 .arg(folder.join("objects"));
             command

@@ -237,7 +237,7 @@ impl Storage for S3Storage {
         match self.run("read", key, len, request) {
             Ok(buffer) if buffer.len() as u64 == len => Ok(buffer.to_vec()),
             Ok(buffer) => Err(self.short_read(key, offset, len, buffer.len())),
-            Err(error) if error.kind == StorageErrorKind::Other => match self.stat(key) {
+            Err(error) if error.message.contains(TOO_LITTLE) => match self.stat(key) {
                 Ok(Some(size)) if size < offset + len => {
                     let found = size.saturating_sub(offset);
                     Err(self.short_read(key, offset, len, found as usize))
