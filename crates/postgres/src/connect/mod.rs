@@ -13,6 +13,7 @@ mod service;
 pub use environment::Environment;
 pub use error::OptionsError;
 pub use passfile::PassFile;
+pub(crate) use passfile::passfile_line;
 
 use keywords::Settings;
 use secrecy::{ExposeSecret, SecretString};

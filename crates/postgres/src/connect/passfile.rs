@@ -108,8 +108,8 @@ fn parse_line(line: &str) -> Option<Line> {
     })
 }
 
-/// One line of a password file that lets any host in, for handing a password to a client program.
-pub(crate) fn line_for_any_host(password: &SecretString) -> SecretString {
-    let escaped = password.expose_secret().replace('\\', "\\\\").replace(':', "\\:");
-    format!("*:*:*:*:{escaped}\n").into()
+/// A line of a password file, for handing a password to a client program.
+pub(crate) fn passfile_line(host: &str, port: u16, password: &SecretString) -> SecretString {
+    let escape = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+    format!("{}:{port}:*:*:{}\n", escape(host), escape(password.expose_secret())).into()
 }
