@@ -1,0 +1,181 @@
+//! Restoring over the live database, for accounts that may not create another: everything in one transaction.
+//!
+//! Order of effects: the objects of the backup's schemas are dropped (extensions and what belongs to them stay), the
+//! schema is made again, rows are loaded, indexes and constraints built, the caller's proof runs, and only then is all of
+//! it committed. Until then other sessions wait for the locks, and any failure leaves the database as it was.
+//! One connection does all the work, so this is slower than a restore beside the live database.
+
+use super::{
+    RestoreOptions, RestoreSummary,
+    data::{self, Loaded},
+    data_only::quiet_triggers,
+    large_objects, leave_out_what_needs_a_superuser, open_toc, stored_bytes,
+    schema::{PgRestore, SchemaArchive, Section},
+    selection::Selection,
+    source::DumpSource,
+};
+use crate::{Error, Result, archive::Toc, connect::ConnectOptions, tools::Tools, wire::Connection};
+use pgkeep_model::{
+    CancelToken, Phase, Progress,
+    evidence::{quote_ident, quote_literal},
+    manifest::{DatabaseContent, DatabaseManifest},
+};
+use std::{collections::BTreeSet, time::Instant};
+
+/// Replaces the content of `target` by the backup's. `prove` looks at the result inside the transaction; its error undoes
+/// everything.
+#[allow(clippy::too_many_arguments)] // the parts of one restore
+pub fn restore_in_place(
+    target: &ConnectOptions,
+    manifest: &DatabaseManifest,
+    source: &dyn DumpSource,
+    tools: &Tools,
+    options: &RestoreOptions,
+    prove: &dyn Fn(&mut Connection) -> Result<()>,
+    cancel: &CancelToken,
+    progress: &dyn Progress,
+) -> Result<RestoreSummary> {
+    if manifest.content != DatabaseContent::Directory {
+        return Err(Error::refused(
+            "a plain SQL script cannot be restored in place",
+            "restore it into a new database",
+        ));
+    }
+    let started = Instant::now();
+    let (toc, toc_bytes) = open_toc(manifest, source)?;
+    let mut selection = Selection::choose(&toc, &options.tables, &options.schemas)?;
+    if !options.tables.is_empty() {
+        return Err(Error::refused(
+            "single tables cannot be restored in place",
+            "restore them into a schema or database of their own",
+        ));
+    }
+    let mut connection = data::open(target, manifest, cancel)?;
+    keep_extensions(&mut connection, &toc, &mut selection)?;
+    leave_out_what_needs_a_superuser(&mut connection, &toc, &mut selection)?;
+    let archive = SchemaArchive::write(&toc_bytes, &toc, &selection)?;
+    let pg_restore = PgRestore {
+        tools,
+        target,
+        archive: &archive,
+        options,
+        cancel,
+    };
+    let (before, after) = (pg_restore.script(Section::PreData)?, pg_restore.script(Section::PostData)?);
+    let mut summary = RestoreSummary {
+        left_out: selection.left_out.clone(),
+        ..Default::default()
+    };
+
+    progress.phase(Phase::Schema, None);
+    // Event triggers and the like must not run on what happens here, where that can be said.
+    quiet_triggers(&mut connection)?;
+    connection.execute("BEGIN")?;
+    for schema in schemas_of(&toc, &selection) {
+        empty_schema(&mut connection, &schema)?;
+    }
+    if selection.is_whole() {
+        connection.execute("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata")?;
+    }
+    become_role(&mut connection, options)?;
+    connection.execute(&before).map_err(|e| e.doing("restoring the schema"))?;
+    if !options.schema_only {
+        let loads = data::plan(&toc, manifest, &selection, true)?;
+        progress.phase(Phase::Data, Some(stored_bytes(manifest)));
+        let loaded = Loaded::default();
+        for load in &loads {
+            data::load_one(&mut connection, &load.in_open_transaction(), source, cancel, progress, &loaded)?;
+        }
+        summary.rows = loaded.rows();
+        summary.bytes = loaded.bytes();
+        if selection.is_whole() {
+            summary.large_objects = large_objects::load_on(&mut connection, manifest, source, progress)?;
+        }
+        summary.sequences = data::set_sequences(&mut connection, &toc, &selection)?;
+    }
+    progress.phase(Phase::Indexes, None);
+    connection.execute(&after).map_err(|e| e.doing("building indexes, constraints and triggers"))?;
+    connection.execute("RESET ROLE")?;
+    progress.phase(Phase::Prove, None);
+    prove(&mut connection)?;
+    connection.execute("COMMIT").map_err(|e| e.doing("committing the restored content"))?;
+    if options.analyze || options.vacuum {
+        progress.phase(Phase::Analyze, None);
+        super::analyze::analyze_all(target, options.jobs, manifest, options.vacuum, |_| true, cancel, progress)?;
+    }
+    summary.phases.push((Phase::Data, started.elapsed()));
+    Ok(summary)
+}
+
+fn become_role(connection: &mut Connection, options: &RestoreOptions) -> Result<()> {
+    if let Some(role) = &options.role {
+        connection.execute(&format!("SET ROLE {}", quote_ident(role)))?;
+    }
+    Ok(())
+}
+
+/// Extensions that are there stay as they are, with the schemas they live in: making one again may take a superuser.
+fn keep_extensions(connection: &mut Connection, toc: &Toc, selection: &mut Selection) -> Result<()> {
+    let rows = connection.query(
+        "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e \
+         JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace",
+    )?;
+    let extensions: BTreeSet<String> = rows.iter().map(|r| r.text("extname")).collect();
+    let schemas: BTreeSet<String> = rows.iter().map(|r| r.text("nspname")).collect();
+    for entry in &toc.entries {
+        let kept = match &*entry.desc() {
+            "EXTENSION" => extensions.contains(&*entry.tag()),
+            "COMMENT" => entry.tag().strip_prefix("EXTENSION ").is_some_and(|e| extensions.contains(e.trim_matches('"'))),
+            "SCHEMA" => schemas.contains(&*entry.tag()),
+            // Their rows are still there.
+            "TABLE DATA" => entry.depends_on().filter_map(|id| toc.entry(id)).all(|e| e.is("EXTENSION")) && entry.dependencies.len() == 1,
+            _ => false,
+        };
+        if kept {
+            selection.remove(toc, entry.dump_id);
+        }
+    }
+    Ok(())
+}
+
+fn schemas_of(toc: &Toc, selection: &Selection) -> BTreeSet<String> {
+    toc.entries
+        .iter()
+        .filter(|e| selection.has(e))
+        .map(|e| if e.is("SCHEMA") { e.tag().into_owned() } else { e.namespace().into_owned() })
+        .filter(|schema| !schema.is_empty() && schema != "pg_catalog")
+        .collect()
+}
+
+/// Drops what lives in a schema and belongs to no extension, with whatever depends on it.
+fn empty_schema(connection: &mut Connection, schema: &str) -> Result<()> {
+    let rows = connection.query(&format!(
+        "SELECT o.type, o.identity FROM pg_catalog.pg_depend d \
+         CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, 0) o \
+         WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.deptype = 'n' \
+           AND d.refobjid = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = {}) \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x \
+             WHERE x.classid = d.classid AND x.objid = d.objid AND x.deptype = 'e')",
+        quote_literal(schema)
+    ))?;
+    let drops: Vec<String> = rows
+        .iter()
+        .filter_map(|r| Some(format!("DROP {} IF EXISTS {} CASCADE", drop_keyword(r.get("type")?)?, r.get("identity")?)))
+        .collect();
+    for batch in drops.chunks(100) {
+        connection
+            .execute(&batch.join("; "))
+            .map_err(|e| e.doing(format!("dropping the content of schema {schema}")))?;
+    }
+    Ok(())
+}
+
+/// The word after DROP for a type as `pg_identify_object` names it; `None` for what goes with something else.
+fn drop_keyword(kind: &str) -> Option<&str> {
+    match kind {
+        "statistics object" => Some("STATISTICS"),
+        "composite type" => Some("TYPE"),
+        "default acl" | "publication namespace" | "index" | "trigger" | "rule" | "policy" => None,
+        other => Some(other),
+    }
+}

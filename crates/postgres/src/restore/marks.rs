@@ -1,0 +1,191 @@
+//! How pgkeep recognises the databases it made: by a mark in the database's comment.
+//!
+//! A database under construction and a replaced one that is kept for a while both carry all that is needed to finish,
+//! undo, expire or clean up, so no state outside the server can be lost or disagree. A comment is used because the
+//! owner may always set it (a custom setting by `ALTER DATABASE ... SET` needs a superuser), it changes in the same
+//! transaction as a rename, and `\l+` shows it to people. The database's own comment is kept inside the mark.
+
+use crate::{Result, wire::Connection};
+use jiff::Timestamp;
+use pgkeep_model::evidence::{quote_ident, quote_literal};
+use serde::{Deserialize, Serialize};
+
+const PREFIX: &str = "pgkeep ";
+/// `NAMEDATALEN - 1`.
+const NAME_BYTES: usize = 63;
+
+/// What pgkeep wrote on a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Mark {
+    /// Being restored; not to be used by anyone yet.
+    Restoring {
+        /// The database that it is meant to become.
+        database: String,
+        host: String,
+        pid: u32,
+        started_at: Timestamp,
+        /// Comment to set when it is finished.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+    },
+    /// Was replaced and is kept so that the replacement can be undone.
+    Kept {
+        /// The name it had, and that an undo gives back.
+        database: String,
+        replaced_at: Timestamp,
+        /// When it may be dropped; `None` keeps it until someone drops it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Timestamp>,
+        /// The comment it had.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+    },
+}
+
+impl Mark {
+    /// Reads a mark from a database's comment.
+    pub fn parse(comment: &str) -> Option<Mark> {
+        serde_json::from_str(comment.strip_prefix(PREFIX)?).ok()
+    }
+
+    /// The comment that carries it.
+    pub fn to_comment(&self) -> String {
+        format!("{PREFIX}{}", serde_json::to_string(self).expect("a mark is plain data"))
+    }
+
+    /// The comment that belongs to the database itself.
+    pub fn own_comment(&self) -> Option<&str> {
+        match self {
+            Mark::Restoring { comment, .. } | Mark::Kept { comment, .. } => comment.as_deref(),
+        }
+    }
+
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        matches!(self, Mark::Kept { expires_at: Some(at), .. } if *at <= now)
+    }
+}
+
+/// A database of the server that carries a mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkedDatabase {
+    pub name: String,
+    pub mark: Mark,
+    pub size_bytes: u64,
+    pub sessions: u64,
+}
+
+/// All databases with a mark, by name. `admin` may be connected to any database of the server.
+pub fn list_marked(admin: &mut Connection) -> Result<Vec<MarkedDatabase>> {
+    let rows = admin.query(
+        "SELECT d.datname, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment, \
+           CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') \
+             OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') \
+             THEN pg_catalog.pg_database_size(d.oid) ELSE 0 END AS size, \
+           (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid) AS sessions \
+         FROM pg_catalog.pg_database d \
+         WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE 'pgkeep {%' ORDER BY 1",
+    )?;
+    let number = |i, column| rows.get(i, column).and_then(|t| t.parse().ok()).unwrap_or(0);
+    Ok((0..rows.len())
+        .filter_map(|i| {
+            Some(MarkedDatabase {
+                name: rows.get(i, "datname")?.into(),
+                mark: Mark::parse(rows.get(i, "comment")?)?,
+                size_bytes: number(i, "size"),
+                sessions: number(i, "sessions"),
+            })
+        })
+        .collect())
+}
+
+/// Drops a database only if it still carries exactly this mark: one that was finished or swapped back meanwhile stays.
+pub fn drop_marked(admin: &mut Connection, database: &MarkedDatabase) -> Result<bool> {
+    if read_comment(admin, &database.name)?.as_deref().and_then(Mark::parse).as_ref() != Some(&database.mark) {
+        return Ok(false);
+    }
+    drop_database(admin, &database.name)?;
+    Ok(true)
+}
+
+/// Drops a database together with the sessions in it.
+pub fn drop_database(admin: &mut Connection, name: &str) -> Result<()> {
+    admin
+        .execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_ident(name)))
+        .map_err(|e| e.doing(format!("dropping database {name}")))?;
+    Ok(())
+}
+
+/// The database's comment, or an error when there is no such database.
+pub(super) fn read_comment(admin: &mut Connection, name: &str) -> Result<Option<String>> {
+    let rows = admin.query(&format!(
+        "SELECT pg_catalog.shobj_description(oid, 'pg_database') AS comment FROM pg_catalog.pg_database WHERE datname = {}",
+        quote_literal(name)
+    ))?;
+    if rows.is_empty() {
+        return Err(crate::Error::refused(
+            format!("there is no database {name}"),
+            "check the name; `\\l` in psql lists the server's databases",
+        ));
+    }
+    Ok(rows.get(0, "comment").map(String::from))
+}
+
+pub(super) fn comment_statement(name: &str, comment: Option<&str>) -> String {
+    format!(
+        "COMMENT ON DATABASE {} IS {}",
+        quote_ident(name),
+        comment.map_or("NULL".into(), quote_literal)
+    )
+}
+
+/// `<database>_before_<UTC time>`, shortened to what PostgreSQL allows.
+pub fn kept_name(database: &str, at: Timestamp) -> String {
+    with_suffix(database, &format!("_before_{}", at.strftime("%Y%m%dT%H%M%SZ")))
+}
+
+/// `<database>_pgkeep_<id>`, shortened to what PostgreSQL allows.
+pub fn restoring_name(database: &str, id: &str) -> String {
+    with_suffix(database, &format!("_pgkeep_{id}"))
+}
+
+fn with_suffix(name: &str, suffix: &str) -> String {
+    let mut end = name.len().min(NAME_BYTES.saturating_sub(suffix.len()));
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{suffix}", &name[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a valid time")
+    }
+
+    #[test]
+    fn names_fit_and_never_split_a_character() {
+        let now = at("2026-11-21T08:05:09Z");
+        assert_eq!(kept_name("shop", now), "shop_before_20261121T080509Z");
+        let long = kept_name(&"ä".repeat(31), now);
+        assert!(long.len() <= 63 && long.ends_with("ä_before_20261121T080509Z"), "{long}");
+        assert_eq!(restoring_name("shop", "1a2b"), "shop_pgkeep_1a2b");
+    }
+
+    #[test]
+    fn a_mark_survives_the_comment_and_keeps_the_database_s_own() {
+        let mark = Mark::Kept {
+            database: "it's".into(),
+            replaced_at: at("2026-11-21T08:00:00Z"),
+            expires_at: Some(at("2026-11-22T08:00:00Z")),
+            comment: Some("pgkeep {not a mark".into()),
+        };
+        assert_eq!(Mark::parse(&mark.to_comment()), Some(mark.clone()));
+        assert_eq!(mark.own_comment(), Some("pgkeep {not a mark"));
+        assert!(!mark.is_expired(at("2026-11-22T07:59:59Z")) && mark.is_expired(at("2026-11-22T08:00:00Z")));
+        assert_eq!(Mark::parse("pgkeep {not a mark"), None);
+        assert_eq!(Mark::parse("the shop"), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! Stock pg_restore for everything that is not rows: from a private folder that holds the table of contents alone.
+
+use super::{RestoreOptions, selection::Selection};
+use crate::{
+    Error, Result,
+    archive::Toc,
+    connect::ConnectOptions,
+    tools::{ToolCommand, Tools},
+};
+use pgkeep_model::CancelToken;
+use std::{
+    fs,
+    path::PathBuf,
+};
+use tempfile::TempDir;
+
+/// A part of the archive, as pg_restore names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    PreData,
+    PostData,
+}
+
+impl Section {
+    fn argument(self) -> &'static str {
+        match self {
+            Section::PreData => "--section=pre-data",
+            Section::PostData => "--section=post-data",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Section::PreData => "restoring the schema",
+            Section::PostData => "building indexes, constraints and triggers",
+        }
+    }
+}
+
+/// A directory archive without data, readable by this user alone; removed when dropped.
+#[derive(Debug)]
+pub(super) struct SchemaArchive {
+    folder: TempDir,
+    use_list: Option<PathBuf>,
+}
+
+impl SchemaArchive {
+    pub(super) fn write(toc_bytes: &[u8], toc: &Toc, selection: &Selection) -> Result<Self> {
+        let doing = |e| Error::local("writing the table of contents for pg_restore", e);
+        let folder = tempfile::Builder::new().prefix("pgkeep-restore-").tempdir().map_err(doing)?;
+        fs::write(folder.path().join("toc.dat"), toc_bytes).map_err(doing)?;
+        let use_list = match selection.use_list(toc) {
+            Some(list) => {
+                let path = folder.path().join("use.list");
+                fs::write(&path, list).map_err(doing)?;
+                Some(path)
+            }
+            None => None,
+        };
+        Ok(Self { folder, use_list })
+    }
+}
+
+/// pg_restore, ready to be run on sections of one archive.
+pub(super) struct PgRestore<'a> {
+    pub tools: &'a Tools,
+    pub target: &'a ConnectOptions,
+    pub archive: &'a SchemaArchive,
+    pub options: &'a RestoreOptions,
+    pub cancel: &'a CancelToken,
+}
+
+impl PgRestore<'_> {
+    /// Runs one section against the target. Any error of pg_restore is an error here.
+    pub(super) fn run(&self, section: Section, jobs: usize) -> Result<()> {
+        let mut command = self
+            .command(section)
+            .connect(self.target)
+            .arg("--exit-on-error")
+            .arg(format!("--dbname={}", dbname_argument(&self.target.dbname)))
+            .setting("default_transaction_read_only", "off")
+            .setting("synchronous_commit", "off")
+            .setting("maintenance_work_mem", INDEX_MEMORY)
+            .setting("client_min_messages", "warning");
+        if jobs > 1 {
+            command = command.arg(format!("--jobs={jobs}"));
+        }
+        command
+            .arg(self.archive.folder.path())
+            .run_quietly(self.cancel)
+            .map_err(|e| e.doing(section.words()))?;
+        Ok(())
+    }
+
+    /// The section as one SQL script, which first drops (if they exist) the objects that it makes.
+    pub(super) fn script(&self, section: Section) -> Result<String> {
+        let output = self
+            .command(section)
+            .args(["--clean", "--if-exists", "--file=-"])
+            .arg(self.archive.folder.path())
+            .run(self.cancel)?;
+        let script = String::from_utf8(output.stdout).map_err(|_| {
+            Error::refused(
+                "the backup's definitions are not in UTF-8",
+                "restore it into a new database instead of in place",
+            )
+        })?;
+        Ok(without_psql_commands(&script))
+    }
+
+    fn command(&self, section: Section) -> ToolCommand {
+        let options = self.options;
+        let flags = [
+            (options.no_owner, "--no-owner"),
+            (options.no_acl, "--no-privileges"),
+            (options.no_tablespaces, "--no-tablespaces"),
+        ];
+        let mut command = self
+            .tools
+            .pg_restore()
+            .arg(section.argument())
+            .args(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag));
+        if let Some(role) = &options.role {
+            command = command.arg("--no-owner").arg(format!("--role={role}"));
+        }
+        if let Some(list) = &self.archive.use_list {
+            command = command.arg("--use-list").arg(list);
+        }
+        command
+    }
+}
+
+/// Memory for building an index: most of the time of a restore is spent there, and few run at once.
+const INDEX_MEMORY: &str = "256MB";
+
+/// A database name that libpq would take for a connection string has to be wrapped in one.
+fn dbname_argument(name: &str) -> String {
+    if name.contains('=') || name.starts_with("postgres://") || name.starts_with("postgresql://") {
+        format!("dbname='{}'", name.replace('\\', "\\\\").replace('\'', "\\'"))
+    } else {
+        name.to_owned()
+    }
+}
+
+/// Takes out the `\restrict KEY` and `\unrestrict KEY` lines that newer pg_restore wraps scripts for psql in.
+fn without_psql_commands(script: &str) -> String {
+    let key = script.lines().find_map(|line| line.strip_prefix("\\restrict "));
+    let Some(key) = key else { return script.to_owned() };
+    let (open, close) = (format!("\\restrict {key}"), format!("\\unrestrict {key}"));
+    let kept = script.split_inclusive('\n').filter(|line| {
+        let line = line.trim_end_matches('\n');
+        line != open && line != close
+    });
+    kept.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_lines_with_the_key_are_taken_out() {
+        let script = "--\n\\restrict abc\nSELECT '\n\\unrestrict abd\n';\n\\unrestrict abc\n";
+        assert_eq!(without_psql_commands(script), "--\nSELECT '\n\\unrestrict abd\n';\n");
+        assert_eq!(without_psql_commands("SELECT 1;\n"), "SELECT 1;\n");
+    }
+
+    #[test]
+    fn odd_database_names_are_no_connection_strings() {
+        assert_eq!(dbname_argument("shop"), "shop");
+        assert_eq!(dbname_argument("a=b'c"), "dbname='a=b\\'c'");
+    }
+}

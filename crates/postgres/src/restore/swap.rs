@@ -1,0 +1,407 @@
+//! Putting a restored database in the live one's place, and back.
+//!
+//! Order of effects, all in one transaction of a session beside both databases:
+//! 1. `ALTER DATABASE live RENAME TO live_before_…` takes an exclusive lock on the live database. From here on new
+//!    connections wait, and the server waits up to five seconds for the sessions in it to be gone.
+//! 2. Meanwhile a second session ends them (`pg_terminate_backend`), again and again until the rename is through.
+//! 3. `ALTER DATABASE replacement RENAME TO live`, and the two marks (see [`super::marks`]).
+//! 4. COMMIT. Connections that waited fail once ("does not exist") and reach the new database when they try again.
+//!
+//! Nothing is changed outside that transaction: no login is blocked by a setting, no connection limit touched. If
+//! anything fails, or this process dies, the server rolls back and the live database is as it was, minus the sessions
+//! that were ended.
+//!
+//! Before that, sessions in the middle of a transaction are given a grace time to finish, with nobody blocked.
+
+use super::{
+    beside::{connect_beside, database_exists},
+    marks::{Mark, MarkedDatabase, comment_statement, kept_name, list_marked, read_comment},
+};
+use crate::{Error, Result, connect::ConnectOptions, wire::Connection};
+use jiff::Timestamp;
+use pgkeep_model::{
+    CancelToken, Phase, Progress,
+    evidence::{quote_ident, quote_literal},
+};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How a swap treats those who use the database.
+#[derive(Debug, Clone)]
+pub struct SwapOptions {
+    /// The time, by the caller's clock; it names the kept database.
+    pub now: Timestamp,
+    /// When the replaced database may be dropped; `None` keeps it until someone drops it.
+    pub keep_until: Option<Timestamp>,
+    /// How long running transactions may take to finish before their sessions are ended.
+    pub grace: Duration,
+    /// How long to go on trying while sessions cannot be ended.
+    pub timeout: Duration,
+}
+
+impl SwapOptions {
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            keep_until: None,
+            grace: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a swap did.
+#[derive(Debug, Clone)]
+pub struct SwapSummary {
+    /// Name under which the replaced database is kept; `None` when there was none.
+    pub kept_as: Option<String>,
+    /// Sessions that were ended.
+    pub ended: Vec<Session>,
+    /// How long new connections had to wait.
+    pub blocked: Duration,
+}
+
+/// A session in a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub pid: i32,
+    pub user: String,
+    pub application: String,
+    pub client: String,
+    pub state: String,
+    /// In a transaction (not idle outside of one).
+    pub in_transaction: bool,
+}
+
+impl std::fmt::Display for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "pid {} of user {}", self.pid, self.user)?;
+        for (word, value) in [("application", &self.application), ("from", &self.client)] {
+            if !value.is_empty() {
+                write!(f, ", {word} {value}")?;
+            }
+        }
+        write!(f, " ({})", self.state)
+    }
+}
+
+/// Something that forbids renaming a database, with the remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    pub what: String,
+    pub remedy: String,
+}
+
+/// Puts `replacement` in the place of `live`; when there is no database `live`, only renames.
+///
+/// # Errors
+/// Refuses with the obstacle's name and remedy. After any error the live database is in place and unchanged.
+pub fn swap(
+    server: &ConnectOptions,
+    live: &str,
+    replacement: &str,
+    options: &SwapOptions,
+    cancel: &CancelToken,
+    progress: &dyn Progress,
+) -> Result<SwapSummary> {
+    progress.phase(Phase::Swap, None);
+    let mut admin = connect_beside(server, &[live, replacement])?;
+    read_comment(&mut admin, replacement)?;
+    claim(&mut admin, live)?;
+    if !database_exists(&mut admin, live)? {
+        rename_only(&mut admin, live, replacement)?;
+        return Ok(SwapSummary {
+            kept_as: None,
+            ended: Vec::new(),
+            blocked: Duration::ZERO,
+        });
+    }
+    if let Some(obstacle) = obstacles(&mut admin, live, Some(replacement))?.into_iter().next() {
+        return Err(Error::refused(obstacle.what, obstacle.remedy));
+    }
+    wait_for_transactions(&mut admin, live, options.grace, cancel)?;
+    let kept_as = kept_name(live, options.now);
+    let statements = statements(&mut admin, live, replacement, &kept_as, options)?;
+    let mut ended = BTreeMap::new();
+    let deadline = Instant::now() + options.timeout;
+    let blocked = loop {
+        cancel.check()?;
+        match attempt(server, &mut admin, [live, replacement], &statements, &mut ended) {
+            Ok(blocked) => break blocked,
+            // Sessions came or stayed: once more, while there is time.
+            Err(e) if e.sqlstate() == Some("55006") && Instant::now() < deadline => {}
+            Err(e) if e.sqlstate() == Some("55006") => return Err(still_in_use(&mut admin, live, replacement, e)),
+            Err(e) => return Err(e),
+        }
+    };
+    Ok(SwapSummary {
+        kept_as: Some(kept_as),
+        ended: ended.into_values().collect(),
+        blocked,
+    })
+}
+
+/// Gives a database its predecessor back: `kept`, or else the latest that was replaced. The present one is kept in turn,
+/// so an undo can be undone.
+pub fn undo(
+    server: &ConnectOptions,
+    live: &str,
+    kept: Option<&str>,
+    options: &SwapOptions,
+    cancel: &CancelToken,
+    progress: &dyn Progress,
+) -> Result<(MarkedDatabase, SwapSummary)> {
+    let mut admin = connect_beside(server, &[live])?;
+    let candidates = kept_databases(&mut admin, live)?;
+    let chosen = match kept {
+        Some(name) => candidates.into_iter().find(|d| d.name == name),
+        None => candidates.into_iter().next(),
+    };
+    let chosen = chosen.ok_or_else(|| {
+        Error::refused(
+            match kept {
+                Some(name) => format!("{name} is not a database that was kept when {live} was replaced"),
+                None => format!("no replaced database is kept for {live}"),
+            },
+            "a replaced database is kept for the time given by --keep-old; after that, restore a backup",
+        )
+    })?;
+    drop(admin);
+    let summary = swap(server, live, &chosen.name, options, cancel, progress)?;
+    Ok((chosen, summary))
+}
+
+/// The databases kept for `live`, the latest replaced first.
+pub fn kept_databases(admin: &mut Connection, live: &str) -> Result<Vec<MarkedDatabase>> {
+    let mut kept: Vec<(Timestamp, MarkedDatabase)> = list_marked(admin)?
+        .into_iter()
+        .filter_map(|d| match &d.mark {
+            Mark::Kept {
+                database, replaced_at, ..
+            } if database == live => Some((*replaced_at, d)),
+            _ => None,
+        })
+        .collect();
+    kept.sort_by(|(a, one), (b, other)| (b, &other.name).cmp(&(a, &one.name)));
+    Ok(kept.into_iter().map(|(_, d)| d).collect())
+}
+
+/// Everything that forbids renaming `live` and that only its owner can decide on. Sessions are no obstacle.
+pub fn obstacles(admin: &mut Connection, live: &str, replacement: Option<&str>) -> Result<Vec<Obstacle>> {
+    let name = quote_literal(live);
+    let mut found = Vec::new();
+    let mut add = |what: String, remedy: &str| found.push(Obstacle { what, remedy: remedy.into() });
+    for row in admin
+        .query(&format!("SELECT gid, owner FROM pg_catalog.pg_prepared_xacts WHERE database = {name} ORDER BY prepared"))?
+        .iter()
+    {
+        add(
+            format!("database {live} holds the prepared transaction {:?} of {}", row.text("gid"), row.text("owner")),
+            "finish it in that database with COMMIT PREPARED or ROLLBACK PREPARED",
+        );
+    }
+    for row in admin
+        .query(&format!(
+            "SELECT slot_name, plugin FROM pg_catalog.pg_replication_slots WHERE database = {name} ORDER BY 1"
+        ))?
+        .iter()
+    {
+        add(
+            format!(
+                "database {live} has the logical replication slot {} ({})",
+                row.text("slot_name"),
+                row.text("plugin")
+            ),
+            "its subscriber would go on with the replaced database: end the subscription, or drop the slot with pg_drop_replication_slot",
+        );
+    }
+    for row in admin
+        .query(&format!(
+            "SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+             WHERE d.datname = {name} AND s.subenabled ORDER BY 1"
+        ))?
+        .iter()
+    {
+        add(
+            format!("database {live} has the active subscription {}", row.text("subname")),
+            "stop it in that database with ALTER SUBSCRIPTION … DISABLE",
+        );
+    }
+    for other in list_marked(admin)? {
+        let same = matches!(&other.mark, Mark::Restoring { database, .. } if database == live);
+        if same && other.sessions > 0 && replacement != Some(other.name.as_str()) {
+            add(
+                format!("another restore of {live} is running (into {})", other.name),
+                "wait until it is done, or stop it",
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// Sessions in a database, other than the caller's and the server's own helpers.
+pub fn sessions(admin: &mut Connection, database: &str) -> Result<Vec<Session>> {
+    let rows = admin.query(&format!(
+        "SELECT pid, usename, application_name, client_addr, state, xact_start IS NOT NULL AS busy \
+         FROM pg_catalog.pg_stat_activity WHERE datname = {} AND pid <> pg_catalog.pg_backend_pid() \
+           AND backend_type NOT IN ('autovacuum worker', 'parallel worker') ORDER BY backend_start, pid",
+        quote_literal(database)
+    ))?;
+    Ok(rows
+        .iter()
+        .map(|r| Session {
+            pid: r.parse("pid").unwrap_or(0),
+            user: r.text("usename"),
+            application: r.text("application_name"),
+            client: r.text("client_addr"),
+            state: r.get("state").unwrap_or("state not visible").into(),
+            in_transaction: r.is_true("busy"),
+        })
+        .collect())
+}
+
+/// Keeps two swaps of one database apart, as long as the session lives.
+fn claim(admin: &mut Connection, live: &str) -> Result<()> {
+    let rows = admin.query(&format!(
+        "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext('pgkeep swap'), pg_catalog.hashtext({})) AS mine",
+        quote_literal(live)
+    ))?;
+    match rows.first().is_some_and(|r| r.is_true("mine")) {
+        true => Ok(()),
+        false => Err(Error::refused(
+            format!("another swap of {live} is going on"),
+            "wait until it is done",
+        )),
+    }
+}
+
+fn rename_only(admin: &mut Connection, live: &str, replacement: &str) -> Result<()> {
+    let own = own_comment(admin, replacement)?;
+    let mut sql = format!("ALTER DATABASE {} RENAME TO {}", quote_ident(replacement), quote_ident(live));
+    if let Some(comment) = own {
+        sql = format!("{sql}; {}", comment_statement(live, comment.as_deref()));
+    }
+    admin
+        .execute(&sql)
+        .map_err(|e| e.doing(format!("renaming {replacement} to {live}")))?;
+    Ok(())
+}
+
+/// The comment to give a marked database once it is in use; `None` when it carries no mark.
+fn own_comment(admin: &mut Connection, name: &str) -> Result<Option<Option<String>>> {
+    let comment = read_comment(admin, name)?;
+    let mark = comment.as_deref().and_then(Mark::parse);
+    Ok(mark.map(|m| m.own_comment().map(String::from)))
+}
+
+/// The statements of the transaction, the renames first.
+fn statements(
+    admin: &mut Connection,
+    live: &str,
+    replacement: &str,
+    kept_as: &str,
+    options: &SwapOptions,
+) -> Result<Vec<String>> {
+    let comment = read_comment(admin, live)?;
+    let mark = Mark::Kept {
+        database: live.into(),
+        replaced_at: options.now,
+        expires_at: options.keep_until,
+        comment,
+    };
+    let mut statements = vec![
+        format!("ALTER DATABASE {} RENAME TO {}", quote_ident(live), quote_ident(kept_as)),
+        format!("ALTER DATABASE {} RENAME TO {}", quote_ident(replacement), quote_ident(live)),
+        comment_statement(kept_as, Some(&mark.to_comment())),
+    ];
+    if let Some(comment) = own_comment(admin, replacement)? {
+        statements.push(comment_statement(live, comment.as_deref()));
+    }
+    Ok(statements)
+}
+
+fn wait_for_transactions(admin: &mut Connection, live: &str, grace: Duration, cancel: &CancelToken) -> Result<()> {
+    let end = Instant::now() + grace;
+    while Instant::now() < end && sessions(admin, live)?.iter().any(|s| s.in_transaction) {
+        cancel.check()?;
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// One try: the transaction in this thread, ending sessions in another. Returns how long the lock was held.
+fn attempt(
+    server: &ConnectOptions,
+    admin: &mut Connection,
+    databases: [&str; 2],
+    statements: &[String],
+    ended: &mut BTreeMap<i32, Session>,
+) -> Result<Duration> {
+    let mut helper = connect_beside(server, &databases)?;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let ender = scope.spawn(|| end_sessions(&mut helper, &databases, &done));
+        let started = Instant::now();
+        let result = transaction(admin, statements);
+        let blocked = started.elapsed();
+        done.store(true, Ordering::SeqCst);
+        let gone = ender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match (result, gone) {
+            (result, Ok(sessions)) => {
+                ended.extend(sessions.into_iter().map(|s| (s.pid, s)));
+                result.map(|()| blocked)
+            }
+            // The rename came through all the same: those sessions left by themselves.
+            (Ok(()), Err(_)) => Ok(blocked),
+            (Err(_), Err(why)) => Err(why),
+        }
+    })
+}
+
+fn transaction(admin: &mut Connection, statements: &[String]) -> Result<()> {
+    admin.execute("BEGIN")?;
+    for statement in statements {
+        if let Err(error) = admin.execute(statement) {
+            // When even this fails the connection is gone, and the server rolls back by itself.
+            let _ = admin.execute("ROLLBACK");
+            return Err(error.doing("swapping the databases"));
+        }
+    }
+    admin.execute("COMMIT").map_err(|e| e.doing("swapping the databases"))?;
+    Ok(())
+}
+
+/// Ends the sessions in both databases until told that the rename is through.
+fn end_sessions(helper: &mut Connection, databases: &[&str; 2], done: &AtomicBool) -> Result<Vec<Session>> {
+    let mut ended = Vec::new();
+    while !done.load(Ordering::SeqCst) {
+        for database in databases {
+            for session in sessions(helper, database)? {
+                helper
+                    .execute(&format!("SELECT pg_catalog.pg_terminate_backend({})", session.pid))
+                    .map_err(|e| e.doing(format!("ending the session with {session}")))?;
+                ended.push(session);
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(ended)
+}
+
+fn still_in_use(admin: &mut Connection, live: &str, replacement: &str, error: Error) -> Error {
+    for database in [live, replacement] {
+        if let Ok(left) = sessions(admin, database)
+            && let Some(session) = left.first()
+        {
+            return Error::refused(
+                format!("database {database} is still in use: {} sessions, the first one {session}", left.len()),
+                "stop the application and try again; nothing was changed",
+            );
+        }
+    }
+    error
+}
