@@ -1,9 +1,6 @@
 //! The repository's config file: its format version and id, and the polynomial that stock tools cut chunks with.
 
-use crate::{
-    crypto::fill_random,
-    error::{RepositoryError, Result},
-};
+use crate::crypto::fill_random;
 use serde::{Deserialize, Serialize};
 
 /// The format version that this build reads and writes.
@@ -26,14 +23,6 @@ impl Config {
             version: FORMAT_VERSION,
             id: hex::encode(id),
             chunker_polynomial: format!("{:x}", random_polynomial()),
-        }
-    }
-
-    pub(crate) fn check_version(&self) -> Result<()> {
-        if self.version == FORMAT_VERSION {
-            Ok(())
-        } else {
-            Err(RepositoryError::UnsupportedFormat { found: self.version, supported: FORMAT_VERSION })
         }
     }
 }

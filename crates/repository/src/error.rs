@@ -58,6 +58,14 @@ impl RepositoryError {
         Self::Invalid { what: what.to_string() }
     }
 
+    /// The error inside one of `io`'s that a stream gave, or that one in words.
+    pub fn from_io(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(inner) => inner,
+            Err(other) => Self::invalid(other),
+        }
+    }
+
     /// Whether stored bytes are missing or not what was written.
     pub fn is_damage(&self) -> bool {
         match self {

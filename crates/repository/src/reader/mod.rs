@@ -86,13 +86,8 @@ impl SnapshotReader {
             path: path.into(),
         })?;
         let mut content = Vec::new();
-        match self.read(file).read_to_end(&mut content) {
-            Ok(_) => Ok(content),
-            Err(e) => Err(match e.downcast::<RepositoryError>() {
-                Ok(error) => error,
-                Err(other) => RepositoryError::invalid(format!("cannot read {path}: {other}")),
-            }),
-        }
+        self.read(file).read_to_end(&mut content).map_err(RepositoryError::from_io)?;
+        Ok(content)
     }
 }
 

@@ -97,6 +97,7 @@ pub struct WriteSummary {
     pub bytes_new: u64,
     /// Bytes by which the packs grew the repository.
     pub bytes_added: u64,
+    /// Chunks of the streams that were stored, and that were there already.
     pub blobs_new: u64,
     pub blobs_known: u64,
     pub packs: u64,

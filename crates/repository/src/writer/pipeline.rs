@@ -126,8 +126,10 @@ impl Shared {
     /// Whether the caller must store the blob: it is not in the repository, and no one else of this run has it in hand.
     pub(super) fn claim(&self, id: BlobId, kind: BlobKind) -> bool {
         let new = !self.index.contains(&id, kind) && self.claimed.lock().insert((id, kind));
-        let count = if new { &self.counts.blobs_new } else { &self.counts.blobs_known };
-        count.fetch_add(1, Relaxed);
+        if kind == BlobKind::Data {
+            let count = if new { &self.counts.blobs_new } else { &self.counts.blobs_known };
+            count.fetch_add(1, Relaxed);
+        }
         new
     }
 
@@ -150,7 +152,9 @@ impl Shared {
     ) -> Result<()> {
         pack.add(id, kind, plain, self.repository.master_key(), compressor)
             .map_err(|e| RepositoryError::invalid(format!("cannot compress a chunk: {e}")))?;
-        self.counts.bytes_new.fetch_add(plain.len() as u64, Relaxed);
+        if kind == BlobKind::Data {
+            self.counts.bytes_new.fetch_add(plain.len() as u64, Relaxed);
+        }
         Ok(())
     }
 
