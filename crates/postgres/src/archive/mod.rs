@@ -23,8 +23,8 @@ pub use compression::{Compression, decompress};
 pub use custom_reader::{CustomBlock, CustomReader};
 pub use custom_writer::CustomWriter;
 pub use directory::{DirectoryArchive, LARGE_OBJECT_LINE_LIMIT, parse_large_object_toc};
-pub use rows::{COPY_END, RowSummer, sum_copy_text};
-pub use schema::{count_objects, schema_sha256};
+pub use rows::{COPY_END, LargeObjectHash, LargeObjectSummer, RowSummer, sum_copy_text};
+pub use schema::{count_objects, definitions, extensions, schema_sha256};
 pub use statements::{CopyTarget, SequenceValue};
 pub use tar::{TarReader, TarWriter};
 pub use toc::{

@@ -1,8 +1,8 @@
-//! Row count and content hash of COPY text, as it streams by.
+//! Row counts and content hashes, of COPY text and of large objects, as they stream by.
 
 use super::ArchiveError;
 use memchr::{memchr, memchr_iter};
-use pgkeep_model::evidence::{ContentHash, ContentSum};
+use pgkeep_model::evidence::{ContentHash, ContentSum, LargeObjectEvidence};
 use std::io::Read;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -153,6 +153,62 @@ pub fn sum_copy_text(mut input: impl Read) -> Result<ContentSum, ArchiveError> {
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(ArchiveError::from_io(e, "table data")),
         }
+    }
+}
+
+/// Sums large objects; each is hashed on its own, wherever that happens, and then added.
+#[derive(Debug, Default)]
+pub struct LargeObjectSummer {
+    sum: LargeObjectEvidence,
+}
+
+/// One large object being hashed: its number, then its content.
+pub struct LargeObjectHash {
+    state: Box<Xxh3>,
+    bytes: u64,
+}
+
+impl LargeObjectHash {
+    pub fn new(oid: u32) -> Self {
+        let mut state = Box::new(Xxh3::new());
+        state.update(&oid.to_le_bytes());
+        Self { state, bytes: 0 }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.state.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// What this object alone adds to the evidence.
+    pub fn finish(self) -> LargeObjectEvidence {
+        LargeObjectEvidence {
+            count: 1,
+            bytes: self.bytes,
+            hash: ContentHash(self.state.digest128()),
+        }
+    }
+}
+
+impl LargeObjectSummer {
+    /// Begins the hash of one object.
+    pub fn object(&self, oid: u32) -> LargeObjectHash {
+        LargeObjectHash::new(oid)
+    }
+
+    /// Adds an object that was read to its end.
+    pub fn add(&mut self, object: LargeObjectHash) {
+        self.add_finished(object.finish());
+    }
+
+    pub fn add_finished(&mut self, object: LargeObjectEvidence) {
+        self.sum.count += object.count;
+        self.sum.bytes += object.bytes;
+        self.sum.hash.add(object.hash);
+    }
+
+    pub fn sum(&self) -> LargeObjectEvidence {
+        self.sum
     }
 }
 

@@ -67,3 +67,46 @@ pub fn schema_sha256(toc: &Toc) -> String {
     }
     hex::encode(hash.finalize())
 }
+
+/// The text that defines each schema object, by kind and name (`schema.name`, or the name alone), for comparing two
+/// schemas object by object. An owner other than the database's shows as a comment line, for it is part of an object.
+pub fn definitions(toc: &Toc) -> BTreeMap<(String, String), String> {
+    let mut all: BTreeMap<(String, String), String> = BTreeMap::new();
+    for entry in toc.entries.iter().filter(|e| is_schema_object(e)) {
+        let name = match &*entry.namespace() {
+            "" => entry.tag().into_owned(),
+            schema => format!("{schema}.{}", entry.tag()),
+        };
+        let mut text = entry.defn().trim_end().to_owned();
+        if !entry.owner().is_empty() {
+            text.push_str(&format!("\n-- owner: {}", entry.owner()));
+        }
+        // Two entries of one name and kind (rules, say) become one text.
+        let slot = all.entry((entry.desc().into_owned(), name)).or_default();
+        if !slot.is_empty() {
+            slot.push('\n');
+        }
+        slot.push_str(&text);
+    }
+    all
+}
+
+/// Name and schema of the extensions that the archive creates.
+pub fn extensions(toc: &Toc) -> Vec<(String, String)> {
+    toc.entries
+        .iter()
+        .filter(|e| e.is("EXTENSION"))
+        .map(|e| {
+            // `CREATE EXTENSION IF NOT EXISTS name WITH SCHEMA schema;`
+            let defn = e.defn();
+            let schema = defn
+                .rsplit_once(" WITH SCHEMA ")
+                .map_or("", |(_, s)| s.trim().trim_end_matches(';'));
+            let schema = match schema.strip_prefix('"').and_then(|s| s.strip_suffix('"')) {
+                Some(quoted) => quoted.replace("\"\"", "\""),
+                None => schema.to_owned(),
+            };
+            (e.tag().into_owned(), schema)
+        })
+        .collect()
+}

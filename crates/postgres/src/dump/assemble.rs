@@ -9,14 +9,15 @@ use super::{
 use crate::{
     Error, Result,
     archive::{
-        COPY_END, Entry, SequenceValue, Toc, count_objects, schema_sha256, write_directory_toc,
+        COPY_END, Entry, LargeObjectSummer, SequenceValue, Toc, count_objects, schema_sha256,
+        write_directory_toc,
     },
 };
 use pgkeep_model::{
     Progress,
     evidence::{
-        ContentSum, DatabaseEvidence, ExtensionEvidence, LargeObjectEvidence, QualifiedName,
-        SequenceEvidence, TableEvidence,
+        ContentSum, DatabaseEvidence, ExtensionEvidence, QualifiedName, SequenceEvidence,
+        TableEvidence,
     },
     manifest::{DatabaseManifest, Member, MemberContent},
 };
@@ -41,6 +42,7 @@ pub(super) fn assemble(
 ) -> Result<DumpedDatabase> {
     let mut dumped = DumpedDatabase {
         manifest: known.manifest,
+        toc: plan.toc.clone(),
         tokens: Vec::new(),
     };
     let toc = write_directory_toc(&plan.toc);
@@ -54,15 +56,13 @@ pub(super) fn assemble(
         sequences: sequences(&plan.toc, &known.sequence_names)?,
         ..DatabaseEvidence::default()
     };
+    let mut large_objects = LargeObjectSummer::default();
     for (member, result) in plan.members.iter().zip(results) {
         let mut parts: Vec<Stored> = result.parts.into_iter().flatten().collect();
         match &member.what {
             MemberContent::Table { .. } => evidence.tables.extend(table(member, &parts)),
             MemberContent::LargeObject { .. } => {
-                let objects: &mut LargeObjectEvidence = &mut evidence.large_objects;
-                objects.count += 1;
-                objects.bytes += parts.iter().map(|p| p.segment.bytes).sum::<u64>();
-                objects.hash.add(result.large_object.unwrap_or_default());
+                large_objects.add_finished(result.large_object.unwrap_or_default());
             }
             _ => {}
         }
@@ -77,6 +77,7 @@ pub(super) fn assemble(
     }
     evidence.tables.sort_by(|a, b| a.name.cmp(&b.name));
     evidence.sequences.sort_by(|a, b| a.name.cmp(&b.name));
+    evidence.large_objects = large_objects.sum();
     dumped.manifest.evidence = evidence;
     Ok(dumped)
 }

@@ -5,6 +5,7 @@ use crate::{
     Error, Result,
     wire::{Connection, Row},
 };
+use jiff::Timestamp;
 use pgkeep_model::evidence::{ExtensionEvidence, QualifiedName};
 use std::collections::HashMap;
 
@@ -72,7 +73,7 @@ fn lockable(connection: &mut Connection, condition: &str) -> Result<Vec<Lockable
     rows.iter()
         .map(|row| {
             Ok(Lockable {
-                oid: number(row, 0)?,
+                oid: parsed(row, 0)?,
                 name: QualifiedName::new(text(row, 1), text(row, 2)),
                 readable: text(row, 3) == "t",
                 hidden_rows: text(row, 4) == "t",
@@ -168,9 +169,9 @@ pub(super) fn relations(
     ))?;
     rows.iter()
         .map(|row| {
-            let block_size: u64 = number(row, 8)?;
-            let heap_bytes: u64 = row.get(5).map_or(Ok(0), |_| number(row, 5))?;
-            let toast_bytes: u64 = row.get(6).map_or(Ok(0), |_| number(row, 6))?;
+            let block_size: u64 = parsed(row, 8)?;
+            let heap_bytes: u64 = row.get(5).map_or(Ok(0), |_| parsed(row, 5))?;
+            let toast_bytes: u64 = row.get(6).map_or(Ok(0), |_| parsed(row, 6))?;
             let relation = Relation {
                 name: QualifiedName::new(text(row, 1), text(row, 2)),
                 columns: text(row, 3).to_owned(),
@@ -180,7 +181,7 @@ pub(super) fn relations(
                 bytes: heap_bytes + toast_bytes,
                 condition: row.get(7).filter(|c| !c.is_empty()).map(str::to_owned),
             };
-            Ok((number(row, 0)?, relation))
+            Ok((parsed(row, 0)?, relation))
         })
         .collect()
 }
@@ -256,10 +257,10 @@ pub(super) fn text<'a>(row: Row<'a>, index: usize) -> &'a str {
     row.get(index).unwrap_or_default()
 }
 
-pub(super) fn number<T: std::str::FromStr>(row: Row<'_>, index: usize) -> Result<T> {
+pub(super) fn parsed<T: std::str::FromStr>(row: Row<'_>, index: usize) -> Result<T> {
     text(row, index).parse().map_err(|_| Error::Protocol {
         doing: "reading the catalogs".into(),
-        what: format!("a number was expected, not {:?}", text(row, index)),
+        what: format!("{:?} was not expected", text(row, index)),
     })
 }
 
@@ -272,7 +273,15 @@ pub(super) fn sequence_names(connection: &mut Connection) -> Result<HashMap<u32,
     rows.iter()
         .map(|row| {
             let name = QualifiedName::new(text(row, 1), text(row, 2));
-            Ok((number(row, 0)?, name))
+            Ok((parsed(row, 0)?, name))
         })
         .collect()
+}
+
+/// The server's clock now.
+pub(super) fn server_time(connection: &mut Connection) -> Result<Timestamp> {
+    let rows = connection.query_one(
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    )?;
+    parsed(rows.first().expect("query_one gives one row"), 0)
 }

@@ -1,28 +1,38 @@
 //! Dumping a database: a frozen moment, pg_dump's own table of contents, and the data read by many connections at once.
 //!
-//! Order of effects: [`freeze`] locks the tables, takes and exports the snapshot, and captures the table of contents that
-//! pg_dump makes of it; [`dump_database`] reads the data into the sink. Nothing is changed on the server. The frozen
+//! Order of effects: [`freeze`] locks the tables, then takes and exports the snapshot; [`dump_database`] captures the
+//! table of contents that pg_dump makes of it and reads the data into the sink. Nothing is changed on the server. The frozen
 //! session holds locks that stop `DROP`, `TRUNCATE` and `ALTER TABLE` until it is dropped; reading and writing go on.
 //!
 //! What is written is pg_dump's directory format, byte for byte what `pg_dump -Fd -Z0` of the same snapshot would hold,
 //! so stock pg_restore restores it without pgkeep.
 
 mod assemble;
+mod capture;
 mod catalog;
 mod directory_sink;
+mod frozen;
+mod globals;
 mod locks;
 mod pattern;
 mod plan;
-mod ranges;
+pub(crate) mod ranges;
 mod read;
 mod run;
-mod session;
+pub(crate) mod session;
 mod sink;
 
 pub use directory_sink::DirectorySink;
+pub use frozen::{Frozen, freeze};
+pub use globals::dump_globals;
 pub use sink::{DumpSink, NullSink, SegmentDone, SegmentWriter};
 
-use pgkeep_model::manifest::DatabaseManifest;
+use crate::{Result, archive::Toc, tools::Tools};
+use pgkeep_model::{
+    CancelToken, Phase, Progress,
+    evidence::DatabaseEvidence,
+    manifest::{DatabaseContent, DatabaseManifest},
+};
 use std::time::Duration;
 
 /// What to dump and how.
@@ -55,7 +65,83 @@ impl Default for DumpOptions {
 /// A database in the sink.
 #[derive(Debug)]
 pub struct DumpedDatabase {
+    /// `path` is left empty for whoever names the folder.
     pub manifest: DatabaseManifest,
+    /// What `toc.dat` holds.
+    pub toc: Toc,
     /// For each member of the manifest, in order, the tokens of its segments.
     pub tokens: Vec<Vec<u64>>,
+}
+
+/// Reads the frozen database into the sink.
+///
+/// # Errors
+/// The first failure of any connection, of pg_dump or of the sink; the others are stopped. [`crate::Error::Cancelled`] when
+/// `cancel` was the cause.
+pub fn dump_database(
+    frozen: &Frozen,
+    tools: &Tools,
+    sink: &dyn DumpSink,
+    options: &DumpOptions,
+    cancel: &CancelToken,
+    progress: &dyn Progress,
+) -> Result<DumpedDatabase> {
+    let mut moment = frozen.moment();
+    let moment = &mut *moment;
+
+    // 1. pg_dump names what there is to read, and how to make it again.
+    progress.phase(Phase::Schema, None);
+    let toc = frozen::capture(moment, &frozen.options, tools, options, cancel, progress)?;
+
+    // 2. What the catalogs must tell is asked before the long reading, while nothing else uses the session.
+    let plan = plan::make(&toc, &mut moment.connection, options)?;
+    let names: Vec<String> = archive_extensions(&plan.toc);
+    let known = assemble::Known {
+        extensions: catalog::extensions(&mut moment.connection, &names)?,
+        sequence_names: catalog::sequence_names(&mut moment.connection)?,
+        manifest: describe(moment, &toc, options)?,
+    };
+
+    // 3. The data, by all connections at once.
+    progress.phase(Phase::Data, Some(plan.estimated_bytes));
+    let task = run::Task {
+        plan: &plan,
+        sink,
+        progress,
+        options: &frozen.options,
+        snapshot: &moment.snapshot,
+        encoding: &moment.encoding,
+        jobs: options.jobs,
+    };
+    let results = run::run(&task, &mut moment.connection, cancel)?;
+
+    // 4. Members and evidence, now that every part is known.
+    assemble::assemble(&plan, results, known, sink, progress)
+}
+
+fn archive_extensions(toc: &Toc) -> Vec<String> {
+    let extensions = crate::archive::extensions(toc);
+    extensions.into_iter().map(|(name, _)| name).collect()
+}
+
+/// The manifest without members and evidence.
+fn describe(
+    moment: &mut frozen::Moment,
+    toc: &Toc,
+    options: &DumpOptions,
+) -> Result<DatabaseManifest> {
+    let mut server = moment.server.clone();
+    server.pg_dump_version = toc.header.dump_version().into_owned();
+    Ok(DatabaseManifest {
+        name: moment.connection.dbname().to_owned(),
+        path: String::new(),
+        content: DatabaseContent::Directory,
+        server,
+        properties: moment.properties.clone(),
+        evidence: DatabaseEvidence::default(),
+        members: Vec::new(),
+        excluded_data: catalog::excluded_tables(&mut moment.connection, options)?,
+        only_schemas: options.schemas.clone(),
+        warnings: moment.warnings.clone(),
+    })
 }

@@ -5,14 +5,17 @@ use super::{
     catalog::Relation,
     ranges::{self, BlockRange},
 };
-use crate::{Error, Result, archive::RowSummer, wire::Connection};
+use crate::{
+    Error, Result,
+    archive::{LargeObjectHash, RowSummer},
+    wire::Connection,
+};
 use pgkeep_model::{
     Progress,
-    evidence::{ContentHash, ContentSum, quote_literal},
+    evidence::{ContentSum, LargeObjectEvidence, quote_literal},
     manifest::Segment,
 };
 use std::io::{self, Write};
-use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes of a large object read at once.
 const LARGE_OBJECT_PIECE: usize = 1 << 20;
@@ -26,8 +29,6 @@ pub(super) struct Stored {
     pub token: u64,
     /// Of COPY text: the sum of its rows.
     pub sum: ContentSum,
-    /// Of a large object: the hash of number and content.
-    pub hash: ContentHash,
 }
 
 /// Hands bytes to a segment that is asked of the sink when the first ones come, so empty ranges leave no trace.
@@ -71,7 +72,6 @@ impl<'a> Output<'a> {
             },
             token: done.token,
             sum: ContentSum::default(),
-            hash: ContentHash::default(),
         }))
     }
 }
@@ -152,7 +152,7 @@ pub(super) fn large_objects(
     oids: &[u32],
     sink: &dyn DumpSink,
     progress: &dyn Progress,
-) -> Result<Vec<(Option<Stored>, ContentHash)>> {
+) -> Result<Vec<(Option<Stored>, LargeObjectEvidence)>> {
     let list: Vec<String> = oids.iter().map(u32::to_string).collect();
     let first_pieces = connection
         .query(&format!(
@@ -164,15 +164,14 @@ pub(super) fn large_objects(
     let mut stored = Vec::with_capacity(oids.len());
     for (oid, row) in oids.iter().zip(first_pieces.iter()) {
         let doing = || format!("reading large object {oid}");
-        let mut hash = Xxh3::new();
-        hash.update(&oid.to_le_bytes());
+        let mut hash = LargeObjectHash::new(*oid);
         let mut output = Output::new(sink, progress);
         let mut piece = bytea(row.get(0), &doing)?;
         let mut offset = 0;
         let mut wanted = LARGE_OBJECT_FIRST;
         loop {
             if !piece.is_empty() {
-                hash.update(&piece);
+                hash.push(&piece);
                 output.write(&piece).map_err(|e| Error::local(doing(), e))?;
             }
             if piece.len() < wanted {
@@ -185,12 +184,8 @@ pub(super) fn large_objects(
                 .map_err(|e| e.doing(doing()))?;
             piece = bytea(next.get(0, 0), &doing)?;
         }
-        let hash = ContentHash(hash.digest128());
-        let mut object = output.finish().map_err(|e| Error::local(doing(), e))?;
-        if let Some(object) = &mut object {
-            object.hash = hash;
-        }
-        stored.push((object, hash));
+        let object = output.finish().map_err(|e| Error::local(doing(), e))?;
+        stored.push((object, hash.finish()));
     }
     if stored.len() != oids.len() {
         return Err(Error::Protocol {

@@ -13,7 +13,7 @@ use super::{
     session,
 };
 use crate::{Error, Result, connect::ConnectOptions, wire::Connection};
-use pgkeep_model::{CancelToken, Progress, evidence::ContentHash};
+use pgkeep_model::{CancelToken, Progress, evidence::LargeObjectEvidence};
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
@@ -31,11 +31,11 @@ pub(super) struct Task<'a> {
     pub jobs: usize,
 }
 
-/// What came of each member: its ranges' segments (`None` for empty ones), and the hash of a large object.
+/// What came of each member: its ranges' segments (`None` for empty ones), and a large object's evidence.
 #[derive(Debug, Default)]
 pub(super) struct MemberResult {
     pub parts: Vec<Option<Stored>>,
-    pub large_object: Option<ContentHash>,
+    pub large_object: Option<LargeObjectEvidence>,
 }
 
 struct State {
@@ -238,10 +238,10 @@ impl Shared<'_> {
             Work::LargeObjects { first, oids } => {
                 let objects = read::large_objects(connection, oids, sink, progress)?;
                 let mut state = self.state();
-                for (offset, (part, hash)) in objects.into_iter().enumerate() {
+                for (offset, (part, evidence)) in objects.into_iter().enumerate() {
                     state.results[first + offset] = MemberResult {
                         parts: vec![part],
-                        large_object: Some(hash),
+                        large_object: Some(evidence),
                     };
                 }
             }
