@@ -1,1 +1,31 @@
-fn main(){}
+//! The project's own tasks: `cargo xtask ci` is the whole CI, `cargo xtask bench` compares speed and memory with other tools.
+
+// Running other programs is all that this crate does.
+#![allow(clippy::disallowed_methods)]
+
+mod bench;
+mod ci;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(about = "The project's own tasks")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Check everything: format, lints, dependencies, documentation, tests
+    Ci(ci::Options),
+    /// Compare pgkeep with other tools on databases of a realistic size
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Ci(options) => ci::run(&options),
+        Task::Bench(options) => bench::run(&options),
+    }
+}

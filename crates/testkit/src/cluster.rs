@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::installed::{Installation, ServerUser};
 use crate::port::ReservedPort;
-use crate::template::copy_fresh_cluster;
+use crate::template::{copy_cluster, copy_fresh_cluster};
 use crate::tls::{self, TlsFiles};
 use crate::watchdog::Watchdog;
 
@@ -43,6 +43,7 @@ pub struct TestPostgresBuilder {
     auth_method: String,
     tls: bool,
     fsync: bool,
+    kept_data: Option<PathBuf>,
 }
 
 impl TestPostgresBuilder {
@@ -82,6 +83,12 @@ impl TestPostgresBuilder {
         self
     }
 
+    /// Starts from what [`TestPostgres::keep_data`] kept of a cluster of the same major, instead of from an empty one.
+    pub fn data_from(mut self, kept: &Path) -> Self {
+        self.kept_data = Some(kept.to_owned());
+        self
+    }
+
     /// Makes the server write as durably as a real one, for benches.
     pub fn durable(mut self) -> Self {
         self.fsync = true;
@@ -113,7 +120,10 @@ impl TestPostgresBuilder {
         let port = ReservedPort::take();
 
         let data = dir.path().join("data");
-        copy_fresh_cluster(&self.installation, &self.initdb_args, &data);
+        match &self.kept_data {
+            Some(kept) => copy_cluster(kept, &data),
+            None => copy_fresh_cluster(&self.installation, &self.initdb_args, &data),
+        }
         self.configure(dir.path(), port.number);
         fs::create_dir(dir.path().join("socket")).expect("an own folder can be written");
         if let Some(user) = ServerUser::other_than_root() {
@@ -171,6 +181,7 @@ impl TestPostgres {
             auth_method: "trust".to_owned(),
             tls: false,
             fsync: false,
+            kept_data: None,
         }
     }
 
@@ -209,6 +220,20 @@ impl TestPostgres {
             user.own(&dir);
         }
         dir
+    }
+
+    /// Keeps the data folder of a stopped server for clusters to come.
+    pub fn keep_data(&self, target: &Path) {
+        assert!(
+            self.server.is_none(),
+            "only a stopped server's data is whole"
+        );
+        let unfinished = target.with_extension("new");
+        let _ = fs::remove_dir_all(&unfinished); // of a run that was killed here
+        fs::create_dir_all(target.parent().expect("a folder lies in another"))
+            .expect("the target can be written");
+        copy_cluster(&self.data_dir(), &unfinished);
+        fs::rename(&unfinished, target).expect("a folder can be renamed in its place");
     }
 
     /// What the server logged so far.

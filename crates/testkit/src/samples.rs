@@ -1,6 +1,7 @@
 //! What a test does with a cluster: make databases, run SQL, load the sample databases, read a schema back.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,6 +30,15 @@ impl ShopSize {
         scale: 0.5,
         skewed: false,
     };
+}
+
+impl ShopSize {
+    /// Tells apart shops that other versions of the SQL made.
+    pub fn recipe_digest() -> u64 {
+        let mut hasher = DefaultHasher::new();
+        include_str!("../sql/shop.sql").hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 impl TestPostgres {

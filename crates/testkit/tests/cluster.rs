@@ -1,5 +1,7 @@
 //! The clusters that all other tests stand on.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
