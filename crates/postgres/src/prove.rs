@@ -6,10 +6,11 @@
 
 use crate::{
     Error, Result,
-    archive::RowSummer,
+    archive::{RowSummer, count_objects, schema_sha256},
     connect::ConnectOptions,
-    dump::{ranges, session},
+    dump::{DumpOptions, capture::table_of_contents, ranges, session},
     restore::workers::{lock, share_out},
+    tools::Tools,
     wire::Connection,
 };
 use pgkeep_model::{
@@ -20,23 +21,19 @@ use pgkeep_model::{
     },
     manifest::DatabaseManifest,
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Mutex,
-};
+use std::{collections::HashMap, sync::Mutex};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes of one large object read at a time, and objects asked for together.
 const PIECE: usize = 256 * 1024;
 const OBJECTS_AT_ONCE: usize = 32;
 
-/// Recomputes, in the database at `target`, the evidence that `expected` holds for its own content.
-///
-/// Schema objects are not looked at here ([`schema_evidence`] does): their counts and checksum are copied from neither
-/// side and stay empty.
+/// Recomputes, in the database at `target`, the evidence that `expected` holds; under [`Proof::Counts`] tables are
+/// counted instead of read. The objects of the schema are those that `tools`' pg_dump sees.
 pub fn collect(
     target: &ConnectOptions,
     expected: &DatabaseManifest,
+    tools: &Tools,
     jobs: usize,
     proof: Proof,
     cancel: &CancelToken,
@@ -49,6 +46,17 @@ pub fn collect(
     let mut leader = session::open(target, cancel)?;
     session::begin(&mut leader)?;
     let snapshot = leader.query_value("SELECT pg_catalog.pg_export_snapshot()")?.unwrap_or_default();
+    let toc = table_of_contents(
+        target,
+        tools,
+        &snapshot,
+        leader.parameter("server_encoding").unwrap_or("UTF8"),
+        &DumpOptions {
+            schemas: expected.only_schemas.clone(),
+            ..Default::default()
+        },
+        cancel,
+    )?;
     let facts = table_facts(&mut leader)?;
     let sums: Vec<Mutex<ContentSum>> = expected.evidence.tables.iter().map(|_| Mutex::default()).collect();
     let large_objects = Mutex::new(LargeObjectEvidence::default());
@@ -100,8 +108,8 @@ pub fn collect(
         sequences: sequences(&mut leader)?,
         extensions: extensions(&mut leader)?,
         large_objects: *lock(&large_objects),
-        objects: BTreeMap::new(),
-        schema_sha256: String::new(),
+        objects: count_objects(&toc),
+        schema_sha256: schema_sha256(&toc),
     })
 }
 

@@ -1,7 +1,6 @@
 //! A session beside the databases that are being made, renamed or dropped.
 
 use crate::{Error, Result, connect::ConnectOptions, wire::Connection};
-use pgkeep_model::evidence::quote_literal;
 
 /// Connects to a database of the server that is none of `avoid`: the given one, `postgres`, `template1`, or any other
 /// that lets this user in.
@@ -57,12 +56,4 @@ fn open(server: &ConnectOptions, name: &str) -> Result<Connection> {
 /// No such database, no privilege for it, connections not allowed, or none left.
 fn worth_another_try(error: &Error) -> bool {
     matches!(error.sqlstate(), Some("3D000" | "42501" | "55000" | "53300" | "28000"))
-}
-
-pub(super) fn database_exists(admin: &mut Connection, name: &str) -> Result<bool> {
-    let rows = admin.query(&format!(
-        "SELECT 1 AS found FROM pg_catalog.pg_database WHERE datname = {}",
-        quote_literal(name)
-    ))?;
-    Ok(!rows.is_empty())
 }

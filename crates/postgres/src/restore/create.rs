@@ -1,11 +1,11 @@
 //! Making the database that a restore fills, and giving it its properties once it is proven.
 
 use super::{
-    beside::{connect_beside, database_exists},
+    beside::connect_beside,
     marks::{Mark, comment_statement, drop_database, read_comment},
     properties::{PropertyOptions, create_statement, finish_statements},
 };
-use crate::{Error, Result, connect::ConnectOptions, wire::Connection};
+use crate::{Error, Result, connect::ConnectOptions, inspect, wire::Connection};
 use pgkeep_model::{
     CancelToken,
     evidence::{quote_ident, quote_literal},
@@ -24,7 +24,7 @@ pub fn create_database(
 ) -> Result<()> {
     let mut admin = connect_beside(server, &[name])?;
     admin.cancel_with(cancel);
-    if database_exists(&mut admin, name)? {
+    if inspect::database_exists(&mut admin, name)? {
         return Err(Error::refused(
             format!("database {name} exists already"),
             "choose another name, or drop it first",

@@ -1,7 +1,7 @@
 //! Making a database again from its dump.
 //!
 //! The parts, in the order in which the engine uses them:
-//! [`requirements`](fn@requirements) and [`missing`] say what the target lacks, [`obstacles`] and [`sessions`] what
+//! [`requirements`](fn@requirements) and [`missing`] say what the target lacks, [`obstacles`] what
 //! stands in a swap's way; [`create_database`] makes an empty database that carries pgkeep's mark; [`restore_into`] fills
 //! it; [`crate::prove`] compares; [`finish_database`] gives it its settings and grants; [`swap`](fn@swap) puts it in the
 //! live one's place and [`undo`] takes that back; [`list_marked`] and [`drop_marked`] clean up after killed restores and
@@ -39,7 +39,7 @@ pub use properties::{AclItem, PropertyOptions, parse_acl_item};
 pub use requirements::{Missing, Requirements, missing, requirements};
 pub use selection::Selection;
 pub use source::{DirectorySource, DumpSource};
-pub use swap::{Obstacle, Session, SwapOptions, SwapSummary, kept_databases, obstacles, sessions, swap, undo};
+pub use swap::{Obstacle, SwapOptions, SwapSummary, kept_databases, obstacles, swap, undo};
 
 pub(crate) use data::set_monetary_locale;
 

@@ -14,10 +14,15 @@
 //! Before that, sessions in the middle of a transaction are given a grace time to finish, with nobody blocked.
 
 use super::{
-    beside::{connect_beside, database_exists},
+    beside::connect_beside,
     marks::{Mark, MarkedDatabase, comment_statement, kept_name, list_marked, read_comment},
 };
-use crate::{Error, Result, connect::ConnectOptions, wire::Connection};
+use crate::{
+    Error, Result,
+    connect::ConnectOptions,
+    inspect::{self, Session},
+    wire::Connection,
+};
 use jiff::Timestamp;
 use pgkeep_model::{
     CancelToken, Phase, Progress,
@@ -65,30 +70,6 @@ pub struct SwapSummary {
     pub blocked: Duration,
 }
 
-/// A session in a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    pub pid: i32,
-    pub user: String,
-    pub application: String,
-    pub client: String,
-    pub state: String,
-    /// In a transaction (not idle outside of one).
-    pub in_transaction: bool,
-}
-
-impl std::fmt::Display for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "pid {} of user {}", self.pid, self.user)?;
-        for (word, value) in [("application", &self.application), ("from", &self.client)] {
-            if !value.is_empty() {
-                write!(f, ", {word} {value}")?;
-            }
-        }
-        write!(f, " ({})", self.state)
-    }
-}
-
 /// Something that forbids renaming a database, with the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
@@ -112,7 +93,7 @@ pub fn swap(
     let mut admin = connect_beside(server, &[live, replacement])?;
     read_comment(&mut admin, replacement)?;
     claim(&mut admin, live)?;
-    if !database_exists(&mut admin, live)? {
+    if !inspect::database_exists(&mut admin, live)? {
         rename_only(&mut admin, live, replacement)?;
         return Ok(SwapSummary {
             kept_as: None,
@@ -192,42 +173,24 @@ pub fn kept_databases(admin: &mut Connection, live: &str) -> Result<Vec<MarkedDa
 
 /// Everything that forbids renaming `live` and that only its owner can decide on. Sessions are no obstacle.
 pub fn obstacles(admin: &mut Connection, live: &str, replacement: Option<&str>) -> Result<Vec<Obstacle>> {
-    let name = quote_literal(live);
     let mut found = Vec::new();
     let mut add = |what: String, remedy: &str| found.push(Obstacle { what, remedy: remedy.into() });
-    for row in admin
-        .query(&format!("SELECT gid, owner FROM pg_catalog.pg_prepared_xacts WHERE database = {name} ORDER BY prepared"))?
-        .iter()
-    {
+    let used = inspect::database_use(admin, live)?;
+    for transaction in used.prepared_transactions {
         add(
-            format!("database {live} holds the prepared transaction {:?} of {}", row.text("gid"), row.text("owner")),
+            format!("database {live} holds the prepared transaction {:?} of {}", transaction.gid, transaction.owner),
             "finish it in that database with COMMIT PREPARED or ROLLBACK PREPARED",
         );
     }
-    for row in admin
-        .query(&format!(
-            "SELECT slot_name, plugin FROM pg_catalog.pg_replication_slots WHERE database = {name} ORDER BY 1"
-        ))?
-        .iter()
-    {
+    for slot in used.replication_slots {
         add(
-            format!(
-                "database {live} has the logical replication slot {} ({})",
-                row.text("slot_name"),
-                row.text("plugin")
-            ),
+            format!("database {live} has the logical replication slot {} ({})", slot.name, slot.plugin),
             "its subscriber would go on with the replaced database: end the subscription, or drop the slot with pg_drop_replication_slot",
         );
     }
-    for row in admin
-        .query(&format!(
-            "SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
-             WHERE d.datname = {name} AND s.subenabled ORDER BY 1"
-        ))?
-        .iter()
-    {
+    for subscription in used.subscriptions.into_iter().filter(|s| s.enabled) {
         add(
-            format!("database {live} has the active subscription {}", row.text("subname")),
+            format!("database {live} has the active subscription {}", subscription.name),
             "stop it in that database with ALTER SUBSCRIPTION … DISABLE",
         );
     }
@@ -243,25 +206,11 @@ pub fn obstacles(admin: &mut Connection, live: &str, replacement: Option<&str>) 
     Ok(found)
 }
 
-/// Sessions in a database, other than the caller's and the server's own helpers.
-pub fn sessions(admin: &mut Connection, database: &str) -> Result<Vec<Session>> {
-    let rows = admin.query(&format!(
-        "SELECT pid, usename, application_name, client_addr, state, xact_start IS NOT NULL AS busy \
-         FROM pg_catalog.pg_stat_activity WHERE datname = {} AND pid <> pg_catalog.pg_backend_pid() \
-           AND backend_type NOT IN ('autovacuum worker', 'parallel worker') ORDER BY backend_start, pid",
-        quote_literal(database)
-    ))?;
-    Ok(rows
-        .iter()
-        .map(|r| Session {
-            pid: r.parse("pid").unwrap_or(0),
-            user: r.text("usename"),
-            application: r.text("application_name"),
-            client: r.text("client_addr"),
-            state: r.get("state").unwrap_or("state not visible").into(),
-            in_transaction: r.is_true("busy"),
-        })
-        .collect())
+/// Sessions that a rename has to wait for. Autovacuum gives way by itself, and parallel workers end with their leader.
+fn in_the_way(admin: &mut Connection, database: &str) -> Result<Vec<Session>> {
+    let mut sessions = inspect::sessions(admin, database)?;
+    sessions.retain(|s| !matches!(s.backend_type.as_str(), "autovacuum worker" | "parallel worker"));
+    Ok(sessions)
 }
 
 /// Keeps two swaps of one database apart, as long as the session lives.
@@ -326,7 +275,7 @@ fn statements(
 
 fn wait_for_transactions(admin: &mut Connection, live: &str, grace: Duration, cancel: &CancelToken) -> Result<()> {
     let end = Instant::now() + grace;
-    while Instant::now() < end && sessions(admin, live)?.iter().any(|s| s.in_transaction) {
+    while Instant::now() < end && in_the_way(admin, live)?.iter().any(|s| s.state != "idle" && !s.state.is_empty()) {
         cancel.check()?;
         thread::sleep(Duration::from_millis(100));
     }
@@ -380,7 +329,7 @@ fn end_sessions(helper: &mut Connection, databases: &[&str; 2], done: &AtomicBoo
     let mut ended = Vec::new();
     while !done.load(Ordering::SeqCst) {
         for database in databases {
-            for session in sessions(helper, database)? {
+            for session in in_the_way(helper, database)? {
                 helper
                     .execute(&format!("SELECT pg_catalog.pg_terminate_backend({})", session.pid))
                     .map_err(|e| e.doing(format!("ending the session with {session}")))?;
@@ -394,7 +343,7 @@ fn end_sessions(helper: &mut Connection, databases: &[&str; 2], done: &AtomicBoo
 
 fn still_in_use(admin: &mut Connection, live: &str, replacement: &str, error: Error) -> Error {
     for database in [live, replacement] {
-        if let Ok(left) = sessions(admin, database)
+        if let Ok(left) = in_the_way(admin, database)
             && let Some(session) = left.first()
         {
             return Error::refused(
