@@ -10,6 +10,7 @@ use crate::{
     repository::Repository,
     storage::{FileKind, ObjectKey},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -26,12 +27,28 @@ pub(crate) struct IndexFile {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) supersedes: Vec<String>,
     pub(crate) packs: Vec<IndexedPack>,
+    /// Packs that a prune found to be unneeded and will delete later; stock restic passes over them, rustic writes the
+    /// same field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) packs_to_delete: Vec<DoomedPack>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct IndexedPack {
     pub(crate) id: PackId,
     pub(crate) blobs: Vec<IndexedBlob>,
+}
+
+/// A pack that is no longer indexed and waits for its deletion.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DoomedPack {
+    pub(crate) id: PackId,
+    /// Empty for a pack that was never indexed.
+    #[serde(default)]
+    pub(crate) blobs: Vec<IndexedBlob>,
+    /// When it was found to be unneeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -118,11 +135,15 @@ impl Index {
     }
 
     /// Reads every index file that can be read, and returns the names of the others with what is wrong with them.
-    pub(crate) fn load_lenient(repository: &Repository) -> Result<(Self, Vec<(String, RepositoryError)>)> {
+    pub(crate) fn load_lenient(
+        repository: &Repository,
+    ) -> Result<(Self, Vec<(String, RepositoryError)>)> {
         let (files, problems) = Self::read_files(repository)?;
         let mut packs: HashMap<PackId, Vec<PackedBlob>> = HashMap::new();
-        let superseded: HashSet<String> =
-            files.iter().flat_map(|(_, file)| file.supersedes.iter().cloned()).collect();
+        let superseded: HashSet<String> = files
+            .iter()
+            .flat_map(|(_, file)| file.supersedes.iter().cloned())
+            .collect();
         for (name, file) in files {
             if superseded.contains(&name) {
                 continue;
@@ -136,7 +157,10 @@ impl Index {
 
     /// Every index file that can be read. A file that goes while we read was replaced by a new one, so the listing is
     /// made again; one that stays missing is a problem.
-    #[expect(clippy::type_complexity, reason = "two lists, taken apart at once by the only caller")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "two lists, taken apart at once by the only caller"
+    )]
     fn read_files(
         repository: &Repository,
     ) -> Result<(Vec<(String, IndexFile)>, Vec<(String, RepositoryError)>)> {
@@ -174,7 +198,12 @@ impl Index {
             });
             index.entries.extend(blobs.iter().map(|b| Entry {
                 id: b.id,
-                pack: number | if b.kind == BlobKind::Tree { TREE_BIT } else { 0 },
+                pack: number
+                    | if b.kind == BlobKind::Tree {
+                        TREE_BIT
+                    } else {
+                        0
+                    },
                 offset: b.offset,
                 length: b.length,
                 raw_length: b.raw_length.unwrap_or(0),
@@ -191,7 +220,11 @@ impl Index {
         for pack in &mut self.packs {
             pack.unusable = stored.get(&pack.id) != Some(&pack.size);
         }
-        self.packs.iter().filter(|p| p.unusable).map(|p| p.id).collect()
+        self.packs
+            .iter()
+            .filter(|p| p.unusable)
+            .map(|p| p.id)
+            .collect()
     }
 
     pub(crate) fn contains(&self, id: &BlobId, kind: BlobKind) -> bool {
@@ -237,12 +270,22 @@ impl Index {
         let pack = &self.packs[(entry.pack & !TREE_BIT) as usize];
         let blob = PackedBlob {
             id: entry.id,
-            kind: if entry.pack & TREE_BIT != 0 { BlobKind::Tree } else { BlobKind::Data },
+            kind: if entry.pack & TREE_BIT != 0 {
+                BlobKind::Tree
+            } else {
+                BlobKind::Data
+            },
             offset: entry.offset,
             length: entry.length,
             raw_length: (entry.raw_length != 0).then_some(entry.raw_length),
         };
-        (Located { pack: pack.id, blob }, !pack.unusable)
+        (
+            Located {
+                pack: pack.id,
+                blob,
+            },
+            !pack.unusable,
+        )
     }
 }
 
