@@ -25,7 +25,7 @@ pub use custom_writer::CustomWriter;
 pub use directory::{DirectoryArchive, LARGE_OBJECT_LINE_LIMIT, parse_large_object_toc};
 pub use rows::{COPY_END, LargeObjectHash, LargeObjectSummer, RowSummer, sum_copy_text};
 pub use schema::{count_objects, definitions, extensions, schema_sha256};
-pub use statements::{CopyTarget, SequenceValue};
+pub use statements::{CopyTarget, SequenceValue, loads_through_root};
 pub use tar::{TarReader, TarWriter};
 pub use toc::{
     Entry, Extra, Header, Section, Toc, read_custom_header, read_directory_toc, write_directory_toc,

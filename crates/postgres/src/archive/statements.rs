@@ -30,12 +30,16 @@ impl CopyTarget {
         Some(Self {
             table: table.to_owned(),
             columns: columns.to_owned(),
-            through_root: entry
-                .defn
-                .as_deref()
-                .is_some_and(|d| d.starts_with(b"-- load via partition root")),
+            through_root: loads_through_root(entry),
         })
     }
+}
+
+/// True when pg_dump has the rows of this `TABLE DATA` entry loaded through the topmost partitioned table, because they
+/// may belong to another partition where they are restored (partitions by hash of an enum, for example).
+pub fn loads_through_root(entry: &Entry) -> bool {
+    let defn = entry.defn.as_deref().unwrap_or_default();
+    defn.starts_with(b"-- load via partition root")
 }
 
 /// Length of the identifier at the start, quoted or plain.

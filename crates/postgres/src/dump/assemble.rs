@@ -21,7 +21,7 @@ use pgkeep_model::{
     },
     manifest::{DatabaseManifest, Member, MemberContent},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Everything that is known beside the members.
 pub(super) struct Known {
@@ -56,11 +56,17 @@ pub(super) fn assemble(
         sequences: sequences(&plan.toc, &known.sequence_names)?,
         ..DatabaseEvidence::default()
     };
+    let mut tables = BTreeMap::new();
+    let mut unlike_columns = BTreeSet::new();
     let mut large_objects = LargeObjectSummer::default();
     for (member, result) in plan.members.iter().zip(results) {
         let mut parts: Vec<Stored> = result.parts.into_iter().flatten().collect();
         match &member.what {
-            MemberContent::Table { .. } => evidence.tables.extend(table(member, &parts)),
+            MemberContent::Table { name } => {
+                if !add_table(&mut tables, name, member, &parts) {
+                    unlike_columns.insert(name.clone());
+                }
+            }
             MemberContent::LargeObject { .. } => {
                 large_objects.add_finished(result.large_object.unwrap_or_default());
             }
@@ -75,7 +81,14 @@ pub(super) fn assemble(
         parts.extend(rest);
         dumped.push(&member.file, member.what.clone(), parts);
     }
-    evidence.tables.sort_by(|a, b| a.name.cmp(&b.name));
+    for name in unlike_columns {
+        tables.remove(&name);
+        dumped.manifest.warnings.push(format!(
+            "the content of {name} cannot be proven after a restore: its rows are routed to partitions anew, and the \
+             partitions' columns stand in different orders"
+        ));
+    }
+    evidence.tables = tables.into_values().collect();
     evidence.sequences.sort_by(|a, b| a.name.cmp(&b.name));
     evidence.large_objects = large_objects.sum();
     dumped.manifest.evidence = evidence;
@@ -94,16 +107,25 @@ impl DumpedDatabase {
     }
 }
 
-fn table(member: &PlannedMember, parts: &[Stored]) -> Option<TableEvidence> {
-    let relation = member.relation.as_ref()?;
-    let mut content = ContentSum::default();
-    parts.iter().for_each(|part| content.add(part.sum));
-    Some(TableEvidence {
-        name: relation.name.clone(),
-        content,
+/// Adds a member's rows to its table; several members are one table when they are proven together. False when their
+/// columns differ, so that their rows' texts cannot be compared with those of the whole.
+fn add_table(
+    tables: &mut BTreeMap<QualifiedName, TableEvidence>,
+    name: &QualifiedName,
+    member: &PlannedMember,
+    parts: &[Stored],
+) -> bool {
+    let Some(relation) = &member.relation else {
+        return true;
+    };
+    let table = tables.entry(name.clone()).or_insert_with(|| TableEvidence {
+        name: name.clone(),
+        content: ContentSum::default(),
         columns: relation.columns.clone(),
         condition: relation.condition.clone(),
-    })
+    });
+    parts.iter().for_each(|part| table.content.add(part.sum));
+    table.columns == relation.columns
 }
 
 /// Values of the sequences, from the statements that will set them.

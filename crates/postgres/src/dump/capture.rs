@@ -21,7 +21,7 @@ use std::{
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs pg_dump in the exported snapshot as far as its table of contents.
-pub(super) fn table_of_contents(
+pub(crate) fn table_of_contents(
     connection: &ConnectOptions,
     tools: &Tools,
     snapshot: &str,

@@ -134,6 +134,8 @@ fn list(names: &[&QualifiedName]) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct Relation {
     pub name: QualifiedName,
+    /// The topmost table that this is a partition of.
+    pub root: Option<QualifiedName>,
     /// Columns that COPY carries (neither dropped nor generated), quoted as SQL needs it.
     pub columns: String,
     /// Storage is a plain heap, so ranges of blocks can be read by ctid.
@@ -162,9 +164,11 @@ pub(super) fn relations(
            CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END, \
            (SELECT x.extcondition[array_position(x.extconfig, c.oid)] FROM pg_extension x \
               WHERE c.oid = ANY (x.extconfig) LIMIT 1), \
-           current_setting('block_size') \
+           current_setting('block_size'), rn.nspname, r.relname \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
            LEFT JOIN pg_am m ON m.oid = c.relam \
+           LEFT JOIN pg_class r ON c.relispartition AND r.oid = pg_partition_root(c.oid) \
+           LEFT JOIN pg_namespace rn ON rn.oid = r.relnamespace \
          WHERE c.oid = ANY ({oids})"
     ))?;
     rows.iter()
@@ -174,6 +178,9 @@ pub(super) fn relations(
             let toast_bytes: u64 = row.get(6).map_or(Ok(0), |_| parsed(row, 6))?;
             let relation = Relation {
                 name: QualifiedName::new(text(row, 1), text(row, 2)),
+                root: row
+                    .get(10)
+                    .map(|root| QualifiedName::new(text(row, 9), root)),
                 columns: text(row, 3).to_owned(),
                 is_heap: text(row, 4) == "t",
                 blocks: heap_bytes / block_size.max(1),

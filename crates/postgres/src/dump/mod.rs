@@ -8,7 +8,7 @@
 //! so stock pg_restore restores it without pgkeep.
 
 mod assemble;
-mod capture;
+pub(crate) mod capture;
 mod catalog;
 mod directory_sink;
 mod frozen;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    archive::{Entry, Toc},
+    archive::{Entry, Toc, loads_through_root},
     wire::Connection,
 };
 use pgkeep_model::manifest::MemberContent;
@@ -113,11 +113,14 @@ fn plan_table(
         let member = members.len();
         weighed.push((share, Work::Rows { member, range }));
     }
+    // Rows that are routed anew when they are restored can be proven only for all partitions together.
+    let proven_as = match &relation.root {
+        Some(root) if loads_through_root(entry) => root.clone(),
+        _ => relation.name.clone(),
+    };
     members.push(PlannedMember {
         file: entry.file().expect("for_files names all data").to_owned(),
-        what: MemberContent::Table {
-            name: relation.name.clone(),
-        },
+        what: MemberContent::Table { name: proven_as },
         relation: Some(relation),
         ranges,
         list: Vec::new(),

@@ -217,6 +217,7 @@ mod tests {
     fn relation(columns: &str, condition: Option<&str>) -> Relation {
         Relation {
             name: QualifiedName::new("s", "a\"b"),
+            root: None,
             columns: columns.into(),
             is_heap: true,
             blocks: 0,
