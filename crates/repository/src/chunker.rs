@@ -25,7 +25,10 @@ impl Gear {
     pub(crate) fn new(secret: &[u8; 32]) -> Self {
         let mut table = Box::new([0; 256]);
         for (i, entry) in table.iter_mut().enumerate() {
-            let digest = Sha256::new().chain_update(secret).chain_update([i as u8]).finalize();
+            let digest = Sha256::new()
+                .chain_update(secret)
+                .chain_update([i as u8])
+                .finalize();
             *entry = u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
         }
         Self { table }
@@ -49,7 +52,11 @@ pub(crate) struct Chunker {
 
 impl Chunker {
     pub(crate) fn new(gear: Gear) -> Self {
-        Self { gear, len: 0, hash: 0 }
+        Self {
+            gear,
+            len: 0,
+            hash: 0,
+        }
     }
 
     /// Looks for the end of the present chunk in `data`: the number of bytes that still belong to it, or `None` when all
@@ -134,8 +141,15 @@ mod tests {
         assert!(rest.iter().all(|n| (MIN_CHUNK..=MAX_CHUNK).contains(n)) && *last <= MAX_CHUNK);
         let average = data.len() / whole.len();
         assert!((700_000..2_000_000).contains(&average), "{average}");
-        assert_ne!(whole, cuts(&Gear::new(&[8; 32]), &data, data.len()), "another repository cuts elsewhere");
-        assert_eq!(cuts(&gear, &vec![0; 9 << 20], 1 << 20), [4 << 20, 4 << 20, 1 << 20]);
+        assert_ne!(
+            whole,
+            cuts(&Gear::new(&[8; 32]), &data, data.len()),
+            "another repository cuts elsewhere"
+        );
+        assert_eq!(
+            cuts(&gear, &vec![0; 9 << 20], 1 << 20),
+            [4 << 20, 4 << 20, 1 << 20]
+        );
     }
 
     #[test]

@@ -18,22 +18,30 @@ pub(crate) fn encode(key: &MasterKey, kind: FileKind, json: &[u8]) -> Vec<u8> {
         return key.seal(json);
     }
     let mut packed = vec![COMPRESSED];
-    packed.extend(zstd::bulk::compress(json, 3).expect("compressing memory into memory does not fail"));
+    packed.extend(
+        zstd::bulk::compress(json, 3).expect("compressing memory into memory does not fail"),
+    );
     key.seal(&packed)
 }
 
 /// Opens what [`encode`] or a stock tool made, after comparing its name with its content.
 pub(crate) fn decode(master: &MasterKey, key: &ObjectKey, mut stored: Vec<u8>) -> Result<Vec<u8>> {
     if key.kind != FileKind::Config && hex::encode(Sha256::digest(&stored)) != key.name {
-        return Err(RepositoryError::damaged(key, "its content does not match its name"));
+        return Err(RepositoryError::damaged(
+            key,
+            "its content does not match its name",
+        ));
     }
-    let plain = master.open_in_place(&mut stored).map_err(|e| RepositoryError::damaged(key, e))?;
+    let plain = master
+        .open_in_place(&mut stored)
+        .map_err(|e| RepositoryError::damaged(key, e))?;
     match plain.first() {
         Some(b'{' | b'[') => Ok(plain.to_vec()),
-        Some(&COMPRESSED) => {
-            unpack(&plain[1..]).map_err(|e| RepositoryError::damaged(key, e))
-        }
-        Some(other) => Err(RepositoryError::damaged(key, format!("unknown encoding {other}"))),
+        Some(&COMPRESSED) => unpack(&plain[1..]).map_err(|e| RepositoryError::damaged(key, e)),
+        Some(other) => Err(RepositoryError::damaged(
+            key,
+            format!("unknown encoding {other}"),
+        )),
         None => Err(RepositoryError::damaged(key, "it is empty")),
     }
 }
@@ -41,7 +49,9 @@ pub(crate) fn decode(master: &MasterKey, key: &ObjectKey, mut stored: Vec<u8>) -
 fn unpack(frame: &[u8]) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut out = Vec::new();
-    zstd::stream::read::Decoder::new(frame)?.take(MAX_UNPACKED as u64 + 1).read_to_end(&mut out)?;
+    zstd::stream::read::Decoder::new(frame)?
+        .take(MAX_UNPACKED as u64 + 1)
+        .read_to_end(&mut out)?;
     if out.len() > MAX_UNPACKED {
         return Err(std::io::Error::other("it unpacks to more than a gibibyte"));
     }

@@ -95,7 +95,12 @@ mod tests {
         assert!(is_irreducible(0x3d_a335_8b4d_c173));
         assert!(!is_irreducible(0x3d_a335_8b4d_c172), "divisible by x");
         assert!(!is_irreducible(1 << DEGREE | 1), "divisible by x + 1");
-        let wrong = (1u64..500).filter(|n| is_irreducible(1 << DEGREE | n << 1 | 1)).count();
-        assert!((5..60).contains(&wrong), "about one in 27 odd ones is irreducible: {wrong}");
+        let wrong = (1u64..500)
+            .filter(|n| is_irreducible(1 << DEGREE | n << 1 | 1))
+            .count();
+        assert!(
+            (5..60).contains(&wrong),
+            "about one in 27 odd ones is irreducible: {wrong}"
+        );
     }
 }

@@ -38,7 +38,9 @@ impl MasterKey {
 
     pub(crate) fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
         let part = |from: usize| -> [u8; 16] {
-            bytes[from..from + 16].try_into().expect("the slice has 16 bytes")
+            bytes[from..from + 16]
+                .try_into()
+                .expect("the slice has 16 bytes")
         };
         let mut mac_r = part(48);
         // Poly1305 ignores these bits; stock tools write them as zero.
@@ -81,7 +83,10 @@ impl MasterKey {
             encrypt: Zeroizing<String>,
         }
         fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
-            Zeroizing::new(STANDARD.decode(text).ok()?).as_slice().try_into().ok()
+            Zeroizing::new(STANDARD.decode(text).ok()?)
+                .as_slice()
+                .try_into()
+                .ok()
         }
         let keys: Keys = serde_json::from_slice(json).ok()?;
         Some(Self {
@@ -118,7 +123,10 @@ impl MasterKey {
         let iv: [u8; IV_LEN] = (&*iv).try_into().expect("split at that length");
         let expected = self.tag(&iv, text);
         // Compared without an early end, so that the time tells nothing about the tag.
-        let differs = expected.iter().zip(tag.iter()).fold(0, |acc, (a, b)| acc | (a ^ b));
+        let differs = expected
+            .iter()
+            .zip(tag.iter())
+            .fold(0, |acc, (a, b)| acc | (a ^ b));
         if differs != 0 {
             return Err(Forged);
         }
@@ -156,7 +164,9 @@ impl std::fmt::Debug for MasterKey {
 
 /// Fills from the operating system's source of randomness.
 pub(crate) fn fill_random(bytes: &mut [u8]) {
-    SysRng.try_fill_bytes(bytes).expect("the operating system gives random bytes");
+    SysRng
+        .try_fill_bytes(bytes)
+        .expect("the operating system gives random bytes");
 }
 
 #[cfg(test)]
@@ -167,14 +177,20 @@ mod tests {
     fn what_is_sealed_opens_and_a_change_anywhere_is_seen() {
         let key = MasterKey::random();
         let sealed = key.seal(b"rows of a table");
-        assert_eq!(key.open_in_place(&mut sealed.clone()), Ok(&mut b"rows of a table".to_vec()[..]));
+        assert_eq!(
+            key.open_in_place(&mut sealed.clone()),
+            Ok(&mut b"rows of a table".to_vec()[..])
+        );
         for i in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[i] ^= 1;
             assert_eq!(key.open_in_place(&mut changed), Err(Forged), "byte {i}");
         }
         assert_eq!(key.open_in_place(&mut sealed[..31].to_vec()), Err(Forged));
-        assert_eq!(MasterKey::random().open_in_place(&mut sealed.clone()), Err(Forged));
+        assert_eq!(
+            MasterKey::random().open_in_place(&mut sealed.clone()),
+            Err(Forged)
+        );
     }
 
     #[test]

@@ -26,7 +26,11 @@ pub enum RepositoryError {
     Damaged { object: String, what: String },
     /// A blob cannot be read back as it was written.
     #[error("blob {} in pack {} is damaged: {what}", blob.short(), pack.short())]
-    DamagedBlob { blob: BlobId, pack: PackId, what: String },
+    DamagedBlob {
+        blob: BlobId,
+        pack: PackId,
+        what: String,
+    },
     #[error("blob {} is in no index", blob.short())]
     MissingBlob { blob: BlobId },
     #[error("the repository is locked by {holder}")]
@@ -51,11 +55,16 @@ pub enum RepositoryError {
 
 impl RepositoryError {
     pub(crate) fn damaged(object: impl std::fmt::Display, what: impl std::fmt::Display) -> Self {
-        Self::Damaged { object: object.to_string(), what: what.to_string() }
+        Self::Damaged {
+            object: object.to_string(),
+            what: what.to_string(),
+        }
     }
 
     pub(crate) fn invalid(what: impl std::fmt::Display) -> Self {
-        Self::Invalid { what: what.to_string() }
+        Self::Invalid {
+            what: what.to_string(),
+        }
     }
 
     /// The error inside one of `io`'s that a stream gave, or that one in words.
@@ -71,7 +80,10 @@ impl RepositoryError {
         match self {
             Self::Damaged { .. } | Self::DamagedBlob { .. } | Self::MissingBlob { .. } => true,
             Self::Storage(e) => {
-                matches!(e.kind, StorageErrorKind::NotFound | StorageErrorKind::Truncated)
+                matches!(
+                    e.kind,
+                    StorageErrorKind::NotFound | StorageErrorKind::Truncated
+                )
             }
             _ => false,
         }
@@ -84,22 +96,27 @@ impl RepositoryError {
                 Some("check the address, or make a repository there with `pgkeep init`")
             }
             Self::AlreadyExists { .. } => Some("use it as it is, or choose another place"),
-            Self::WrongPassword => {
-                Some("give the key that the repository was made with, or another that was added to it")
-            }
+            Self::WrongPassword => Some(
+                "give the key that the repository was made with, or another that was added to it",
+            ),
             Self::UnsupportedFormat { found, supported } if found < supported => {
                 Some("upgrade it once with `restic migrate upgrade_repo_v2`")
             }
             Self::UnsupportedFormat { .. } => Some("use a newer pgkeep"),
-            Self::Damaged { .. } | Self::DamagedBlob { .. } | Self::MissingBlob { .. } => {
-                Some("run `pgkeep check --read-data` to see which backups are touched; others can still be restored")
-            }
-            Self::Locked { .. } => Some("wait until it is done; a lock that its owner left behind ends by itself after 30 minutes"),
+            Self::Damaged { .. } | Self::DamagedBlob { .. } | Self::MissingBlob { .. } => Some(
+                "run `pgkeep check --read-data` to see which backups are touched; others can still be restored",
+            ),
+            Self::Locked { .. } => Some(
+                "wait until it is done; a lock that its owner left behind ends by itself after 30 minutes",
+            ),
             Self::LockLost { .. } => Some("run it again"),
             Self::SnapshotNotFound { .. } => Some("`pgkeep list` shows what there is"),
             Self::AmbiguousSnapshot { .. } => Some("give more digits of the id"),
             Self::Storage(e) => e.hint(),
-            Self::FileNotFound { .. } | Self::KeyRefused { .. } | Self::Invalid { .. } | Self::Cancelled(_) => None,
+            Self::FileNotFound { .. }
+            | Self::KeyRefused { .. }
+            | Self::Invalid { .. }
+            | Self::Cancelled(_) => None,
         }
     }
 }
@@ -109,7 +126,9 @@ impl From<RepositoryError> for io::Error {
     fn from(error: RepositoryError) -> Self {
         let kind = match &error {
             e if e.is_damage() => io::ErrorKind::InvalidData,
-            RepositoryError::Storage(e) if e.kind == StorageErrorKind::NoSpace => io::ErrorKind::StorageFull,
+            RepositoryError::Storage(e) if e.kind == StorageErrorKind::NoSpace => {
+                io::ErrorKind::StorageFull
+            }
             // Also for a cancelled operation: `Interrupted` would make `write_all` try again for ever.
             _ => io::ErrorKind::Other,
         };

@@ -3,7 +3,10 @@
 use rustix::process::{Pid, test_kill_process};
 
 pub(crate) fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 pub(crate) fn uid() -> u32 {
@@ -31,6 +34,8 @@ pub(crate) fn username() -> String {
 
 /// Whether a process of this machine exists; one that may not be signalled does.
 pub(crate) fn process_runs(pid: u32) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return false;
+    };
     test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
 }

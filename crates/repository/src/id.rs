@@ -87,6 +87,9 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("ba7816bf".parse::<BlobId>(), Err(InvalidId));
         let json = serde_json::to_string(&id).expect("an id is a string");
-        assert_eq!(serde_json::from_str::<BlobId>(&json).expect("and reads back"), id);
+        assert_eq!(
+            serde_json::from_str::<BlobId>(&json).expect("and reads back"),
+            id
+        );
     }
 }

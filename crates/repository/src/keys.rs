@@ -100,17 +100,27 @@ impl<'a> Keys<'a> {
     /// Removes a key by its id or the first digits of it; refuses the one in use, which includes the last.
     pub fn remove(&self, wanted: &str) -> Result<String> {
         let names = self.repository.storage().list(FileKind::Key)?;
-        let mut found = names.into_iter().map(|o| o.name).filter(|name| name.starts_with(wanted));
-        let refuse = |reason| RepositoryError::KeyRefused { id: wanted.into(), reason };
+        let mut found = names
+            .into_iter()
+            .map(|o| o.name)
+            .filter(|name| name.starts_with(wanted));
+        let refuse = |reason| RepositoryError::KeyRefused {
+            id: wanted.into(),
+            reason,
+        };
         let id = match (found.next(), found.next()) {
             (Some(id), None) if !wanted.is_empty() => id,
             (None, _) => return Err(refuse("there is no such key")),
             _ => return Err(refuse("several keys start with these digits")),
         };
         if id == self.repository.key_id() {
-            return Err(refuse("it opened the repository just now; open it with another key to remove this one"));
+            return Err(refuse(
+                "it opened the repository just now; open it with another key to remove this one",
+            ));
         }
-        self.repository.storage().delete(&ObjectKey::new(FileKind::Key, id.clone()))?;
+        self.repository
+            .storage()
+            .delete(&ObjectKey::new(FileKind::Key, id.clone()))?;
         Ok(id)
     }
 
@@ -140,7 +150,9 @@ pub(crate) fn write_key_file(
     now: Timestamp,
 ) -> Result<String> {
     if password.expose_secret().is_empty() {
-        return Err(RepositoryError::invalid("the key of a repository must not be empty"));
+        return Err(RepositoryError::invalid(
+            "the key of a repository must not be empty",
+        ));
     }
     let mut salt = [0; 64];
     fill_random(&mut salt);
@@ -183,9 +195,10 @@ pub(crate) fn open(storage: &dyn Storage, password: &SecretString) -> Result<(Ma
     match damaged {
         // The damaged one may be the one that this password belongs to.
         Some(damaged) => Err(damaged),
-        None if readable == 0 => {
-            Err(RepositoryError::damaged("the repository", "it has no key file"))
-        }
+        None if readable == 0 => Err(RepositoryError::damaged(
+            "the repository",
+            "it has no key file",
+        )),
         None => Err(RepositoryError::WrongPassword),
     }
 }
@@ -199,7 +212,10 @@ fn read_key_file(storage: &dyn Storage, name: &str) -> Result<KeyFile> {
     let key = ObjectKey::new(FileKind::Key, name);
     let json = storage.get(&key)?;
     if hex::encode(Sha256::digest(&json)) != name {
-        return Err(RepositoryError::damaged(key, "its content does not match its name"));
+        return Err(RepositoryError::damaged(
+            key,
+            "its content does not match its name",
+        ));
     }
     serde_json::from_slice(&json).map_err(|e| RepositoryError::damaged(key, e))
 }
@@ -213,13 +229,20 @@ fn unlock(file: &KeyFile, password: &SecretString) -> Option<MasterKey> {
     let params = scrypt::Params::new(log_n, file.r, file.p).ok()?;
     let salt = STANDARD.decode(&file.salt).ok()?;
     let mut sealed = Zeroizing::new(STANDARD.decode(&file.data).ok()?);
-    let json = password_key(password, &salt, &params).open_in_place(&mut sealed).ok()?;
+    let json = password_key(password, &salt, &params)
+        .open_in_place(&mut sealed)
+        .ok()?;
     MasterKey::from_json(json)
 }
 
 fn password_key(password: &SecretString, salt: &[u8], params: &scrypt::Params) -> MasterKey {
     let mut bytes = Zeroizing::new([0; MasterKey::LEN]);
-    scrypt::scrypt(password.expose_secret().as_bytes(), salt, params, &mut *bytes)
-        .expect("64 bytes are a valid length");
+    scrypt::scrypt(
+        password.expose_secret().as_bytes(),
+        salt,
+        params,
+        &mut *bytes,
+    )
+    .expect("64 bytes are a valid length");
     MasterKey::from_bytes(&bytes)
 }

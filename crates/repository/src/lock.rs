@@ -65,8 +65,16 @@ fn is_zero(n: &u32) -> bool {
 
 impl fmt::Display for LockInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.reason.is_empty() { "another program" } else { &self.reason };
-        let kind = if self.exclusive { "exclusive" } else { "shared" };
+        let what = if self.reason.is_empty() {
+            "another program"
+        } else {
+            &self.reason
+        };
+        let kind = if self.exclusive {
+            "exclusive"
+        } else {
+            "shared"
+        };
         write!(
             f,
             "{what} (process {} of {} on {}, {kind} since {})",
@@ -117,7 +125,9 @@ impl LockGuard {
     /// Fails with the reason when the lock is lost.
     pub fn check(&self) -> Result<()> {
         match &self.held.state.lock().lost {
-            Some(reason) => Err(RepositoryError::LockLost { reason: reason.clone() }),
+            Some(reason) => Err(RepositoryError::LockLost {
+                reason: reason.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -132,7 +142,11 @@ impl Drop for LockGuard {
         }
         let name = self.held.state.lock().name.clone();
         // A lock that cannot be removed now goes stale by itself.
-        let _ = self.held.repository.storage().delete(&ObjectKey::new(FileKind::Lock, name));
+        let _ = self
+            .held
+            .repository
+            .storage()
+            .delete(&ObjectKey::new(FileKind::Lock, name));
     }
 }
 
@@ -152,8 +166,12 @@ pub(crate) fn acquire(repository: &Repository, mode: LockMode, reason: &str) -> 
     let name = loop {
         fail_on_conflict(repository, mode, None)?;
         let name = write(repository, &info)?;
-        let Err(conflict) = fail_on_conflict(repository, mode, Some(&name)) else { break name };
-        repository.storage().delete(&ObjectKey::new(FileKind::Lock, name))?;
+        let Err(conflict) = fail_on_conflict(repository, mode, Some(&name)) else {
+            break name;
+        };
+        repository
+            .storage()
+            .delete(&ObjectKey::new(FileKind::Lock, name))?;
         if attempt == ATTEMPTS || !matches!(conflict, RepositoryError::Locked { .. }) {
             return Err(conflict);
         }
@@ -164,7 +182,12 @@ pub(crate) fn acquire(repository: &Repository, mode: LockMode, reason: &str) -> 
     let held = Arc::new(Held {
         repository: repository.clone(),
         info,
-        state: Mutex::new(State { name, refreshed: Instant::now(), lost: None, released: false }),
+        state: Mutex::new(State {
+            name,
+            refreshed: Instant::now(),
+            lost: None,
+            released: false,
+        }),
         wake: Condvar::new(),
     });
     let refresher = {
@@ -174,7 +197,10 @@ pub(crate) fn acquire(repository: &Repository, mode: LockMode, reason: &str) -> 
             .spawn(move || held.refresh_until_released())
             .map_err(|e| RepositoryError::invalid(format!("cannot start a thread: {e}")))?
     };
-    Ok(LockGuard { held, refresher: Some(refresher) })
+    Ok(LockGuard {
+        held,
+        refresher: Some(refresher),
+    })
 }
 
 /// All locks that can be read, with their names; stale ones too.
@@ -198,13 +224,19 @@ fn fail_on_conflict(repository: &Repository, mode: LockMode, own: Option<&str>) 
         }
         match lock {
             Ok(info) if info.is_stale(repository.clock().now()) => {
-                repository.storage().delete(&ObjectKey::new(FileKind::Lock, name))?;
+                repository
+                    .storage()
+                    .delete(&ObjectKey::new(FileKind::Lock, name))?;
             }
             Ok(info) if info.exclusive || mode == LockMode::Exclusive => {
-                return Err(RepositoryError::Locked { holder: Box::new(info) });
+                return Err(RepositoryError::Locked {
+                    holder: Box::new(info),
+                });
             }
             Ok(_) => {}
-            Err(e @ RepositoryError::Damaged { .. }) if mode == LockMode::Exclusive => return Err(e),
+            Err(e @ RepositoryError::Damaged { .. }) if mode == LockMode::Exclusive => {
+                return Err(e);
+            }
             Err(RepositoryError::Damaged { .. }) => {}
             Err(e) => return Err(e),
         }
@@ -250,9 +282,14 @@ impl Held {
     fn refresh(&self, old: &str) -> Result<String> {
         let old = ObjectKey::new(FileKind::Lock, old);
         if self.repository.storage().stat(&old)?.is_none() {
-            return Err(RepositoryError::LockLost { reason: "its lock file was removed".into() });
+            return Err(RepositoryError::LockLost {
+                reason: "its lock file was removed".into(),
+            });
         }
-        let info = LockInfo { time: self.repository.clock().now(), ..self.info.clone() };
+        let info = LockInfo {
+            time: self.repository.clock().now(),
+            ..self.info.clone()
+        };
         let name = write(&self.repository, &info)?;
         self.repository.storage().delete(&old)?;
         Ok(name)

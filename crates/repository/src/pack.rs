@@ -55,7 +55,10 @@ impl PackedBlob {
 
 /// The size of a pack that holds these blobs and nothing else.
 pub(crate) fn pack_size(blobs: impl IntoIterator<Item = PackedBlob>) -> u64 {
-    let content: u64 = blobs.into_iter().map(|b| u64::from(b.length) + b.entry_len()).sum();
+    let content: u64 = blobs
+        .into_iter()
+        .map(|b| u64::from(b.length) + b.entry_len())
+        .sum();
     content + OVERHEAD as u64 + 4
 }
 
@@ -70,7 +73,10 @@ impl PackBuilder {
     /// Starts a pack in a buffer that may have served before.
     pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
-        Self { buffer, blobs: Vec::new() }
+        Self {
+            buffer,
+            blobs: Vec::new(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -98,7 +104,8 @@ impl PackBuilder {
         let start = self.buffer.len();
         let text = start + IV_LEN;
         self.buffer.resize(text, 0);
-        self.buffer.reserve(zstd::zstd_safe::compress_bound(plain.len()) + OVERHEAD);
+        self.buffer
+            .reserve(zstd::zstd_safe::compress_bound(plain.len()) + OVERHEAD);
         let packed = {
             // zstd writes behind what the buffer already holds.
             let mut tail = std::io::Cursor::new(&mut self.buffer);
@@ -125,7 +132,9 @@ impl PackBuilder {
 
     /// What is in it so far, each blob as it is stored.
     pub(crate) fn sealed_blobs(&self) -> impl Iterator<Item = (&PackedBlob, &[u8])> {
-        self.blobs.iter().map(|b| (b, &self.buffer[b.offset as usize..][..b.length as usize]))
+        self.blobs
+            .iter()
+            .map(|b| (b, &self.buffer[b.offset as usize..][..b.length as usize]))
     }
 
     /// Appends the header; returns the file with its name and contents.
@@ -150,7 +159,11 @@ impl PackBuilder {
         master.seal_in_place(&mut buffer, start);
         let header_len = (buffer.len() - start) as u32;
         buffer.extend_from_slice(&header_len.to_le_bytes());
-        FinishedPack { id: PackId::of(&buffer), data: buffer, blobs }
+        FinishedPack {
+            id: PackId::of(&buffer),
+            data: buffer,
+            blobs,
+        }
     }
 
     fn seal_last(
@@ -163,7 +176,13 @@ impl PackBuilder {
     ) -> u32 {
         master.seal_in_place(&mut self.buffer, start);
         let length = (self.buffer.len() - start) as u32;
-        self.blobs.push(PackedBlob { id, kind, offset: start as u32, length, raw_length });
+        self.blobs.push(PackedBlob {
+            id,
+            kind,
+            offset: start as u32,
+            length,
+            raw_length,
+        });
         length
     }
 }
@@ -185,17 +204,27 @@ pub(crate) fn open_blob(
     decompressor: &mut zstd::bulk::Decompressor<'_>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let damaged = |what: String| RepositoryError::DamagedBlob { blob: blob.id, pack, what };
-    let plain = master.open_in_place(sealed).map_err(|e| damaged(e.to_string()))?;
+    let damaged = |what: String| RepositoryError::DamagedBlob {
+        blob: blob.id,
+        pack,
+        what,
+    };
+    let plain = master
+        .open_in_place(sealed)
+        .map_err(|e| damaged(e.to_string()))?;
     out.clear();
     match blob.raw_length {
         None => out.extend_from_slice(plain),
         Some(raw) if raw as usize > MAX_BLOB => {
-            return Err(damaged(format!("its length of {raw} bytes is beyond any limit")));
+            return Err(damaged(format!(
+                "its length of {raw} bytes is beyond any limit"
+            )));
         }
         Some(raw) => {
             out.reserve(raw as usize);
-            decompressor.decompress_to_buffer(plain, out).map_err(|e| damaged(e.to_string()))?;
+            decompressor
+                .decompress_to_buffer(plain, out)
+                .map_err(|e| damaged(e.to_string()))?;
         }
     }
     if <[u8; 32]>::from(Sha256::digest(&*out)) != blob.id.0 {
@@ -205,17 +234,25 @@ pub(crate) fn open_blob(
 }
 
 /// Reads the list of blobs from a whole pack file.
-pub(crate) fn read_header(pack: PackId, file: &[u8], master: &MasterKey) -> Result<Vec<PackedBlob>> {
-    let damaged =
-        |what: &str| RepositoryError::damaged(ObjectKey::new(FileKind::Pack, pack.to_string()), what);
-    let (rest, length) = file.split_last_chunk::<4>().ok_or_else(|| damaged("it is too short"))?;
+pub(crate) fn read_header(
+    pack: PackId,
+    file: &[u8],
+    master: &MasterKey,
+) -> Result<Vec<PackedBlob>> {
+    let damaged = |what: &str| {
+        RepositoryError::damaged(ObjectKey::new(FileKind::Pack, pack.to_string()), what)
+    };
+    let (rest, length) = file
+        .split_last_chunk::<4>()
+        .ok_or_else(|| damaged("it is too short"))?;
     let header_start = rest
         .len()
         .checked_sub(u32::from_le_bytes(*length) as usize)
         .ok_or_else(|| damaged("its header is longer than the file"))?;
     let mut header = rest[header_start..].to_vec();
-    let mut entries: &[u8] =
-        master.open_in_place(&mut header).map_err(|_| damaged("its header was changed"))?;
+    let mut entries: &[u8] = master
+        .open_in_place(&mut header)
+        .map_err(|_| damaged("its header was changed"))?;
     let mut blobs = Vec::new();
     let mut offset = 0u32;
     while let Some((&kind, rest)) = entries.split_first() {
@@ -236,8 +273,16 @@ pub(crate) fn read_header(pack: PackId, file: &[u8], master: &MasterKey) -> Resu
         };
         let (id, rest) = rest.split_first_chunk::<32>().ok_or_else(broken)?;
         let length = u32::from_le_bytes(*length);
-        blobs.push(PackedBlob { id: BlobId(*id), kind, offset, length, raw_length });
-        offset = offset.checked_add(length).ok_or_else(|| damaged("its blobs are too long"))?;
+        blobs.push(PackedBlob {
+            id: BlobId(*id),
+            kind,
+            offset,
+            length,
+            raw_length,
+        });
+        offset = offset
+            .checked_add(length)
+            .ok_or_else(|| damaged("its blobs are too long"))?;
         entries = rest;
     }
     if offset as usize != header_start {

@@ -40,8 +40,14 @@ struct Inner {
 
 impl Repository {
     /// Makes a repository in an empty place: folders, key, and last the config, which makes it one.
-    pub fn init(storage: Arc<dyn Storage>, password: &SecretString, clock: Arc<dyn Clock>) -> Result<Self> {
-        let exists = || RepositoryError::AlreadyExists { location: storage.location() };
+    pub fn init(
+        storage: Arc<dyn Storage>,
+        password: &SecretString,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let exists = || RepositoryError::AlreadyExists {
+            location: storage.location(),
+        };
         if storage.stat(&ObjectKey::config())?.is_some() {
             return Err(exists());
         }
@@ -67,14 +73,29 @@ impl Repository {
             other => other?,
         }
         storage.flush()?;
-        Ok(Self { inner: Arc::new(Inner { storage, clock, master, config, key_id, index: Mutex::new(None) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                storage,
+                clock,
+                master,
+                config,
+                key_id,
+                index: Mutex::new(None),
+            }),
+        })
     }
 
     /// Opens a repository with one of its passwords.
-    pub fn open(storage: Arc<dyn Storage>, password: &SecretString, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        password: &SecretString,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let sealed = match storage.get(&ObjectKey::config()) {
             Err(e) if e.kind == StorageErrorKind::NotFound => {
-                return Err(RepositoryError::NotARepository { location: storage.location() });
+                return Err(RepositoryError::NotARepository {
+                    location: storage.location(),
+                });
             }
             other => other?,
         };
@@ -93,7 +114,16 @@ impl Repository {
         }
         let config: Config =
             serde_json::from_slice(&json).map_err(|e| RepositoryError::damaged("config", e))?;
-        Ok(Self { inner: Arc::new(Inner { storage, clock, master, config, key_id, index: Mutex::new(None) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                storage,
+                clock,
+                master,
+                config,
+                key_id,
+                index: Mutex::new(None),
+            }),
+        })
     }
 
     /// The repository's own id, 64 hexadecimal digits, the same for its whole life.
@@ -140,7 +170,12 @@ impl Repository {
     }
 
     /// Adds and removes tags by writing the snapshot anew; returns its new id. The first id stays in `original`.
-    pub fn change_tags(&self, id: &SnapshotId, add: &[String], remove: &[String]) -> Result<SnapshotId> {
+    pub fn change_tags(
+        &self,
+        id: &SnapshotId,
+        add: &[String],
+        remove: &[String],
+    ) -> Result<SnapshotId> {
         snapshot::change_tags(self, id, add, remove)
     }
 
@@ -161,8 +196,12 @@ impl Repository {
 
     /// The index as it is now. Index files that cannot be read are passed over: what only they know counts as missing.
     pub(crate) fn index(&self) -> Result<Arc<Index>> {
-        let names: BTreeSet<String> =
-            self.storage().list(FileKind::Index)?.into_iter().map(|o| o.name).collect();
+        let names: BTreeSet<String> = self
+            .storage()
+            .list(FileKind::Index)?
+            .into_iter()
+            .map(|o| o.name)
+            .collect();
         let mut cached = self.inner.index.lock();
         if let Some((of, index)) = &*cached
             && *of == names
@@ -194,7 +233,8 @@ impl Repository {
         let json = serde_json::to_vec(value).expect("repository files are plain data");
         let sealed = codec::encode(self.master_key(), kind, &json);
         let name = hex::encode(Sha256::digest(&sealed));
-        self.storage().put(&ObjectKey::new(kind, name.clone()), &sealed)?;
+        self.storage()
+            .put(&ObjectKey::new(kind, name.clone()), &sealed)?;
         Ok(name)
     }
 }

@@ -23,7 +23,11 @@ pub struct Snapshot {
     pub hostname: String,
     #[serde(default)]
     pub username: String,
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub tags: Vec<String>,
     /// The snapshot that this one took the place of when its tags were changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +39,9 @@ pub struct Snapshot {
     pub other: serde_json::Map<String, serde_json::Value>,
 }
 
-fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+fn null_is_empty<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -56,7 +62,9 @@ pub(crate) fn list(repository: &Repository) -> Result<Vec<Snapshot>> {
 }
 
 /// The snapshots that can be read, oldest first, and those that cannot.
-pub(crate) fn list_lenient(repository: &Repository) -> Result<(Vec<Snapshot>, Vec<UnreadableSnapshot>)> {
+pub(crate) fn list_lenient(
+    repository: &Repository,
+) -> Result<(Vec<Snapshot>, Vec<UnreadableSnapshot>)> {
     let mut snapshots = Vec::new();
     let mut problems = Vec::new();
     for object in repository.storage().list(FileKind::Snapshot)? {
@@ -64,7 +72,10 @@ pub(crate) fn list_lenient(repository: &Repository) -> Result<(Vec<Snapshot>, Ve
             Ok(snapshot) => snapshots.push(snapshot),
             // Removed between the listing and the reading.
             Err(RepositoryError::Storage(e)) if e.kind == StorageErrorKind::NotFound => {}
-            Err(error) if error.is_damage() => problems.push(UnreadableSnapshot { id: object.name, error }),
+            Err(error) if error.is_damage() => problems.push(UnreadableSnapshot {
+                id: object.name,
+                error,
+            }),
             Err(error) => return Err(error),
         }
     }
@@ -74,13 +85,17 @@ pub(crate) fn list_lenient(repository: &Repository) -> Result<(Vec<Snapshot>, Ve
 
 /// Finds a snapshot by its id, the first digits of it, or `latest`.
 pub(crate) fn find(repository: &Repository, wanted: &str) -> Result<Snapshot> {
-    let not_found = || RepositoryError::SnapshotNotFound { wanted: wanted.into() };
+    let not_found = || RepositoryError::SnapshotNotFound {
+        wanted: wanted.into(),
+    };
     if wanted == "latest" {
         return list(repository)?.pop().ok_or_else(not_found);
     }
     if wanted.parse::<SnapshotId>().is_ok() {
         return match load(repository, wanted) {
-            Err(RepositoryError::Storage(e)) if e.kind == StorageErrorKind::NotFound => Err(not_found()),
+            Err(RepositoryError::Storage(e)) if e.kind == StorageErrorKind::NotFound => {
+                Err(not_found())
+            }
             other => other,
         };
     }
@@ -94,9 +109,10 @@ pub(crate) fn find(repository: &Repository, wanted: &str) -> Result<Snapshot> {
     match (names.pop(), names.len()) {
         (Some(name), 0) => load(repository, &name),
         (None, _) => Err(not_found()),
-        (Some(_), others) => {
-            Err(RepositoryError::AmbiguousSnapshot { wanted: wanted.into(), count: others + 1 })
-        }
+        (Some(_), others) => Err(RepositoryError::AmbiguousSnapshot {
+            wanted: wanted.into(),
+            count: others + 1,
+        }),
     }
 }
 
@@ -132,12 +148,15 @@ pub(crate) fn change_tags(
 }
 
 pub(crate) fn delete(repository: &Repository, id: &SnapshotId) -> Result<()> {
-    Ok(repository.storage().delete(&ObjectKey::new(FileKind::Snapshot, id.to_string()))?)
+    Ok(repository
+        .storage()
+        .delete(&ObjectKey::new(FileKind::Snapshot, id.to_string()))?)
 }
 
 pub(crate) fn load(repository: &Repository, name: &str) -> Result<Snapshot> {
     let mut snapshot: Snapshot = repository.load_json(&ObjectKey::new(FileKind::Snapshot, name))?;
-    snapshot.id =
-        name.parse().map_err(|_| RepositoryError::invalid(format!("{name} is not a snapshot id")))?;
+    snapshot.id = name
+        .parse()
+        .map_err(|_| RepositoryError::invalid(format!("{name} is not a snapshot id")))?;
     Ok(snapshot)
 }

@@ -101,9 +101,12 @@ pub(crate) struct Folder {
 impl Folder {
     /// Places a file at a relative path; refuses `.`, `..`, empty parts, and a second file at the same path.
     pub(crate) fn insert(&mut self, path: &str, file: PlannedFile) -> Result<()> {
-        let refuse = |why: &str| RepositoryError::invalid(format!("cannot store a file at {path:?}: {why}"));
+        let refuse =
+            |why: &str| RepositoryError::invalid(format!("cannot store a file at {path:?}: {why}"));
         let mut folder = self;
-        let (parents, name) = path.rsplit_once('/').map_or((None, path), |(p, n)| (Some(p), n));
+        let (parents, name) = path
+            .rsplit_once('/')
+            .map_or((None, path), |(p, n)| (Some(p), n));
         for part in parents.into_iter().flat_map(|p| p.split('/')).chain([name]) {
             if part.is_empty() || part == "." || part == ".." || part.contains('\0') {
                 return Err(refuse("the path is not a plain relative one"));
@@ -115,7 +118,9 @@ impl Folder {
             }
             folder = folder.folders.entry(part.to_string()).or_default();
         }
-        if folder.folders.contains_key(name) || folder.files.insert(name.to_string(), file).is_some() {
+        if folder.folders.contains_key(name)
+            || folder.files.insert(name.to_string(), file).is_some()
+        {
             return Err(refuse("the path is taken"));
         }
         Ok(())
@@ -145,7 +150,10 @@ impl Folder {
         let mut nodes = Vec::with_capacity(self.folders.len() + self.files.len());
         for (name, folder) in self.folders {
             let subtree = folder.store(time, owner, store)?;
-            nodes.push(Node { subtree: Some(subtree), ..node(name, "dir", MODE_DIR | 0o700, time) });
+            nodes.push(Node {
+                subtree: Some(subtree),
+                ..node(name, "dir", MODE_DIR | 0o700, time)
+            });
         }
         for (name, file) in self.files {
             nodes.push(Node {
@@ -166,9 +174,13 @@ mod quoted {
         serializer.serialize_str(&quote(name))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<String, D::Error> {
         let text = String::deserialize(deserializer)?;
-        unquote(&text).ok_or_else(|| serde::de::Error::custom(format!("the name {text:?} is not well quoted")))
+        unquote(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!("the name {text:?} is not well quoted"))
+        })
     }
 }
 
@@ -260,10 +272,17 @@ mod tests {
 
     #[test]
     fn paths_that_could_leave_or_overlap_are_refused() {
-        let file = || PlannedFile { mode: 0o600, modified: Timestamp::UNIX_EPOCH, size: 0, chunks: vec![] };
+        let file = || PlannedFile {
+            mode: 0o600,
+            modified: Timestamp::UNIX_EPOCH,
+            size: 0,
+            chunks: vec![],
+        };
         let mut root = Folder::default();
         root.insert("a/b", file()).expect("a plain path");
-        for path in ["", "/a", "a/", "a//b", "../x", "a/./b", "a/b", "a/b/c", "a", "x\0"] {
+        for path in [
+            "", "/a", "a/", "a//b", "../x", "a/./b", "a/b", "a/b/c", "a", "x\0",
+        ] {
             assert!(root.insert(path, file()).is_err(), "{path:?}");
         }
     }

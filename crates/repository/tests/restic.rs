@@ -19,8 +19,15 @@ struct Restic {
 impl Restic {
     fn all() -> Vec<Restic> {
         let newer = pgkeep_testkit::cache_dir().join("restic/bin/restic");
-        let programs = [Some(PathBuf::from("restic")), newer.is_file().then_some(newer)];
-        programs.into_iter().flatten().map(|program| Restic { program }).collect()
+        let programs = [
+            Some(PathBuf::from("restic")),
+            newer.is_file().then_some(newer),
+        ];
+        programs
+            .into_iter()
+            .flatten()
+            .map(|program| Restic { program })
+            .collect()
     }
 
     fn run(&self, repository: &Path, password: &str, arguments: &[&str]) -> Output {
@@ -40,16 +47,27 @@ impl Restic {
 
     fn ok_with(&self, repository: &Path, password: &str, arguments: &[&str]) -> String {
         let output = self.run(repository, password, arguments);
-        let text =
-            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{} {arguments:?}: {text}", self.program.display());
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            output.status.success(),
+            "{} {arguments:?}: {text}",
+            self.program.display()
+        );
         text
     }
 
     /// The error of a command that must fail.
     fn refused(&self, repository: &Path, arguments: &[&str]) -> String {
         let output = self.run(repository, PASSWORD, arguments);
-        assert!(!output.status.success(), "{} {arguments:?} succeeded", self.program.display());
+        assert!(
+            !output.status.success(),
+            "{} {arguments:?} succeeded",
+            self.program.display()
+        );
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
@@ -62,7 +80,11 @@ impl Restic {
 /// The file system's idea of now: the library reads no clock, and neither do its tests.
 fn real_now() -> jiff::Timestamp {
     let probe = tempfile::NamedTempFile::new().expect("a temporary file");
-    let modified = probe.as_file().metadata().and_then(|m| m.modified()).expect("a time");
+    let modified = probe
+        .as_file()
+        .metadata()
+        .and_then(|m| m.modified())
+        .expect("a time");
     jiff::Timestamp::try_from(modified).expect("in range")
 }
 
@@ -85,28 +107,51 @@ fn restic_checks_lists_and_restores_what_we_wrote_by(restic: &Restic) {
     let odd = "files/Größe \"5\" \\ 100%\n\u{200b}😀.txt";
     let writer = test.repository.writer(options()).expect("writer");
     let files = vec![
-        file_of(&writer, "databases/shop/3215.dat", &[&big[..5 << 20], &big[5 << 20..], b"\\.\n\n\n"]),
+        file_of(
+            &writer,
+            "databases/shop/3215.dat",
+            &[&big[..5 << 20], &big[5 << 20..], b"\\.\n\n\n"],
+        ),
         file(&writer, "databases/shop/toc.dat", b"PGDMP"),
         file(&writer, "databases/shop/empty.dat", b""),
         file(&writer, odd, &media),
         file(&writer, "pgkeep.json", b"{}"),
     ];
     let (id, summary) = writer.publish(files, meta()).expect("publish");
-    assert_eq!(summary.bytes_read, (big.len() + media.len() + 5 + 5 + 2) as u64);
+    assert_eq!(
+        summary.bytes_read,
+        (big.len() + media.len() + 5 + 5 + 2) as u64
+    );
 
     restic.check(&repo);
     let listed = restic.ok(&repo, &["snapshots"]);
-    assert!(listed.contains(&id.short()) && listed.contains("app:shop") && listed.contains("db1"), "{listed}");
-    assert!(restic.ok(&repo, &["ls", "latest"]).contains("/databases/shop/3215.dat"));
+    assert!(
+        listed.contains(&id.short()) && listed.contains("app:shop") && listed.contains("db1"),
+        "{listed}"
+    );
+    assert!(
+        restic
+            .ok(&repo, &["ls", "latest"])
+            .contains("/databases/shop/3215.dat")
+    );
 
     let target = test.folder.path().join("restored");
-    restic.ok(&repo, &["restore", "latest", "--verify", "--target", text(&target)]);
+    restic.ok(
+        &repo,
+        &["restore", "latest", "--verify", "--target", text(&target)],
+    );
     let mut whole = big.clone();
     whole.extend_from_slice(b"\\.\n\n\n");
     assert!(fs::read(target.join("databases/shop/3215.dat")).expect("restored") == whole);
     assert!(fs::read(target.join(odd)).expect("restored") == media);
-    assert_eq!(fs::read(target.join("databases/shop/empty.dat")).expect("restored"), b"");
-    assert_eq!(fs::read(target.join("pgkeep.json")).expect("restored"), b"{}");
+    assert_eq!(
+        fs::read(target.join("databases/shop/empty.dat")).expect("restored"),
+        b""
+    );
+    assert_eq!(
+        fs::read(target.join("pgkeep.json")).expect("restored"),
+        b"{}"
+    );
 }
 
 #[test]
@@ -145,7 +190,8 @@ fn we_read_what_restic_wrote_and_both_add_to_the_same_repository_by(restic: &Res
         restic.check(folder);
         restic.ok(folder, &["forget", "--prune", &snapshot.id.to_string()]);
         restic.check(folder);
-        let again = Repository::open(ours.storage().clone(), &password(), test.clock.clone()).expect("open");
+        let again = Repository::open(ours.storage().clone(), &password(), test.clock.clone())
+            .expect("open");
         let kept = again.find_snapshot(&id.to_string()).expect("ours is kept");
         assert!(read(&again, &kept, "ours.dat") == rows(5, 4 << 20));
         // Deduplicates against what restic repacked.
@@ -167,16 +213,38 @@ fn changed_tags_keep_what_restic_wrote_of_a_snapshot_by(restic: &Restic) {
     let repo = test.path("");
     let source = test.folder.path().join("source");
     fs::write(&source, "x").expect("file");
-    restic.ok(&repo, &["backup", "--tag", "old", "--exclude", "*.o", text(&source)]);
+    restic.ok(
+        &repo,
+        &["backup", "--tag", "old", "--exclude", "*.o", text(&source)],
+    );
     let before = test.repository.find_snapshot("latest").expect("snapshot");
-    let new = test.repository.change_tags(&before.id, &["pinned".into()], &["old".into()]).expect("tags");
-    let after = test.repository.find_snapshot(&new.to_string()).expect("snapshot");
-    assert_eq!((after.tags.as_slice(), after.original), (&["pinned".to_string()][..], Some(before.id)));
-    assert_eq!((after.time, after.tree, &after.other), (before.time, before.tree, &before.other));
-    assert!(!after.other.is_empty(), "restic writes fields that we do not know");
+    let new = test
+        .repository
+        .change_tags(&before.id, &["pinned".into()], &["old".into()])
+        .expect("tags");
+    let after = test
+        .repository
+        .find_snapshot(&new.to_string())
+        .expect("snapshot");
+    assert_eq!(
+        (after.tags.as_slice(), after.original),
+        (&["pinned".to_string()][..], Some(before.id))
+    );
+    assert_eq!(
+        (after.time, after.tree, &after.other),
+        (before.time, before.tree, &before.other)
+    );
+    assert!(
+        !after.other.is_empty(),
+        "restic writes fields that we do not know"
+    );
     assert_eq!(test.repository.snapshots().expect("list").len(), 1);
     restic.check(&repo);
-    assert!(restic.ok(&repo, &["snapshots", "--tag", "pinned"]).contains(&new.short()));
+    assert!(
+        restic
+            .ok(&repo, &["snapshots", "--tag", "pinned"])
+            .contains(&new.short())
+    );
 }
 
 #[test]
@@ -193,13 +261,22 @@ fn locks_are_honoured_both_ways_by(restic: &Restic) {
     test.clock.set(real_now());
     let source = test.folder.path().join("source");
     fs::write(&source, "x").expect("file");
-    let exclusive = test.repository.lock(LockMode::Exclusive, "prune").expect("lock");
+    let exclusive = test
+        .repository
+        .lock(LockMode::Exclusive, "prune")
+        .expect("lock");
     let refused = restic.refused(&repo, &["backup", text(&source)]);
     assert!(refused.contains("locked"), "{refused}");
     drop(exclusive);
-    let shared = test.repository.lock(LockMode::Shared, "backup").expect("lock");
+    let shared = test
+        .repository
+        .lock(LockMode::Shared, "backup")
+        .expect("lock");
     restic.ok(&repo, &["backup", text(&source)]);
-    assert!(restic.refused(&repo, &["prune"]).contains("locked"), "a prune must wait for our backup");
+    assert!(
+        restic.refused(&repo, &["prune"]).contains("locked"),
+        "a prune must wait for our backup"
+    );
     drop(shared);
     restic.ok(&repo, &["prune"]);
     assert!(test.repository.locks().expect("list").is_empty());
@@ -219,10 +296,18 @@ fn restic_keys_open_with_us_and_ours_with_restic_by(restic: &Restic) {
     restic.ok_with(&test.path(""), "second", &["key", "list"]);
     let new_password = test.folder.path().join("third");
     fs::write(&new_password, "third").expect("file");
-    restic.ok_with(&test.path(""), "second", &["key", "add", "--new-password-file", text(&new_password)]);
+    restic.ok_with(
+        &test.path(""),
+        "second",
+        &["key", "add", "--new-password-file", text(&new_password)],
+    );
     assert_eq!(test.repository.keys().list().expect("list").len(), 3);
-    let third = Repository::open(test.storage(), &"third".into(), test.clock.clone()).expect("open");
+    let third =
+        Repository::open(test.storage(), &"third".into(), test.clock.clone()).expect("open");
     third.keys().remove(&id).expect("remove");
     let gone = Repository::open(test.storage(), &second, test.clock.clone());
-    assert!(matches!(gone, Err(RepositoryError::WrongPassword)), "{gone:?}");
+    assert!(
+        matches!(gone, Err(RepositoryError::WrongPassword)),
+        "{gone:?}"
+    );
 }

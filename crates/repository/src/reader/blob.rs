@@ -16,7 +16,12 @@ pub(crate) fn load_tree(repository: &Repository, index: &Index, id: &BlobId) -> 
 }
 
 /// Reads a blob from any pack that has it whole.
-pub(crate) fn read_blob(repository: &Repository, index: &Index, id: &BlobId, kind: BlobKind) -> Result<Vec<u8>> {
+pub(crate) fn read_blob(
+    repository: &Repository,
+    index: &Index,
+    id: &BlobId,
+    kind: BlobKind,
+) -> Result<Vec<u8>> {
     let mut decompressor = Decompressor::new().expect("a decompressor takes nothing but memory");
     let mut out = Vec::new();
     let mut first_error = None;
@@ -43,7 +48,14 @@ pub(super) fn read_located(
         .storage()
         .get_range(&key, blob.offset.into(), blob.length.into())
         .map_err(|e| unreadable(located, e))?;
-    pack::open_blob(blob, *pack, &mut sealed, repository.master_key(), decompressor, out)
+    pack::open_blob(
+        blob,
+        *pack,
+        &mut sealed,
+        repository.master_key(),
+        decompressor,
+        out,
+    )
 }
 
 /// A pack that is gone or too short is damage of the blob; everything else is the storage's trouble.

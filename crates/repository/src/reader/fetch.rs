@@ -43,7 +43,10 @@ pub struct BlobStream {
 #[derive(Debug)]
 enum Source {
     Inline(Box<Fetcher>),
-    Thread { chunks: Receiver<Result<Vec<u8>>>, spent: Sender<Vec<u8>> },
+    Thread {
+        chunks: Receiver<Result<Vec<u8>>>,
+        spent: Sender<Vec<u8>>,
+    },
     End,
 }
 
@@ -68,7 +71,10 @@ impl BlobStream {
         }
         let next = match &mut self.source {
             Source::Inline(fetcher) => fetcher.next(spent),
-            Source::Thread { chunks, spent: pool } => {
+            Source::Thread {
+                chunks,
+                spent: pool,
+            } => {
                 let _ = pool.try_send(spent);
                 // The thread ends by closing the channel, having sent all chunks or an error.
                 chunks.recv().ok().transpose()
@@ -107,7 +113,9 @@ impl BlobStream {
                 while expected > 0 {
                     let next = fetcher.next(recycled.try_recv().unwrap_or_default());
                     let over = next.is_err();
-                    let Some(message) = next.transpose() else { return };
+                    let Some(message) = next.transpose() else {
+                        return;
+                    };
                     if sender.send(message).is_err() || over {
                         return;
                     }
@@ -174,15 +182,28 @@ impl Fetcher {
         if self.window.is_empty() {
             self.fill_window()?;
         }
-        let (located, sealed) = self.window.pop_front().expect("a window has at least one chunk");
+        let (located, sealed) = self
+            .window
+            .pop_front()
+            .expect("a window has at least one chunk");
         self.next += 1;
         let opened = sealed.and_then(|mut sealed| {
             let master = self.repository.master_key();
-            pack::open_blob(&located.blob, located.pack, &mut sealed, master, &mut self.decompressor, &mut out)
+            pack::open_blob(
+                &located.blob,
+                located.pack,
+                &mut sealed,
+                master,
+                &mut self.decompressor,
+                &mut out,
+            )
         });
         match opened {
             Ok(()) => Ok(Some(out)),
-            Err(e) if e.is_damage() => self.read_elsewhere(&located, &mut out).map_err(|_| e).map(|()| Some(out)),
+            Err(e) if e.is_damage() => self
+                .read_elsewhere(&located, &mut out)
+                .map_err(|_| e)
+                .map(|()| Some(out)),
             Err(e) => Err(e),
         }
     }
@@ -190,10 +211,14 @@ impl Fetcher {
     /// Tries the other packs that hold the same blob.
     fn read_elsewhere(&mut self, damaged: &Located, out: &mut Vec<u8>) -> Result<()> {
         let blob = damaged.blob.id;
-        let mut others =
-            self.index.candidates(&blob, BlobKind::Data).filter(|other| other.pack != damaged.pack);
+        let mut others = self
+            .index
+            .candidates(&blob, BlobKind::Data)
+            .filter(|other| other.pack != damaged.pack);
         others
-            .find_map(|other| read_located(&self.repository, &other, &mut self.decompressor, out).ok())
+            .find_map(|other| {
+                read_located(&self.repository, &other, &mut self.decompressor, out).ok()
+            })
             .ok_or(RepositoryError::MissingBlob { blob })
     }
 
@@ -218,7 +243,10 @@ impl Fetcher {
         for run in runs(&wanted) {
             let first = &wanted[run.chunks[0]];
             let key = ObjectKey::new(FileKind::Pack, first.pack.to_string());
-            let bytes = self.repository.storage().get_range(&key, run.start, run.end - run.start);
+            let bytes = self
+                .repository
+                .storage()
+                .get_range(&key, run.start, run.end - run.start);
             for number in run.chunks {
                 let located = &wanted[number];
                 sealed[number] = Some(match &bytes {
@@ -241,7 +269,10 @@ impl Fetcher {
 
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fetcher").field("next", &self.next).field("of", &self.chunks.len()).finish()
+        f.debug_struct("Fetcher")
+            .field("next", &self.next)
+            .field("of", &self.chunks.len())
+            .finish()
     }
 }
 
@@ -271,7 +302,11 @@ fn runs(wanted: &[Located]) -> Vec<Run> {
                 run.end = run.end.max(end);
                 run.chunks.push(number);
             }
-            _ => runs.push(Run { start, end, chunks: vec![number] }),
+            _ => runs.push(Run {
+                start,
+                end,
+                chunks: vec![number],
+            }),
         }
         last_pack = Some(located.pack);
     }

@@ -63,7 +63,10 @@ impl SnapshotReader {
     }
 
     pub fn file(&self, path: &str) -> Option<&FileEntry> {
-        let at = self.files.binary_search_by(|f| f.path.as_str().cmp(path)).ok()?;
+        let at = self
+            .files
+            .binary_search_by(|f| f.path.as_str().cmp(path))
+            .ok()?;
         Some(&self.files[at])
     }
 
@@ -75,36 +78,52 @@ impl SnapshotReader {
     /// A part of the file's content, by its chunks. A range beyond the end is cut to what there is.
     pub fn read_chunks(&self, file: &FileEntry, chunks: Range<usize>) -> BlobStream {
         let end = chunks.end.min(file.chunks.len());
-        let wanted = file.chunks.get(chunks.start.min(end)..end).unwrap_or_default();
+        let wanted = file
+            .chunks
+            .get(chunks.start.min(end)..end)
+            .unwrap_or_default();
         BlobStream::new(self.repository.clone(), self.index.clone(), wanted.to_vec())
     }
 
     /// The whole content of a file that is known to be small.
     pub fn read_to_vec(&self, path: &str) -> Result<Vec<u8>> {
-        let file = self.file(path).ok_or_else(|| RepositoryError::FileNotFound {
-            snapshot: self.snapshot.id.short(),
-            path: path.into(),
-        })?;
+        let file = self
+            .file(path)
+            .ok_or_else(|| RepositoryError::FileNotFound {
+                snapshot: self.snapshot.id.short(),
+                path: path.into(),
+            })?;
         let mut content = Vec::new();
-        self.read(file).read_to_end(&mut content).map_err(RepositoryError::from_io)?;
+        self.read(file)
+            .read_to_end(&mut content)
+            .map_err(RepositoryError::from_io)?;
         Ok(content)
     }
 }
 
-fn list_files(repository: &Repository, index: &Index, snapshot: &Snapshot) -> Result<Vec<FileEntry>> {
+fn list_files(
+    repository: &Repository,
+    index: &Index,
+    snapshot: &Snapshot,
+) -> Result<Vec<FileEntry>> {
     let mut files = Vec::new();
     let mut folders = vec![(String::new(), snapshot.tree)];
     while let Some((prefix, id)) = folders.pop() {
         for node in load_tree(repository, index, &id)?.nodes {
             let damaged = |what: &str| {
-                RepositoryError::damaged(ObjectKey::new(FileKind::Snapshot, snapshot.id.to_string()), what)
+                RepositoryError::damaged(
+                    ObjectKey::new(FileKind::Snapshot, snapshot.id.to_string()),
+                    what,
+                )
             };
             if matches!(node.name.as_str(), "" | "." | "..") || node.name.contains(['/', '\0']) {
                 return Err(damaged("a tree holds a name that is no file name"));
             }
             let path = format!("{prefix}{}", node.name);
             if node.is_dir() {
-                let subtree = node.subtree.ok_or_else(|| damaged("a folder has no tree"))?;
+                let subtree = node
+                    .subtree
+                    .ok_or_else(|| damaged("a folder has no tree"))?;
                 folders.push((format!("{path}/"), subtree));
             } else if node.is_file() {
                 files.push(FileEntry {

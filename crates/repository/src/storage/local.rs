@@ -49,13 +49,20 @@ impl LocalStorage {
     ) -> io::Result<()> {
         let folder = target.parent().expect("every object lies in a folder");
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        let name = target.file_name().expect("every object has a name").to_string_lossy();
-        let temporary =
-            folder.join(format!("{name}{TEMPORARY_MARK}{}-{number}", std::process::id()));
+        let name = target
+            .file_name()
+            .expect("every object has a name")
+            .to_string_lossy();
+        let temporary = folder.join(format!(
+            "{name}{TEMPORARY_MARK}{}-{number}",
+            std::process::id()
+        ));
         let written = match create_and_write(&temporary, data) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
                 make_folder(folder)?;
-                self.unsynced.lock().extend(folder.parent().map(Path::to_path_buf));
+                self.unsynced
+                    .lock()
+                    .extend(folder.parent().map(Path::to_path_buf));
                 create_and_write(&temporary, data)
             }
             other => other,
@@ -81,12 +88,17 @@ impl LocalStorage {
     fn list_folder(&self, folder: &Path, found: &mut Vec<StoredObject>) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
             if !is_object_name(&name) {
                 continue;
             }
             match entry.metadata() {
-                Ok(meta) if meta.is_file() => found.push(StoredObject { name, size: meta.len() }),
+                Ok(meta) if meta.is_file() => found.push(StoredObject {
+                    name,
+                    size: meta.len(),
+                }),
                 Ok(_) => {}
                 // Removed between the listing and this look at it.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -140,7 +152,8 @@ impl Storage for LocalStorage {
             ));
         }
         let mut data = vec![0; len as usize];
-        file.read_exact_at(&mut data, offset).map_err(|e| failed("read", key, &e))?;
+        file.read_exact_at(&mut data, offset)
+            .map_err(|e| failed("read", key, &e))?;
         Ok(data)
     }
 
@@ -159,14 +172,19 @@ impl Storage for LocalStorage {
             FileKind::Config => {
                 let size = self.stat(&ObjectKey::config())?;
                 return Ok(size
-                    .map(|size| StoredObject { name: "config".into(), size })
+                    .map(|size| StoredObject {
+                        name: "config".into(),
+                        size,
+                    })
                     .into_iter()
                     .collect());
             }
             FileKind::Pack => fs::read_dir(&folder).and_then(|shards| {
                 for shard in shards {
                     let shard = shard?;
-                    if shard.file_type()?.is_dir() && is_shard_name(&shard.file_name().to_string_lossy()) {
+                    if shard.file_type()?.is_dir()
+                        && is_shard_name(&shard.file_name().to_string_lossy())
+                    {
                         self.list_folder(&shard.path(), &mut found)?;
                     }
                 }
@@ -183,9 +201,9 @@ impl Storage for LocalStorage {
     fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
         let path = self.path(key);
         match fs::remove_file(&path) {
-            Ok(()) => {
-                self.settle_folder(key.kind, &path).map_err(|e| failed("delete", key, &e))
-            }
+            Ok(()) => self
+                .settle_folder(key.kind, &path)
+                .map_err(|e| failed("delete", key, &e)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(failed("delete", key, &e)),
         }
@@ -227,7 +245,11 @@ impl Storage for LocalStorage {
 }
 
 fn create_and_write(path: &Path, data: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(data)?;
     // Some network file systems have no permissions to set; that must not fail a backup.
     let _ = file.set_permissions(fs::Permissions::from_mode(0o400));
@@ -235,7 +257,10 @@ fn create_and_write(path: &Path, data: &[u8]) -> io::Result<()> {
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -247,19 +272,27 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error())
+    error.kind() == io::ErrorKind::Unsupported
+        || error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error())
 }
 
 /// Whether a file name can be an object's: 64 lower-case hexadecimal digits.
 fn is_object_name(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    name.len() == 64
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn is_shard_name(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn failed(operation: &'static str, object: impl std::fmt::Display, error: &io::Error) -> StorageError {
+fn failed(
+    operation: &'static str,
+    object: impl std::fmt::Display,
+    error: &io::Error,
+) -> StorageError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound => StorageErrorKind::NotFound,
         io::ErrorKind::AlreadyExists => StorageErrorKind::AlreadyExists,

@@ -76,7 +76,10 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     pub fn new(kind: FileKind, name: impl Into<String>) -> Self {
-        Self { kind, name: name.into() }
+        Self {
+            kind,
+            name: name.into(),
+        }
     }
 
     pub fn config() -> Self {
@@ -170,7 +173,12 @@ impl StorageError {
         object: impl fmt::Display,
         message: impl fmt::Display,
     ) -> Self {
-        Self { kind, operation, object: object.to_string(), message: message.to_string() }
+        Self {
+            kind,
+            operation,
+            object: object.to_string(),
+            message: message.to_string(),
+        }
     }
 
     /// Whether trying the same again can help.
@@ -184,10 +192,12 @@ impl StorageError {
             StorageErrorKind::PermissionDenied => {
                 Some("check the owner and permissions of the repository, or the credentials")
             }
-            StorageErrorKind::NoSpace => {
-                Some("free some space, or run `forget` and `prune`; nothing that was stored before is harmed")
+            StorageErrorKind::NoSpace => Some(
+                "free some space, or run `forget` and `prune`; nothing that was stored before is harmed",
+            ),
+            StorageErrorKind::Temporary => {
+                Some("try again; what was stored so far is not sent again")
             }
-            StorageErrorKind::Temporary => Some("try again; what was stored so far is not sent again"),
             StorageErrorKind::NotFound
             | StorageErrorKind::AlreadyExists
             | StorageErrorKind::Cancelled
@@ -266,12 +276,23 @@ pub fn open(address: &str, options: &StorageOptions) -> Result<Arc<dyn Storage>,
 
 /// Puts the speed limit around the store and the retries around both, so that a retry pays for its bytes too.
 fn wrapped(storage: Arc<dyn Storage>, options: &StorageOptions) -> Arc<dyn Storage> {
-    let (upload, download) =
-        (options.upload_limit_bytes_per_sec, options.download_limit_bytes_per_sec);
+    let (upload, download) = (
+        options.upload_limit_bytes_per_sec,
+        options.download_limit_bytes_per_sec,
+    );
     let storage = if upload.is_some() || download.is_some() {
-        Arc::new(throttle::Throttle::new(storage, upload, download, options.cancel.clone()))
+        Arc::new(throttle::Throttle::new(
+            storage,
+            upload,
+            download,
+            options.cancel.clone(),
+        ))
     } else {
         storage
     };
-    Arc::new(retry::Retry::new(storage, options.retries, options.cancel.clone()))
+    Arc::new(retry::Retry::new(
+        storage,
+        options.retries,
+        options.cancel.clone(),
+    ))
 }

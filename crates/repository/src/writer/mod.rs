@@ -56,7 +56,9 @@ impl Default for WriterOptions {
     fn default() -> Self {
         Self {
             compression_level: 1,
-            workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
+            workers: std::thread::available_parallelism()
+                .map_or(2, usize::from)
+                .min(8),
             uploads: 2,
             pack_size: 16 << 20,
             cancel: CancelToken::new(),
@@ -128,7 +130,10 @@ impl Writer {
         let shared = Shared::new(repository.clone(), options, index, quarantined.len() as u64);
         let shared = Arc::new(shared);
         let pipeline = Pipeline::start(&shared)?;
-        Ok(Self { shared, pipeline: Some(pipeline) })
+        Ok(Self {
+            shared,
+            pipeline: Some(pipeline),
+        })
     }
 
     /// Starts a stream, which starts a new chunk. Any number may be written at the same time.
@@ -149,8 +154,15 @@ impl Writer {
 
     /// Waits for all work, stores trees and index, and last the snapshot. Any failure of any stream, worker or upload
     /// fails it, and then there is no snapshot.
-    pub fn publish(mut self, files: Vec<NewFile>, meta: SnapshotMeta) -> Result<(SnapshotId, WriteSummary)> {
-        let pipeline = self.pipeline.take().expect("only publish and drop take the pipeline, and both end the writer");
+    pub fn publish(
+        mut self,
+        files: Vec<NewFile>,
+        meta: SnapshotMeta,
+    ) -> Result<(SnapshotId, WriteSummary)> {
+        let pipeline = self
+            .pipeline
+            .take()
+            .expect("only publish and drop take the pipeline, and both end the writer");
         let shared = &self.shared;
         let result = pipeline
             .finish(shared)
@@ -199,10 +211,21 @@ fn folder_of(shared: &Arc<Shared>, files: Vec<NewFile>) -> Result<Folder> {
         for part in &file.parts {
             size += part.bytes;
             chunks.extend(part.chunk_ids(shared).ok_or_else(|| {
-                RepositoryError::invalid(format!("a part of {} belongs to another writer", file.path))
+                RepositoryError::invalid(format!(
+                    "a part of {} belongs to another writer",
+                    file.path
+                ))
             })?);
         }
-        root.insert(&file.path, PlannedFile { mode: file.mode, modified: file.modified, size, chunks })?;
+        root.insert(
+            &file.path,
+            PlannedFile {
+                mode: file.mode,
+                modified: file.modified,
+                size,
+                chunks,
+            },
+        )?;
     }
     Ok(root)
 }

@@ -75,21 +75,35 @@ struct Counts {
 }
 
 impl Shared {
-    pub(super) fn new(repository: Repository, options: WriterOptions, index: Index, quarantined: u64) -> Self {
-        let secret = repository.master_key().derive("chunk boundaries", &repository.id());
+    pub(super) fn new(
+        repository: Repository,
+        options: WriterOptions,
+        index: Index,
+        quarantined: u64,
+    ) -> Self {
+        let secret = repository
+            .master_key()
+            .derive("chunk boundaries", &repository.id());
         let workers = options.workers.max(1);
         Self {
             gear: Gear::new(&secret),
             repository,
             index,
             claimed: Mutex::default(),
-            durable: Mutex::new(Durable { packs: Vec::new(), blobs: 0, indexed_at: Instant::now() }),
+            durable: Mutex::new(Durable {
+                packs: Vec::new(),
+                blobs: 0,
+                indexed_at: Instant::now(),
+            }),
             chunks: Mutex::new(None),
             chunk_buffers: bounded(workers * 4),
             pack_buffers: bounded(workers + options.uploads),
             failed: AtomicBool::new(false),
             failure: Mutex::new(None),
-            counts: Counts { packs_quarantined: quarantined, ..Counts::default() },
+            counts: Counts {
+                packs_quarantined: quarantined,
+                ..Counts::default()
+            },
             options,
         }
     }
@@ -100,7 +114,11 @@ impl Shared {
             self.fail(pgkeep_model::Cancelled.into());
         }
         if self.failed.load(Relaxed) {
-            return Err(self.failure.lock().clone().expect("the failure is kept before the flag is set"));
+            return Err(self
+                .failure
+                .lock()
+                .clone()
+                .expect("the failure is kept before the flag is set"));
         }
         Ok(())
     }
@@ -112,11 +130,17 @@ impl Shared {
 
     /// Queues a chunk; waits while the workers are behind.
     pub(super) fn send(&self, chunk: Chunk) -> Result<()> {
-        self.counts.bytes_read.fetch_add(chunk.data.len() as u64, Relaxed);
+        self.counts
+            .bytes_read
+            .fetch_add(chunk.data.len() as u64, Relaxed);
         let sender = self.chunks.lock().clone();
         let sent = sender.is_some_and(|sender| sender.send(chunk).is_ok());
         self.check()?;
-        if sent { Ok(()) } else { Err(RepositoryError::invalid("the writer has ended")) }
+        if sent {
+            Ok(())
+        } else {
+            Err(RepositoryError::invalid("the writer has ended"))
+        }
     }
 
     pub(super) fn recycled_buffer(&self) -> Vec<u8> {
@@ -127,7 +151,11 @@ impl Shared {
     pub(super) fn claim(&self, id: BlobId, kind: BlobKind) -> bool {
         let new = !self.index.contains(&id, kind) && self.claimed.lock().insert((id, kind));
         if kind == BlobKind::Data {
-            let count = if new { &self.counts.blobs_new } else { &self.counts.blobs_known };
+            let count = if new {
+                &self.counts.blobs_new
+            } else {
+                &self.counts.blobs_known
+            };
             count.fetch_add(1, Relaxed);
         }
         new
@@ -165,14 +193,20 @@ impl Shared {
 
     fn put_pack(&self, pack: FinishedPack) -> Result<()> {
         self.check()?;
-        self.repository.storage().put(&ObjectKey::new(FileKind::Pack, pack.id.to_string()), &pack.data)?;
+        self.repository.storage().put(
+            &ObjectKey::new(FileKind::Pack, pack.id.to_string()),
+            &pack.data,
+        )?;
         self.counts.packs.fetch_add(1, Relaxed);
-        self.counts.bytes_added.fetch_add(pack.data.len() as u64, Relaxed);
+        self.counts
+            .bytes_added
+            .fetch_add(pack.data.len() as u64, Relaxed);
         let due = {
             let mut durable = self.durable.lock();
             durable.blobs += pack.blobs.len();
             durable.packs.push(IndexedPack::new(pack.id, &pack.blobs));
-            durable.blobs >= index::MAX_BLOBS_PER_FILE || durable.indexed_at.elapsed() >= CHECKPOINT_EVERY
+            durable.blobs >= index::MAX_BLOBS_PER_FILE
+                || durable.indexed_at.elapsed() >= CHECKPOINT_EVERY
         };
         let _ = self.pack_buffers.0.try_send(pack.data);
         if due { self.checkpoint() } else { Ok(()) }
@@ -188,7 +222,11 @@ impl Shared {
         self.repository.storage().flush()?;
         index::write(&self.repository, &durable.packs)?;
         self.repository.storage().flush()?;
-        *durable = Durable { packs: Vec::new(), blobs: 0, indexed_at: Instant::now() };
+        *durable = Durable {
+            packs: Vec::new(),
+            blobs: 0,
+            indexed_at: Instant::now(),
+        };
         Ok(())
     }
 
@@ -208,7 +246,9 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("summary", &self.summary()).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("summary", &self.summary())
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,16 +266,25 @@ impl Pipeline {
         let (pack_sender, packs) = bounded(1);
         *shared.chunks.lock() = Some(chunk_sender);
         // Made here so that a level that does not exist fails at once.
-        let compressors = (0..workers).map(|_| shared.compressor()).collect::<Result<Vec<_>>>()?;
-        let mut pipeline = Self { workers: Vec::new(), uploaders: Vec::new() };
+        let compressors = (0..workers)
+            .map(|_| shared.compressor())
+            .collect::<Result<Vec<_>>>()?;
+        let mut pipeline = Self {
+            workers: Vec::new(),
+            uploaders: Vec::new(),
+        };
         let started = (|| {
             for _ in 0..shared.options.uploads.max(1) {
                 let (shared, packs) = (shared.clone(), packs.clone());
-                pipeline.uploaders.push(thread("upload", move || upload(&shared, &packs))?);
+                pipeline
+                    .uploaders
+                    .push(thread("upload", move || upload(&shared, &packs))?);
             }
             for compressor in compressors {
                 let (shared, chunks, packs) = (shared.clone(), chunks.clone(), pack_sender.clone());
-                pipeline.workers.push(thread("pack", move || pack(&shared, &chunks, &packs, compressor))?);
+                pipeline.workers.push(thread("pack", move || {
+                    pack(&shared, &chunks, &packs, compressor)
+                })?);
             }
             Ok(())
         })();
@@ -263,12 +312,17 @@ impl Pipeline {
             }
             for (blob, sealed) in leftover.sealed_blobs() {
                 if is_full(&pack, shared) {
-                    shared.store_pack(std::mem::replace(&mut pack, PackBuilder::new(Vec::new())))?;
+                    shared
+                        .store_pack(std::mem::replace(&mut pack, PackBuilder::new(Vec::new())))?;
                 }
                 pack.add_sealed(blob, sealed);
             }
         }
-        if pack.is_empty() { Ok(()) } else { shared.store_pack(pack) }
+        if pack.is_empty() {
+            Ok(())
+        } else {
+            shared.store_pack(pack)
+        }
     }
 
     /// Ends early: what is in the queues is thrown away, what the store has is indexed for the next run.
@@ -297,7 +351,10 @@ impl Pipeline {
     }
 }
 
-fn thread<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+fn thread<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
     std::thread::Builder::new()
         .name(name.into())
         .spawn(run)
@@ -327,7 +384,11 @@ fn pack(
         if is_full(&pack, shared) {
             let buffer = shared.pack_buffers.1.try_recv().unwrap_or_default();
             let full = std::mem::replace(&mut pack, PackBuilder::new(buffer));
-            if shared.check().is_ok() && packs.send(full.finish(shared.repository.master_key())).is_err() {
+            if shared.check().is_ok()
+                && packs
+                    .send(full.finish(shared.repository.master_key()))
+                    .is_err()
+            {
                 shared.fail(RepositoryError::invalid("an uploading thread panicked"));
             }
         }

@@ -48,7 +48,12 @@ impl StreamWriter {
         if !self.buffer.is_empty() {
             self.hand_over()?;
         }
-        Ok(StreamParts { bytes: self.bytes, chunks: self.chunks, shared: self.shared, slots: self.slots })
+        Ok(StreamParts {
+            bytes: self.bytes,
+            chunks: self.chunks,
+            shared: self.shared,
+            slots: self.slots,
+        })
     }
 
     fn take(&mut self, data: &[u8]) {
@@ -64,7 +69,11 @@ impl StreamWriter {
     fn hand_over(&mut self) -> Result<()> {
         let data = std::mem::replace(&mut self.buffer, self.shared.recycled_buffer());
         self.bytes += data.len() as u64;
-        let chunk = Chunk { slots: self.slots.clone(), number: self.chunks, data };
+        let chunk = Chunk {
+            slots: self.slots.clone(),
+            number: self.chunks,
+            data,
+        };
         self.chunks += 1;
         self.shared.send(chunk)
     }
@@ -92,6 +101,7 @@ impl StreamParts {
     /// The chunks' ids, once all workers are done; `None` when the stream is another writer's.
     pub(super) fn chunk_ids(&self, shared: &Arc<Shared>) -> Option<Vec<BlobId>> {
         let ids = self.slots.lock();
-        (Arc::ptr_eq(shared, &self.shared) && ids.len() == self.chunks as usize).then(|| ids.clone())
+        (Arc::ptr_eq(shared, &self.shared) && ids.len() == self.chunks as usize)
+            .then(|| ids.clone())
     }
 }

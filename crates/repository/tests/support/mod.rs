@@ -29,8 +29,13 @@ impl TestRepository {
     pub fn init() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z"));
-        let repository = Repository::init(storage_in(&folder), &password(), clock.clone()).expect("init");
-        Self { folder, clock, repository }
+        let repository =
+            Repository::init(storage_in(&folder), &password(), clock.clone()).expect("init");
+        Self {
+            folder,
+            clock,
+            repository,
+        }
     }
 
     pub fn path(&self, below: &str) -> PathBuf {
@@ -56,7 +61,11 @@ fn storage_in(folder: &tempfile::TempDir) -> Arc<dyn Storage> {
 
 /// Small packs and two workers, so that little data already takes many packs.
 pub fn options() -> WriterOptions {
-    WriterOptions { workers: 2, pack_size: 3 << 20, ..WriterOptions::default() }
+    WriterOptions {
+        workers: 2,
+        pack_size: 3 << 20,
+        ..WriterOptions::default()
+    }
 }
 
 pub fn meta() -> SnapshotMeta {
@@ -87,18 +96,29 @@ pub fn file_of(writer: &Writer, path: &str, parts: &[&[u8]]) -> NewFile {
             stream.finish().expect("finish")
         })
         .collect();
-    NewFile { path: path.into(), mode: 0o640, modified: meta().time, parts }
+    NewFile {
+        path: path.into(),
+        mode: 0o640,
+        modified: meta().time,
+        parts,
+    }
 }
 
 pub fn back_up(repository: &Repository, files: &[(&str, &[u8])]) -> (SnapshotId, WriteSummary) {
     let writer = repository.writer(options()).expect("writer");
-    let files = files.iter().map(|(path, content)| file(&writer, path, content)).collect();
+    let files = files
+        .iter()
+        .map(|(path, content)| file(&writer, path, content))
+        .collect();
     writer.publish(files, meta()).expect("publish")
 }
 
 pub fn read(repository: &Repository, snapshot: &Snapshot, path: &str) -> Vec<u8> {
     let reader = repository.open_snapshot(snapshot).expect("open snapshot");
-    let entry = reader.file(path).unwrap_or_else(|| panic!("{path} is in the snapshot")).clone();
+    let entry = reader
+        .file(path)
+        .unwrap_or_else(|| panic!("{path} is in the snapshot"))
+        .clone();
     let mut content = Vec::new();
     reader.read(&entry).read_to_end(&mut content).expect("read");
     assert_eq!(content.len() as u64, entry.size, "size of {path}");
@@ -115,8 +135,15 @@ pub fn rows(seed: u64, bytes: usize) -> Vec<u8> {
         state ^= state >> 7;
         state ^= state << 17;
         n += 1;
-        writeln!(out, "{n}\tcustomer {:x}\t2026-01-{:02}\t{}.{:02}\tshipped", state, n % 28 + 1, state % 9000, n % 100)
-            .expect("writing to memory");
+        writeln!(
+            out,
+            "{n}\tcustomer {:x}\t2026-01-{:02}\t{}.{:02}\tshipped",
+            state,
+            n % 28 + 1,
+            state % 9000,
+            n % 100
+        )
+        .expect("writing to memory");
     }
     out.truncate(bytes);
     out
