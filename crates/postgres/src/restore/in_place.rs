@@ -62,6 +62,10 @@ pub fn restore_in_place(
         cancel,
     };
     let (before, after) = (pg_restore.script(Section::PreData)?, pg_restore.script(Section::PostData)?);
+    let objects = match archive.makes_large_objects_late() {
+        true => Some(pg_restore.script(Section::LargeObjects)?),
+        false => None,
+    };
     let mut summary = RestoreSummary {
         left_out: selection.left_out.clone(),
         ..Default::default()
@@ -89,6 +93,9 @@ pub fn restore_in_place(
         summary.rows = loaded.rows();
         summary.bytes = loaded.bytes();
         if selection.is_whole() {
+            if let Some(objects) = &objects {
+                connection.execute(objects).map_err(|e| e.doing("making large objects"))?;
+            }
             summary.large_objects = large_objects::load_on(&mut connection, manifest, source, progress)?;
         }
         summary.sequences = data::set_sequences(&mut connection, &toc, &selection)?;

@@ -185,6 +185,9 @@ pub fn restore_into(
         summary.rows = loaded.rows();
         summary.bytes = loaded.bytes();
         if selection.is_whole() {
+            if archive.makes_large_objects_late() {
+                pg_restore.run(Section::LargeObjects, 1)?;
+            }
             summary.large_objects =
                 large_objects::load_all(target, options.jobs, manifest, source, cancel, progress)?;
         }

@@ -3,7 +3,7 @@
 use super::{RestoreOptions, selection::Selection};
 use crate::{
     Error, Result,
-    archive::Toc,
+    archive::{Entry, Toc},
     connect::ConnectOptions,
     tools::{ToolCommand, Tools},
 };
@@ -18,6 +18,8 @@ use tempfile::TempDir;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
     PreData,
+    /// Making the large objects, which pg_dump counts as data from 1.16 on.
+    LargeObjects,
     PostData,
 }
 
@@ -25,6 +27,7 @@ impl Section {
     fn argument(self) -> &'static str {
         match self {
             Section::PreData => "--section=pre-data",
+            Section::LargeObjects => "--section=data",
             Section::PostData => "--section=post-data",
         }
     }
@@ -32,6 +35,7 @@ impl Section {
     fn words(self) -> &'static str {
         match self {
             Section::PreData => "restoring the schema",
+            Section::LargeObjects => "making large objects",
             Section::PostData => "building indexes, constraints and triggers",
         }
     }
@@ -42,6 +46,7 @@ impl Section {
 pub(super) struct SchemaArchive {
     folder: TempDir,
     use_list: Option<PathBuf>,
+    large_objects_list: Option<PathBuf>,
 }
 
 impl SchemaArchive {
@@ -49,16 +54,32 @@ impl SchemaArchive {
         let doing = |e| Error::local("writing the table of contents for pg_restore", e);
         let folder = tempfile::Builder::new().prefix("pgkeep-restore-").tempdir().map_err(doing)?;
         fs::write(folder.path().join("toc.dat"), toc_bytes).map_err(doing)?;
-        let use_list = match selection.use_list(toc) {
-            Some(list) => {
-                let path = folder.path().join("use.list");
-                fs::write(&path, list).map_err(doing)?;
-                Some(path)
-            }
-            None => None,
+        let list_file = |name: &str, list: Option<String>| {
+            let path = folder.path().join(name);
+            list.map(|list| fs::write(&path, list).map(|()| path)).transpose().map_err(doing)
         };
-        Ok(Self { folder, use_list })
+        Ok(Self {
+            use_list: list_file("use.list", selection.use_list(toc))?,
+            large_objects_list: list_file("large-objects.list", large_objects(toc, selection))?,
+            folder,
+        })
     }
+
+    /// True when the large objects are still to be made after the pre-data section.
+    pub(super) fn makes_large_objects_late(&self) -> bool {
+        self.large_objects_list.is_some()
+    }
+}
+
+/// Lists the entries that make large objects, with owners, grants and comments, when they are in the data section.
+fn large_objects(toc: &Toc, selection: &Selection) -> Option<String> {
+    let is_one = |e: &&Entry| {
+        e.is("BLOB METADATA")
+            || (["ACL", "COMMENT", "SECURITY LABEL"].iter().any(|kind| e.is(kind)) && e.tag().starts_with("LARGE OBJECT"))
+    };
+    let late = toc.entries.iter().any(|e| e.is("BLOB METADATA") && selection.has(e));
+    let lines = toc.entries.iter().filter(is_one).filter(|e| selection.has(e));
+    late.then(|| lines.map(|e| format!("{};\n", e.dump_id)).collect())
 }
 
 /// pg_restore, ready to be run on sections of one archive.
@@ -123,7 +144,11 @@ impl PgRestore<'_> {
         if let Some(role) = &options.role {
             command = command.arg("--no-owner").arg(format!("--role={role}"));
         }
-        if let Some(list) = &self.archive.use_list {
+        let list = match section {
+            Section::LargeObjects => &self.archive.large_objects_list,
+            _ => &self.archive.use_list,
+        };
+        if let Some(list) = list {
             command = command.arg("--use-list").arg(list);
         }
         command
