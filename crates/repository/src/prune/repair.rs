@@ -4,22 +4,28 @@
 //! lost chunks count as not stored, so the next backup that meets them stores them again, and because chunks are named
 //! by their content, older snapshots that need them are whole again too. Packs that no index names any more (a lost or
 //! damaged index file) are indexed from their own headers. Nothing is deleted except index files that cannot be read.
+//!
+//! A lost or damaged config is made anew by [`Repository::rebuild_config`]: nothing that is stored depends on it.
 
 use std::collections::{HashMap, HashSet};
 
 use pgkeep_model::{CancelToken, Phase, Progress};
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{Change, IndexFiles, repack::Repacker};
 use crate::{
     check::{CheckReport, PackToRead, stored_packs},
-    error::Result,
+    codec,
+    config::Config,
+    error::{RepositoryError, Result},
     id::{BlobId, PackId},
     index::{DoomedPack, Index, IndexedPack},
+    keys,
     lock::LockMode,
     pack::{self, BlobKind, PackedBlob},
     repository::Repository,
-    storage::{FileKind, ObjectKey},
+    storage::{FileKind, ObjectKey, Storage, StorageErrorKind},
 };
 
 /// What a repair did.
@@ -98,6 +104,30 @@ impl Repository {
             files.apply(self, &change)?;
         }
         Ok(done)
+    }
+}
+
+impl Repository {
+    /// Writes a new config in place of one that is missing or damaged; one of the repository's keys must open it. The
+    /// repository gets a new id, and with it other chunk boundaries: the next backup stores its data once more.
+    pub fn rebuild_config(storage: &dyn Storage, password: &SecretString) -> Result<()> {
+        let (master, _) = keys::open(storage, password)?;
+        let key = ObjectKey::config();
+        match storage.get(&key) {
+            Ok(sealed) if codec::decode(&master, &key, sealed.clone()).is_ok() => {
+                return Err(RepositoryError::invalid(
+                    "the config is whole, so it stays as it is",
+                ));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind == StorageErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let json = serde_json::to_vec(&Config::random()).expect("a config is plain data");
+        let sealed = codec::encode(&master, FileKind::Config, &json);
+        storage.delete(&key)?;
+        storage.create_new(&key, &sealed)?;
+        Ok(storage.flush()?)
     }
 }
 

@@ -40,6 +40,8 @@ struct Trigger {
 pub struct Faulty {
     inner: Arc<dyn Storage>,
     triggers: Mutex<Vec<Trigger>>,
+    /// Writes that still take effect before everything fails.
+    writes_left: Mutex<Option<u64>>,
 }
 
 impl Faulty {
@@ -47,7 +49,13 @@ impl Faulty {
         Self {
             inner,
             triggers: Mutex::new(Vec::new()),
+            writes_left: Mutex::new(None),
         }
+    }
+
+    /// Lets so many more writes take effect; from then on every call fails, as for a process that was killed there.
+    pub fn die_after(&self, writes: u64) {
+        *self.writes_left.lock() = Some(writes);
     }
 
     /// Lets the `nth` call from now (the first is 1) of `operation`, on objects of `kind` if given, meet `fault`.
@@ -74,6 +82,7 @@ impl Faulty {
     /// Takes all faults away.
     pub fn heal(&self) {
         self.triggers.lock().clear();
+        *self.writes_left.lock() = None;
     }
 
     fn add(
@@ -95,6 +104,11 @@ impl Faulty {
 
     /// The fault that this call meets, if any; counts the call.
     fn strike(&self, operation: Operation, kind: Option<FileKind>) -> Option<Fault> {
+        match &mut *self.writes_left.lock() {
+            Some(0) => return Some(Fault::Fail(StorageErrorKind::Other)),
+            Some(left) if operation.is_write() => *left -= 1,
+            _ => {}
+        }
         let mut struck = None;
         for trigger in self.triggers.lock().iter_mut() {
             if trigger.operation != operation || (trigger.kind.is_some() && trigger.kind != kind) {
