@@ -15,23 +15,6 @@ SELECT current_setting('server_version_num')::int >= 150000 AS v15,
        getdatabaseencoding() = 'UTF8' AS utf8,
        EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') AS icu \gset
 
--- Roles belong to the cluster, so another database may have brought them already.
-DO $$
-DECLARE
-    role text;
-BEGIN
-    FOREACH role IN ARRAY ARRAY['ev_owner', 'ev_reader', 'ev_writer', 'ev_tenant', 'ev role "quoted" 100%', 'ev_ñandú'] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-            EXECUTE format('CREATE ROLE %I', role);
-        END IF;
-    END LOOP;
-    ALTER ROLE ev_tenant LOGIN PASSWORD 'tenant-password' CONNECTION LIMIT 5 VALID UNTIL '2099-01-01 00:00:00+00';
-    GRANT ev_reader TO ev_writer WITH ADMIN OPTION;
-    GRANT pg_read_all_stats TO ev_owner;
-    COMMENT ON ROLE ev_owner IS 'owns most of it';
-    ALTER ROLE ev_reader SET statement_timeout = '5min';
-END $$;
-
 -- Settings of the database -------------------------------------------------------------------------
 SELECT format('COMMENT ON DATABASE %1$I IS ''all of it: 100%%, "quoted"''; ALTER DATABASE %1$I SET work_mem = ''7MB'';
     ALTER DATABASE %1$I SET "myapp.setting" = ''a, b''; ALTER ROLE ev_reader IN DATABASE %1$I SET search_path = app, public;
@@ -452,7 +435,7 @@ INSERT INTO app."new
 line; DROP TABLE app.person; --" VALUES (1), (2);
 COMMENT ON TABLE app."new
 line; DROP TABLE app.person; --" IS E'a comment with\na new line; and \\connect postgres';
-CREATE TABLE app.a_name_of_sixty_three_bytes_which_is_all_that_a_name_may_have_x (a_column_of_sixty_three_bytes_which_is_all_that_a_name_may_hav_x integer PRIMARY KEY);
+CREATE TABLE app.a_name_of_sixty_three_bytes_which_is_all_that_a_name_may_have_x (a_column_of_sixty_three_bytes_which_is_all_that_a_name_may_have integer PRIMARY KEY);
 INSERT INTO app.a_name_of_sixty_three_bytes_which_is_all_that_a_name_may_have_x VALUES (7);
 CREATE TABLE app." leading and trailing " (" " integer);
 CREATE TABLE app."CamelCase" ("Id" serial PRIMARY KEY, "userName" text UNIQUE);

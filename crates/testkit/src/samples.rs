@@ -131,6 +131,7 @@ impl TestPostgres {
     pub fn load_everything(&self, database: &str) {
         self.create_if_missing(database);
         self.provide_sample_extension();
+        self.create_sample_roles();
         let sql = include_str!("../sql/everything.sql");
         run_with_input(&mut self.psql_command(database, &[]), sql.as_bytes());
     }
@@ -142,6 +143,11 @@ impl TestPostgres {
         let skew = if size.skewed { "on" } else { "off" };
         let variables = [("scale", size.scale.to_string()), ("skew", skew.to_owned())];
         run_with_input(&mut self.psql_command(database, &variables), sql.as_bytes());
+    }
+
+    /// Creates the roles that own and use what [`load_everything`](Self::load_everything) makes, as far as they are missing.
+    pub fn create_sample_roles(&self) {
+        self.psql("postgres", include_str!("../sql/roles.sql"));
     }
 
     /// Puts the extension `pgkeep_sample`, which has configuration tables, where the server looks for extensions. A restore of
