@@ -1,1 +1,39 @@
+//! What pgkeep does, one operation a file. Start reading here, then [`backup::run`].
+//!
+//! Each operation is a short recipe over three crates: `postgres` moves the data, `repository` keeps it, `model`
+//! decides. The engine knows nothing of the terminal, of HTTP or of configuration files: it takes plain requests and
+//! gives plain reports, tells a [`pgkeep_model::Progress`] what it does and stops when the
+//! [`pgkeep_model::CancelToken`] of its [`Context`] asks.
+//!
+//! Whatever destroys comes in two halves: `plan(...)` returns a value that a user can read, `execute(plan)` acts on it.
 
+pub mod backup;
+pub mod catalog;
+pub mod diff;
+pub mod doctor;
+pub mod drill;
+pub mod error;
+pub mod export;
+pub mod forget;
+pub mod import;
+pub mod lease;
+pub mod restore;
+pub mod storage;
+pub mod verify;
+
+pub use error::{Error, ErrorCode, Result};
+use pgkeep_model::{CancelToken, Clock, Progress};
+use std::sync::Arc;
+
+/// What every operation needs from its caller.
+#[derive(Clone)]
+pub struct Context {
+    pub clock: Arc<dyn Clock>,
+    pub cancel: CancelToken,
+    pub progress: Arc<dyn Progress>,
+    /// Machine and user that run the operation, recorded in what it writes.
+    pub hostname: String,
+    pub username: String,
+    /// Folders searched first for pg_dump and its companions.
+    pub tool_dirs: Vec<std::path::PathBuf>,
+}

@@ -121,6 +121,14 @@ pub struct ServerFacts {
     pub settings: BTreeMap<String, String>,
 }
 
+impl ServerFacts {
+    /// Major version of the pg_dump that wrote the table of contents; 0 when unknown.
+    pub fn pg_dump_major(&self) -> u32 {
+        let digits: String = self.pg_dump_version.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    }
+}
+
 /// What `CREATE DATABASE` and `ALTER DATABASE` need to make the same database again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DatabaseProperties {

@@ -15,6 +15,7 @@ mod error;
 pub mod inspect;
 pub mod prove;
 pub mod restore;
+pub mod throwaway;
 pub mod tools;
 pub mod wire;
 

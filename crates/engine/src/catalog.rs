@@ -1,0 +1,285 @@
+//! What backups there are: [`list`] from the snapshots' tags alone, [`show`] with the whole manifest.
+//!
+//! A snapshot is immutable, so what becomes known of it later (checked, proven, pinned) is kept in its tags; changing
+//! tags writes a new snapshot file that names the first one as its original. The backup's id is that first one, so it
+//! never changes for the user.
+
+use crate::{Context, Error, Result};
+use jiff::Timestamp;
+use pgkeep_model::manifest::{BackupKind, FORMAT, MANIFEST_PATH, Manifest};
+use pgkeep_repository::{Repository, Snapshot};
+use serde::Serialize;
+
+/// Marks the snapshots that pgkeep made; others in the same repository are left alone.
+pub const TAG: &str = "pgkeep";
+pub const PINNED: &str = "pinned";
+
+/// One backup as a list shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct BackupEntry {
+    /// Full id; the first eight digits are enough to name it.
+    pub id: String,
+    pub time: Timestamp,
+    pub app: String,
+    pub environment: String,
+    pub kind: String,
+    pub databases: Vec<String>,
+    pub description: String,
+    pub tags: Vec<String>,
+    pub pinned: bool,
+    pub validity: Validity,
+    pub hostname: String,
+    pub username: String,
+    #[serde(skip)]
+    pub snapshot: Snapshot,
+}
+
+/// How far a backup has been proven. Each step includes the one before.
+#[derive(Debug, Clone, Serialize)]
+pub struct Validity {
+    /// Every object was stored and its presence and size read back: true of all that are listed.
+    pub stored: bool,
+    /// Last time all its bytes were read back, decrypted and compared.
+    pub checked_at: Option<Timestamp>,
+    /// Last time a restore of it was proven equal to its evidence.
+    pub proven_at: Option<Timestamp>,
+    /// Seconds that the proving restore took.
+    pub proven_seconds: Option<f64>,
+}
+
+impl Validity {
+    /// One word for a table.
+    pub fn word(&self) -> &'static str {
+        if self.proven_at.is_some() {
+            "proven"
+        } else if self.checked_at.is_some() {
+            "checked"
+        } else {
+            "stored"
+        }
+    }
+}
+
+/// Which backups to list; empty means all.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    pub app: Option<String>,
+    pub kind: Option<BackupKind>,
+    pub after: Option<Timestamp>,
+    pub before: Option<Timestamp>,
+    pub tags: Vec<String>,
+    /// The newest so many of what is left.
+    pub limit: Option<usize>,
+}
+
+/// Lists backups, oldest first.
+pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Vec<BackupEntry>> {
+    let mut entries: Vec<BackupEntry> = repository
+        .snapshots()?
+        .into_iter()
+        .filter_map(BackupEntry::from_snapshot)
+        .filter(|e| filter.accepts(e))
+        .collect();
+    entries.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| a.id.cmp(&b.id)));
+    if let Some(limit) = filter.limit {
+        entries.drain(..entries.len().saturating_sub(limit));
+    }
+    Ok(entries)
+}
+
+/// Finds one backup by id (or its first digits), or `latest`, among those that `filter` accepts.
+pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Result<BackupEntry> {
+    let mut entries = list(repository, &ListFilter { limit: None, ..filter.clone() })?;
+    if entries.is_empty() {
+        return Err(Error::not_found("the repository holds no matching backup")
+            .hint("`pgkeep list` shows what there is; `pgkeep backup` makes one"));
+    }
+    if wanted == "latest" {
+        return Ok(entries.pop().expect("checked that it is not empty"));
+    }
+    let wanted_lower = wanted.to_ascii_lowercase();
+    let mut found: Vec<BackupEntry> = entries
+        .into_iter()
+        .filter(|e| e.id.starts_with(&wanted_lower) || e.snapshot.id.to_string().starts_with(&wanted_lower))
+        .collect();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Error::not_found(format!("no backup with id {wanted}"))
+            .hint("`pgkeep list` shows the ids; `latest` names the newest")),
+        n => Err(Error::invalid(format!("{n} backups have ids that start with {wanted}"))
+            .hint("give more digits of the id")),
+    }
+}
+
+/// Reads a backup's manifest.
+pub fn manifest(repository: &Repository, backup: &BackupEntry) -> Result<Manifest> {
+    let reader = repository.open_snapshot(&backup.snapshot)?;
+    let bytes = reader.read_to_vec(MANIFEST_PATH)?;
+    parse_manifest(&bytes)
+}
+
+/// Parses a manifest, refusing versions that this build does not know.
+pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        format: u32,
+    }
+    let head: Head = serde_json::from_slice(bytes)?;
+    if head.format > FORMAT {
+        return Err(Error::invalid(format!(
+            "the backup's manifest has format {}, this pgkeep reads up to {FORMAT}",
+            head.format
+        ))
+        .hint("use the pgkeep version that made it, or a newer one"));
+    }
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+/// A backup with everything known of it.
+#[derive(Debug, Serialize)]
+pub struct BackupDetail {
+    #[serde(flatten)]
+    pub entry: BackupEntry,
+    pub manifest: Manifest,
+}
+
+/// Reads one backup whole.
+pub fn show(repository: &Repository, wanted: &str, filter: &ListFilter) -> Result<BackupDetail> {
+    let entry = find(repository, wanted, filter)?;
+    let manifest = manifest(repository, &entry)?;
+    Ok(BackupDetail { entry, manifest })
+}
+
+/// Tags that a new backup's snapshot carries.
+pub fn tags_of(manifest: &Manifest, user_tags: &[String], pinned: bool) -> Vec<String> {
+    let mut tags = vec![
+        TAG.to_string(),
+        format!("app:{}", manifest.app),
+        format!("kind:{}", manifest.kind.as_str()),
+    ];
+    if !manifest.environment.is_empty() {
+        tags.push(format!("env:{}", manifest.environment));
+    }
+    if !manifest.description.is_empty() {
+        tags.push(format!("description:{}", manifest.description));
+    }
+    tags.extend(manifest.databases.iter().map(|d| format!("db:{}", d.name)));
+    tags.extend(user_tags.iter().map(|t| format!("tag:{t}")));
+    if pinned {
+        tags.push(PINNED.to_string());
+    }
+    tags
+}
+
+/// Records that every byte of a backup was read back.
+pub fn mark_checked(repository: &Repository, backup: &BackupEntry, context: &Context) -> Result<()> {
+    replace_mark(repository, backup, "checked:", format!("checked:{}", context.clock.now()))
+}
+
+/// Records that a restore of a backup was proven, and how long it took.
+pub fn mark_proven(
+    repository: &Repository,
+    backup: &BackupEntry,
+    seconds: f64,
+    context: &Context,
+) -> Result<()> {
+    replace_mark(
+        repository,
+        backup,
+        "proven:",
+        format!("proven:{} {seconds:.1}s", context.clock.now()),
+    )
+}
+
+/// Pins a backup against retention, or lets it go again.
+pub fn pin(repository: &Repository, backup: &BackupEntry, pinned: bool) -> Result<()> {
+    if backup.pinned == pinned {
+        return Ok(());
+    }
+    let tag = vec![PINNED.to_string()];
+    let (add, remove) = if pinned { (tag, vec![]) } else { (vec![], tag) };
+    repository.change_tags(&backup.snapshot.id, &add, &remove)?;
+    Ok(())
+}
+
+fn replace_mark(repository: &Repository, backup: &BackupEntry, prefix: &str, tag: String) -> Result<()> {
+    let _lock = repository.lock(pgkeep_repository::LockMode::Shared, "mark backup")?;
+    // The tags may have changed since the backup was listed; find it again by its lasting id.
+    let now = find(repository, &backup.id, &ListFilter::default())?;
+    let old: Vec<String> = now
+        .snapshot
+        .tags
+        .iter()
+        .filter(|t| t.starts_with(prefix))
+        .cloned()
+        .collect();
+    repository.change_tags(&now.snapshot.id, &[tag], &old)?;
+    Ok(())
+}
+
+impl BackupEntry {
+    fn from_snapshot(snapshot: Snapshot) -> Option<Self> {
+        if !snapshot.tags.iter().any(|t| t == TAG) {
+            return None;
+        }
+        let value = |prefix: &str| {
+            snapshot
+                .tags
+                .iter()
+                .find_map(|t| t.strip_prefix(prefix))
+                .unwrap_or_default()
+                .to_string()
+        };
+        let values = |prefix: &str| -> Vec<String> {
+            snapshot
+                .tags
+                .iter()
+                .filter_map(|t| t.strip_prefix(prefix))
+                .map(str::to_string)
+                .collect()
+        };
+        let proven = value("proven:");
+        let (proven_at, proven_seconds) = match proven.split_once(' ') {
+            Some((at, took)) => (at.parse().ok(), took.trim_end_matches('s').parse().ok()),
+            None => (None, None),
+        };
+        Some(Self {
+            id: snapshot
+                .original
+                .as_ref()
+                .map_or_else(|| snapshot.id.to_string(), ToString::to_string),
+            time: snapshot.time,
+            app: value("app:"),
+            environment: value("env:"),
+            kind: value("kind:"),
+            databases: values("db:"),
+            description: value("description:"),
+            tags: values("tag:"),
+            pinned: snapshot.tags.iter().any(|t| t == PINNED),
+            validity: Validity {
+                stored: true,
+                checked_at: value("checked:").parse().ok(),
+                proven_at,
+                proven_seconds,
+            },
+            hostname: snapshot.hostname.clone(),
+            username: snapshot.username.clone(),
+            snapshot,
+        })
+    }
+
+    /// The first eight digits of the id, as people name a backup.
+    pub fn short_id(&self) -> &str {
+        &self.id[..8]
+    }
+}
+
+impl ListFilter {
+    fn accepts(&self, e: &BackupEntry) -> bool {
+        self.app.as_ref().is_none_or(|app| *app == e.app)
+            && self.kind.is_none_or(|kind| kind.as_str() == e.kind)
+            && self.after.is_none_or(|t| e.time >= t)
+            && self.before.is_none_or(|t| e.time <= t)
+            && self.tags.iter().all(|t| e.tags.contains(t))
+    }
+}

@@ -1,0 +1,438 @@
+//! Exports: a backup's database as a file that stock PostgreSQL tools read.
+
+use crate::{
+    Context, Error, Result,
+    backup::safe_name,
+    catalog::{self, ListFilter},
+    restore::SnapshotSource,
+};
+use jiff::Timestamp;
+use pgkeep_model::{
+    Phase,
+    manifest::{DatabaseContent, DatabaseManifest, Manifest, Member, MemberContent},
+};
+use pgkeep_postgres::{
+    archive::{self, CustomWriter, TarWriter, Toc},
+    restore::DumpSource,
+    tools::Tools,
+};
+use pgkeep_repository::Repository;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, BufWriter, Read, Seek, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The formats that an export can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// pg_dump's custom format, `.pgcustom`: `pg_restore -l` and `-j` read it.
+    Custom,
+    /// SQL text, gzip-compressed, `.sql.gz`.
+    Plain,
+    /// pg_dump's directory format.
+    Directory,
+    /// pg_dump's tar format, `.tar`.
+    Tar,
+}
+
+impl ExportFormat {
+    pub fn extension(self) -> &'static str {
+        match self {
+            ExportFormat::Custom => "pgcustom",
+            ExportFormat::Plain => "sql.gz",
+            ExportFormat::Directory => "dir",
+            ExportFormat::Tar => "tar",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct ExportRequest {
+    pub backup: String,
+    pub app: Option<String>,
+    pub database: Option<String>,
+    pub format: ExportFormat,
+    pub to: ExportTarget,
+}
+
+#[derive(Debug, Clone)]
+pub enum ExportTarget {
+    /// A file (or, for the directory format, a folder) of this name; it must not exist.
+    Path(PathBuf),
+    /// A file with a name of its own in this folder.
+    Folder(PathBuf),
+    /// Standard output; not for the directory format.
+    Stdout,
+}
+
+/// What was written: also the content of `<name>.meta.json` beside the file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportMeta {
+    pub backup: String,
+    pub app: String,
+    pub environment: String,
+    pub database: String,
+    pub app_version: Option<String>,
+    pub migrations_hash: Option<String>,
+    pub db_version: String,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    /// Bytes of the file; of all files in a directory.
+    pub size: u64,
+    /// Of the file; of `toc.dat` for a directory.
+    pub sha256: String,
+    pub format: ExportFormat,
+    pub description: String,
+    pub rows: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ExportReport {
+    /// `None` for standard output.
+    pub path: Option<PathBuf>,
+    pub meta_path: Option<PathBuf>,
+    #[serde(flatten)]
+    pub meta: ExportMeta,
+}
+
+/// The name of an export: `<app>_<env>_<db>_YYYYmmddTHHMMSSZ.<ext>`, every part made safe.
+pub fn file_name(manifest: &Manifest, database: &str, format: ExportFormat) -> String {
+    let environment = if manifest.environment.is_empty() { "default" } else { &manifest.environment };
+    format!(
+        "{}_{}_{}_{}.{}",
+        safe_name(&manifest.app),
+        safe_name(environment),
+        safe_name(database),
+        manifest.started_at.strftime("%Y%m%dT%H%M%SZ"),
+        format.extension()
+    )
+}
+
+/// What is exported: one database of one backup.
+struct Export<'a> {
+    manifest: &'a Manifest,
+    database: &'a DatabaseManifest,
+    source: SnapshotSource,
+    context: &'a Context,
+}
+
+/// Writes one database of a backup as a file. The file has its final name only once it is complete.
+pub fn run(repository: &Repository, request: &ExportRequest, context: &Context) -> Result<ExportReport> {
+    let filter = ListFilter {
+        app: request.app.clone(),
+        ..ListFilter::default()
+    };
+    let detail = catalog::show(repository, &request.backup, &filter)?;
+    let database = choose_database(&detail.manifest, request.database.as_deref())?;
+    let reader = Arc::new(repository.open_snapshot(&detail.entry.snapshot)?);
+    let export = Export {
+        manifest: &detail.manifest,
+        database,
+        source: SnapshotSource::new(reader, &database.path),
+        context,
+    };
+    context.progress.phase(Phase::Data, Some(database.members.iter().map(|m| m.size).sum()));
+    let path = match &request.to {
+        ExportTarget::Stdout => None,
+        ExportTarget::Path(path) => Some(path.clone()),
+        ExportTarget::Folder(folder) => {
+            fs::create_dir_all(folder)?;
+            Some(folder.join(file_name(export.manifest, &database.name, request.format)))
+        }
+    };
+    if let Some(path) = &path
+        && path.exists()
+    {
+        return Err(Error::refused(format!("{} exists already", path.display()))
+            .hint("choose another name, or move the file away"));
+    }
+    let (size, sha256) = match (&path, request.format) {
+        (None, ExportFormat::Directory) => {
+            return Err(Error::invalid("a directory cannot be written to standard output")
+                .hint("use --format custom, or --output FOLDER"));
+        }
+        (None, format) => {
+            let mut out = Hashing::new(io::stdout());
+            export.stream(format, &mut out)?;
+            out.finish()?
+        }
+        (Some(path), ExportFormat::Directory) => export.directory(path)?,
+        (Some(path), format) => export.file(format, path)?,
+    };
+    let meta = export.meta(&detail.entry.id, request.format, size, sha256);
+    let meta_path = match &path {
+        Some(path) => Some(write_meta(path, &meta)?),
+        None => None,
+    };
+    Ok(ExportReport { path, meta_path, meta })
+}
+
+/// Finds the database that is meant; a backup of one needs no name.
+pub(crate) fn choose_database<'a>(manifest: &'a Manifest, wanted: Option<&str>) -> Result<&'a DatabaseManifest> {
+    let names = || manifest.databases.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (wanted, manifest.databases.as_slice()) {
+        (Some(name), _) => manifest.database(name).ok_or_else(|| {
+            Error::not_found(format!("the backup holds no database {name}")).hint(format!("it holds {}", names()))
+        }),
+        (None, [only]) => Ok(only),
+        (None, _) => {
+            Err(Error::invalid("the backup holds several databases").hint(format!("name one of {}", names())))
+        }
+    }
+}
+
+impl Export<'_> {
+    /// A single file: written under a temporary name beside its place, synced, then renamed.
+    fn file(&self, format: ExportFormat, path: &Path) -> Result<(u64, String)> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut temporary = tempfile::Builder::new().prefix(".pgkeep-").tempfile_in(folder)?;
+        if format == ExportFormat::Custom && self.database.content == DatabaseContent::Directory {
+            // The offsets are known only at the end; with them pg_restore can work in parallel.
+            self.custom(BufWriter::with_capacity(1 << 20, temporary.as_file()), 6, CustomWriter::finish_with_offsets)?
+                .flush()?;
+        } else {
+            let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
+            self.stream(format, &mut out)?;
+            out.flush()?;
+        }
+        temporary.as_file().sync_all()?;
+        temporary.rewind()?;
+        let mut hashing = Hashing::new(io::sink());
+        io::copy(temporary.as_file_mut(), &mut hashing)?;
+        let (size, sha256) = hashing.finish()?;
+        temporary.persist_noclobber(path).map_err(|e| Error::from(e.error).context(path.display()))?;
+        File::open(folder)?.sync_all()?;
+        Ok((size, sha256))
+    }
+
+    /// Any format that can go down a pipe.
+    fn stream(&self, format: ExportFormat, out: &mut (dyn Write + Send)) -> Result<()> {
+        match (self.database.content, format) {
+            (DatabaseContent::Plain, ExportFormat::Plain) => {
+                let script = self.script()?;
+                gzip(self.source.read(script)?, out)
+            }
+            (DatabaseContent::Plain, _) => Err(Error::invalid(
+                "this backup was imported from an SQL script, which has no table of contents",
+            )
+            .hint("export it with --format plain")),
+            (_, ExportFormat::Custom) => {
+                self.custom(out, 6, CustomWriter::finish)?;
+                Ok(())
+            }
+            (_, ExportFormat::Tar) => self.tar(out),
+            (_, ExportFormat::Plain) => self.plain(out),
+            (_, ExportFormat::Directory) => unreachable!("the directory format is written by `directory`"),
+        }
+    }
+
+    fn custom<W: Write>(
+        &self,
+        out: W,
+        gzip_level: u32,
+        finish: impl FnOnce(CustomWriter<W>) -> Result<W, archive::ArchiveError>,
+    ) -> Result<W> {
+        let toc = self.toc()?;
+        let mut writer = CustomWriter::new(out, &toc, gzip_level)?;
+        for entry in toc.entries.iter().filter(|e| e.has_data) {
+            self.context.cancel.check()?;
+            let member = self.member_of(entry)?;
+            if member.what == MemberContent::LargeObjectToc {
+                writer.begin_large_objects(entry.dump_id)?;
+                for (oid, file) in archive::parse_large_object_toc(self.source.read(member)?)? {
+                    writer.large_object(oid, self.open(self.named(&file)?)?)?;
+                }
+                writer.end_large_objects()?;
+            } else {
+                writer.data(entry.dump_id, self.open(member)?)?;
+            }
+        }
+        Ok(finish(writer)?)
+    }
+
+    fn tar(&self, out: &mut (dyn Write + Send)) -> Result<()> {
+        let toc = self.toc()?;
+        let modified = self.manifest.finished_at.as_second().try_into().unwrap_or(0);
+        let mut writer = TarWriter::new(out, &toc, modified)?;
+        for member in self.database.members.iter().filter(|m| m.what != MemberContent::Toc) {
+            self.context.cancel.check()?;
+            writer.member(&member.file, member.size, self.open(member)?)?;
+        }
+        writer.finish()?;
+        Ok(())
+    }
+
+    /// The custom format goes through stock pg_restore, which turns it into the script that pg_dump would have written.
+    fn plain(&self, out: &mut (dyn Write + Send)) -> Result<()> {
+        let archive_version = self.toc()?.header.version;
+        let tools = Tools::for_restore(self.database.server.pg_dump_major(), archive_version, &self.context.tool_dirs)?;
+        let mut tool = tools.pg_restore().args(["-f", "-"]).with_stdin().start(&self.context.cancel)?;
+        let pipe = tool.stdin().expect("asked for");
+        let sql = tool.take_stdout().expect("not taken before");
+        let (written, read) = std::thread::scope(|scope| {
+            let writer = scope.spawn(move || {
+                let mut pipe = self.custom(BufWriter::with_capacity(1 << 20, pipe), 0, CustomWriter::finish)?;
+                Ok::<_, Error>(pipe.flush()?)
+            });
+            let read = gzip(sql, out);
+            (writer.join().expect("no panic while writing"), read)
+        });
+        // When pg_restore fails it closes the pipe; its own words say more than the broken pipe does.
+        tool.finish()?;
+        written?;
+        read
+    }
+
+    fn directory(&self, path: &Path) -> Result<(u64, String)> {
+        if self.database.content == DatabaseContent::Plain {
+            return Err(Error::invalid("this backup was imported from an SQL script, which has no directory format")
+                .hint("export it with --format plain"));
+        }
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let temporary = tempfile::Builder::new().prefix(".pgkeep-").tempdir_in(parent)?;
+        let mut size = 0;
+        let mut toc_sha256 = String::new();
+        for member in &self.database.members {
+            self.context.cancel.check()?;
+            let file = File::create_new(temporary.path().join(&member.file))?;
+            let mut out = Hashing::new(BufWriter::with_capacity(1 << 20, &file));
+            io::copy(&mut self.open(member)?, &mut out)?;
+            let (bytes, sha256) = out.finish()?;
+            file.sync_all()?;
+            size += bytes;
+            if member.what == MemberContent::Toc {
+                toc_sha256 = sha256;
+            }
+        }
+        File::open(temporary.path())?.sync_all()?;
+        fs::rename(temporary.keep(), path)?;
+        File::open(parent)?.sync_all()?;
+        Ok((size, toc_sha256))
+    }
+
+    fn toc(&self) -> Result<Toc> {
+        let member = self.database.members.iter().find(|m| m.what == MemberContent::Toc);
+        let member = member.ok_or_else(|| Error::not_found("the backup has no table of contents"))?;
+        Ok(archive::read_directory_toc(self.source.read(member)?)?)
+    }
+
+    fn script(&self) -> Result<&Member> {
+        let script = self.database.members.iter().find(|m| m.what == MemberContent::Script);
+        script.ok_or_else(|| Error::not_found("the backup has no script"))
+    }
+
+    fn member_of(&self, entry: &archive::Entry) -> Result<&Member> {
+        let file = entry
+            .file()
+            .ok_or_else(|| Error::not_found(format!("{} {} has no member", entry.desc(), entry.tag())))?;
+        self.named(file)
+    }
+
+    fn named(&self, file: &str) -> Result<&Member> {
+        let found = self.database.members.iter().find(|m| m.file == file);
+        found.ok_or_else(|| Error::not_found(format!("member {file} is not in the backup")))
+    }
+
+    fn open(&self, member: &Member) -> Result<Watched<'_>> {
+        Ok(Watched {
+            inner: self.source.read(member)?,
+            context: self.context,
+        })
+    }
+
+    fn meta(&self, backup: &str, format: ExportFormat, size: u64, sha256: String) -> ExportMeta {
+        ExportMeta {
+            backup: backup.to_string(),
+            app: self.manifest.app.clone(),
+            environment: self.manifest.environment.clone(),
+            database: self.database.name.clone(),
+            app_version: None,
+            migrations_hash: None,
+            db_version: self.database.server.version.clone(),
+            started_at: self.manifest.started_at,
+            finished_at: self.manifest.finished_at,
+            size,
+            sha256,
+            format,
+            description: self.manifest.description.clone(),
+            rows: self
+                .database
+                .evidence
+                .tables
+                .iter()
+                .map(|t| (t.name.to_string(), t.content.rows))
+                .collect(),
+        }
+    }
+}
+
+fn write_meta(path: &Path, meta: &ExportMeta) -> Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".meta.json");
+    let meta_path = PathBuf::from(name);
+    fs::write(&meta_path, serde_json::to_vec_pretty(meta)?)?;
+    Ok(meta_path)
+}
+
+fn gzip(mut from: impl Read, to: impl Write) -> Result<()> {
+    let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::default());
+    io::copy(&mut from, &mut encoder)?;
+    encoder.finish()?.flush()?;
+    Ok(())
+}
+
+/// A stream that tells the progress and stops when asked.
+struct Watched<'a> {
+    inner: Box<dyn Read + Send>,
+    context: &'a Context,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.context.cancel.check().map_err(io::Error::other)?;
+        let n = self.inner.read(buffer)?;
+        self.context.progress.bytes(n as u64);
+        Ok(n)
+    }
+}
+
+/// Counts and hashes what passes through.
+struct Hashing<W> {
+    inner: W,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<W: Write> Hashing<W> {
+    fn new(inner: W) -> Self {
+        Self {
+            inner,
+            hash: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    fn finish(mut self) -> io::Result<(u64, String)> {
+        self.inner.flush()?;
+        Ok((self.size, hex::encode(self.hash.finalize())))
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(data)?;
+        self.hash.update(&data[..n]);
+        self.size += n as u64;
+        Ok(n)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

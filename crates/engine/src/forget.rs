@@ -1,0 +1,99 @@
+//! Letting backups go: [`plan`] says what would go and why, [`execute`] deletes exactly that, [`crate::forget::prune`]
+//! gives the space back.
+
+use crate::{
+    Context, Error, Result,
+    catalog::{self, BackupEntry, ListFilter},
+};
+use jiff::tz::TimeZone;
+use pgkeep_model::retention::{self, Candidate, ForgetPlan, KeepPolicy};
+use pgkeep_repository::{LockMode, PruneOptions, PrunePlan, PruneReport, Repository};
+use serde::Serialize;
+
+/// What to forget: by policy, or the named ones.
+#[derive(Debug, Clone)]
+pub enum ForgetRequest {
+    Policy {
+        policy: KeepPolicy,
+        filter: ListFilter,
+        /// Days, weeks and months begin by this zone's clock.
+        zone: TimeZone,
+    },
+    Named(Vec<String>),
+}
+
+/// Decides what would be removed; changes nothing.
+pub fn plan(repository: &Repository, request: &ForgetRequest, context: &Context) -> Result<ForgetPlan> {
+    match request {
+        ForgetRequest::Policy { policy, filter, zone } => {
+            let entries = catalog::list(repository, filter)?;
+            let candidates: Vec<Candidate> = entries.iter().map(candidate).collect();
+            Ok(retention::plan(&candidates, policy, context.clock.now(), zone))
+        }
+        ForgetRequest::Named(ids) => {
+            let mut remove = Vec::new();
+            for wanted in ids {
+                let entry = catalog::find(repository, wanted, &ListFilter::default())?;
+                if entry.pinned {
+                    return Err(Error::refused(format!("backup {} is pinned", entry.short_id()))
+                        .hint("`pgkeep forget --unpin ID` lets it go first"));
+                }
+                remove.push((entry.id, "named by the user".to_string()));
+            }
+            let keep = catalog::list(repository, &ListFilter::default())?
+                .into_iter()
+                .filter(|e| remove.iter().all(|(id, _)| *id != e.id))
+                .map(|e| (e.id, Vec::new()))
+                .collect();
+            Ok(ForgetPlan { keep, remove })
+        }
+    }
+}
+
+fn candidate(entry: &BackupEntry) -> Candidate {
+    Candidate {
+        id: entry.id.clone(),
+        time: entry.time,
+        group: format!("{}/{}", entry.app, entry.environment),
+        tags: entry.tags.clone(),
+        pinned: entry.pinned,
+        proven: entry.validity.proven_at.is_some(),
+        checked: entry.validity.checked_at.is_some(),
+    }
+}
+
+/// What was removed; one failed removal does not stop the others.
+#[derive(Debug, Serialize)]
+pub struct ForgetReport {
+    pub removed: Vec<String>,
+    pub failed: Vec<(String, String)>,
+}
+
+/// Deletes the snapshots that the plan names. The space comes back with [`prune`].
+pub fn execute(repository: &Repository, plan: &ForgetPlan, context: &Context) -> Result<ForgetReport> {
+    let _lock = repository.lock(LockMode::Exclusive, "forget")?;
+    let mut report = ForgetReport {
+        removed: Vec::new(),
+        failed: Vec::new(),
+    };
+    for (id, _reason) in &plan.remove {
+        context.cancel.check()?;
+        let removed = catalog::find(repository, id, &ListFilter::default())
+            .and_then(|entry| Ok(repository.delete_snapshot(&entry.snapshot.id)?));
+        match removed {
+            Ok(()) => report.removed.push(id.clone()),
+            Err(e) => report.failed.push((id.clone(), e.to_string())),
+        }
+    }
+    Ok(report)
+}
+
+/// Decides which packs hold nothing that is needed; changes nothing.
+pub fn plan_prune(repository: &Repository, options: &PruneOptions) -> Result<PrunePlan> {
+    Ok(repository.plan_prune(options)?)
+}
+
+/// Deletes and repacks what the plan names.
+pub fn prune(repository: &Repository, plan: PrunePlan, context: &Context) -> Result<PruneReport> {
+    Ok(repository.execute_prune(plan, &*context.progress, &context.cancel)?)
+}

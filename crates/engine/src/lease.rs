@@ -1,0 +1,51 @@
+//! One pgkeep operation at a time on a database.
+//!
+//! The lease is a session-level advisory lock in that database: the server drops it when the session ends, so a killed
+//! process can never leave a stale one behind, and two machines see the same lock.
+
+use crate::{Error, ErrorCode, Result};
+use pgkeep_postgres::{connect::ConnectOptions, wire::Connection};
+
+/// First key of the advisory lock; the bytes of `pgkp`.
+const LOCK_CLASS: i32 = 0x7067_6b70;
+
+/// Held for as long as the value lives.
+#[derive(Debug)]
+pub struct DatabaseLease {
+    connection: Connection,
+}
+
+impl DatabaseLease {
+    /// Takes the lease of the database that `options` names; `purpose` is shown to whoever is turned away.
+    pub fn acquire(options: &ConnectOptions, purpose: &str) -> Result<Self> {
+        let mut options = options.clone();
+        options.application_name = format!("pgkeep {purpose}");
+        let mut connection = Connection::open(&options)?;
+        let rows = connection.query(&format!("SELECT pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, 1)"))?;
+        if rows.get(0, 0) == Some("t") {
+            return Ok(Self { connection });
+        }
+        let holder = connection.query(&format!(
+            "SELECT a.application_name, a.pid::text, a.backend_start::text, coalesce(a.client_addr::text, 'local') \
+             FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+             WHERE l.locktype = 'advisory' AND l.classid = {LOCK_CLASS} AND l.objid = 1 AND l.granted \
+             AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+        ))?;
+        let by = match (holder.get(0, 0), holder.get(0, 1), holder.get(0, 2), holder.get(0, 3)) {
+            (Some(name), Some(pid), Some(since), Some(from)) => {
+                format!("\"{name}\" (server process {pid}, from {from}, since {since})")
+            }
+            _ => "another session".into(),
+        };
+        Err(Error::new(
+            ErrorCode::Busy,
+            format!("another pgkeep operation works on {}: {by}", options.describe()),
+        )
+        .hint("wait until it has ended; the lock goes away with its session"))
+    }
+
+    /// `server_version_num` of the server.
+    pub fn server_version_num(&self) -> u32 {
+        self.connection.server_version_num()
+    }
+}

@@ -1,0 +1,94 @@
+//! Restoring: [`plan`] looks at backup and target and says what would happen, [`execute`] does it, [`undo`] takes a
+//! replacement back.
+//!
+//! A live database is never written to by a restore that has not been proven: the backup is built in a new database
+//! beside it, proven there, and only then do two renames in one transaction put it in the old one's place. Whatever
+//! fails before that leaves the live database as it was.
+
+mod execute;
+mod plan;
+mod source;
+mod undo;
+
+pub use execute::{ProofReport, RestoreReport, execute};
+pub use plan::{DatabasePlan, Refusal, RestorePlan, plan};
+pub use source::SnapshotSource;
+pub use undo::{Leftover, UndoPlan, UndoReport, drop_leftovers, execute_undo, leftovers, plan_undo};
+
+use pgkeep_model::evidence::Proof;
+use pgkeep_postgres::connect::ConnectOptions;
+use serde::Serialize;
+
+/// What to restore, and to where.
+#[derive(Clone)]
+pub struct RestoreRequest {
+    /// Id of the backup, or `latest`.
+    pub backup: String,
+    pub app: Option<String>,
+    /// Which database of the backup; may be left out when it holds one.
+    pub database: Option<String>,
+    /// A connection that may create databases on the target server (`DB_ADMIN_URL`); its own database is only used to connect.
+    pub admin: ConnectOptions,
+    pub target: RestoreTarget,
+    pub selection: Selection,
+    pub content: Content,
+    pub jobs: usize,
+    pub prove: Proof,
+    /// Seconds for which a replaced database is kept, for [`undo`].
+    pub keep_old_secs: u64,
+    pub no_owner: bool,
+    /// Role that owns everything restored, set before the objects are created.
+    pub role: Option<String>,
+    /// Runs VACUUM ANALYZE instead of ANALYZE.
+    pub vacuum: bool,
+    /// A replacement takes no backup of the live database first. Never the default.
+    pub skip_safety_backup: bool,
+    /// Seconds that sessions of the live database are given to end by themselves before the swap.
+    pub grace_secs: u64,
+}
+
+/// Where the restored data goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum RestoreTarget {
+    /// A new database with this name; it must not exist.
+    Into { name: String },
+    /// A new database that takes this one's place once proven.
+    Replace { name: String },
+    /// Schemas are dropped and made again inside this database, for accounts that may not create one.
+    InPlace { name: String },
+}
+
+impl RestoreTarget {
+    pub fn name(&self) -> &str {
+        match self {
+            RestoreTarget::Into { name } | RestoreTarget::Replace { name } | RestoreTarget::InPlace { name } => name,
+        }
+    }
+    /// True when existing data goes away.
+    pub fn overwrites(&self) -> bool {
+        !matches!(self, RestoreTarget::Into { .. })
+    }
+}
+
+/// Which part of the backup is restored. Names are `schema.table` or `table`; both empty means everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Selection {
+    pub tables: Vec<String>,
+    pub schemas: Vec<String>,
+}
+
+impl Selection {
+    pub fn is_everything(&self) -> bool {
+        self.tables.is_empty() && self.schemas.is_empty()
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    #[default]
+    All,
+    SchemaOnly,
+    DataOnly,
+}

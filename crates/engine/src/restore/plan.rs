@@ -1,0 +1,372 @@
+//! What a restore would do, before it does it.
+
+use super::{Content, RestoreRequest, RestoreTarget, SnapshotSource};
+use crate::{
+    Context, Error, Result,
+    catalog::{self, BackupEntry, ListFilter},
+    export::choose_database,
+};
+use jiff::Timestamp;
+use pgkeep_model::{
+    Phase,
+    evidence::{Proof, quote_literal},
+    manifest::{DatabaseContent, DatabaseManifest, Manifest},
+};
+use pgkeep_postgres::{
+    archive::Toc,
+    inspect,
+    restore::{self as pg, RestoreOptions, Selection as TocSelection},
+    tools::Tools,
+    wire::Connection,
+};
+use pgkeep_repository::Repository;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// A restore as it will be carried out: shown by `--dry-run`, confirmed by the user, then given to [`super::execute`].
+#[derive(Serialize)]
+pub struct RestorePlan {
+    pub backup: String,
+    pub backup_time: Timestamp,
+    pub app: String,
+    /// Seconds between the backup's snapshot and now: what a replacement loses.
+    pub age_secs: i64,
+    pub database: DatabasePlan,
+    /// What will be done, in order, in words.
+    pub steps: Vec<String>,
+    /// What the user should know before confirming.
+    pub warnings: Vec<String>,
+    /// What makes the restore impossible as asked; [`super::execute`] refuses a plan that has any.
+    pub refusals: Vec<Refusal>,
+    /// True when the confirmation phrase is needed.
+    pub overwrites: bool,
+    #[serde(skip)]
+    pub request: RestoreRequest,
+    #[serde(skip)]
+    pub entry: BackupEntry,
+    #[serde(skip)]
+    pub manifest: Manifest,
+}
+
+/// A reason to stop, and the way out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Refusal {
+    pub message: String,
+    pub remedy: String,
+}
+
+/// The database's part of the plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatabasePlan {
+    pub name: String,
+    pub target: super::RestoreTarget,
+    pub source_version: String,
+    pub target_server: String,
+    pub target_version: String,
+    pub tables: usize,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Size of the database that goes away or is replaced; `None` when there is none.
+    pub existing_bytes: Option<u64>,
+    /// Sessions on it, as `application_name (user, state)`.
+    pub sessions: Vec<String>,
+    pub missing_extensions: Vec<String>,
+    pub missing_roles: Vec<String>,
+    pub missing_tablespaces: Vec<String>,
+}
+
+/// Looks at backup and target; changes nothing.
+pub fn plan(repository: &Repository, request: &RestoreRequest, context: &Context) -> Result<RestorePlan> {
+    context.progress.phase(Phase::Check, None);
+    let filter = ListFilter {
+        app: request.app.clone(),
+        ..ListFilter::default()
+    };
+    let detail = catalog::show(repository, &request.backup, &filter)?;
+    let database = choose_database(&detail.manifest, request.database.as_deref())?;
+    let source = open_source(repository, &detail.entry, database)?;
+    let toc = match database.content {
+        DatabaseContent::Directory => Some(pg::open_toc(database, &source)?.0),
+        DatabaseContent::Plain => None,
+    };
+    let mut admin = Connection::open_with(&request.admin, &context.cancel)?;
+    let mut findings = Findings {
+        request,
+        database,
+        warnings: database.warnings.clone(),
+        refusals: Vec::new(),
+    };
+    findings.check_request(toc.as_ref())?;
+    let target = findings.look_at_target(&mut admin)?;
+    let missing = findings.look_for_missing(&mut admin, toc.as_ref())?;
+    findings.check_versions(&admin, toc.as_ref(), context);
+    let age_secs = (context.clock.now() - snapshot_time(&detail.manifest, database))
+        .total(jiff::Unit::Second)
+        .map_or(0, |secs| secs as i64);
+    Ok(RestorePlan {
+        backup: detail.entry.id.clone(),
+        backup_time: snapshot_time(&detail.manifest, database),
+        app: detail.manifest.app.clone(),
+        age_secs,
+        steps: steps(request),
+        overwrites: request.target.overwrites() && target.exists,
+        database: DatabasePlan {
+            name: database.name.clone(),
+            target: request.target.clone(),
+            source_version: database.server.version.clone(),
+            target_server: request.admin.describe(),
+            target_version: admin.parameter("server_version").unwrap_or_default().to_string(),
+            tables: database.evidence.tables.len(),
+            rows: database.evidence.rows(),
+            bytes: database.members.iter().map(|m| m.size).sum(),
+            existing_bytes: target.bytes,
+            sessions: target.sessions,
+            missing_extensions: missing.extensions.into_iter().collect(),
+            missing_roles: missing.roles.into_iter().collect(),
+            missing_tablespaces: missing.tablespaces.into_iter().collect(),
+        },
+        warnings: findings.warnings,
+        refusals: findings.refusals,
+        request: request.clone(),
+        entry: detail.entry,
+        manifest: detail.manifest,
+    })
+}
+
+/// The members of one database of a backup.
+pub(super) fn open_source(
+    repository: &Repository,
+    entry: &BackupEntry,
+    database: &DatabaseManifest,
+) -> Result<SnapshotSource> {
+    let reader = Arc::new(repository.open_snapshot(&entry.snapshot)?);
+    Ok(SnapshotSource::new(reader, &database.path))
+}
+
+/// How the request reads to the `postgres` crate.
+pub(super) fn options(request: &RestoreRequest) -> RestoreOptions {
+    RestoreOptions {
+        jobs: request.jobs,
+        no_owner: request.no_owner,
+        role: request.role.clone(),
+        schema_only: request.content == Content::SchemaOnly,
+        data_only: request.content == Content::DataOnly,
+        tables: request.selection.tables.clone(),
+        schemas: request.selection.schemas.clone(),
+        vacuum: request.vacuum,
+        ..RestoreOptions::default()
+    }
+}
+
+fn snapshot_time(manifest: &Manifest, database: &DatabaseManifest) -> Timestamp {
+    database.server.snapshot_at.unwrap_or(manifest.started_at)
+}
+
+/// What is in the target's place now.
+struct Target {
+    exists: bool,
+    bytes: Option<u64>,
+    sessions: Vec<String>,
+}
+
+/// Collects what a user should know, and what forbids the restore.
+struct Findings<'a> {
+    request: &'a RestoreRequest,
+    database: &'a DatabaseManifest,
+    warnings: Vec<String>,
+    refusals: Vec<Refusal>,
+}
+
+impl Findings<'_> {
+    fn refuse(&mut self, message: impl Into<String>, remedy: impl Into<String>) {
+        self.refusals.push(Refusal {
+            message: message.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    /// What can be told without a server.
+    fn check_request(&mut self, toc: Option<&Toc>) -> Result<()> {
+        let request = self.request;
+        let partial = !request.selection.is_everything() || request.content != Content::All;
+        match toc {
+            None if partial => {
+                self.refuse(
+                    "the backup is an imported SQL script, of which no part can be restored alone",
+                    "restore it whole with --into, and copy what you need from there",
+                );
+            }
+            None => self.warnings.push(
+                "the backup is an imported SQL script: there is no evidence to prove the result with".into(),
+            ),
+            Some(toc) => {
+                // Names that match nothing fail here, before anything is made.
+                TocSelection::choose(toc, &request.selection.tables, &request.selection.schemas)?;
+            }
+        }
+        if partial && matches!(request.target, RestoreTarget::Replace { .. }) {
+            self.refuse(
+                "a part of a backup cannot replace a whole database",
+                "use --into NAME to look at it beside, or --in-place to put it back where it was",
+            );
+        }
+        if request.prove == Proof::None {
+            self.warnings.push("the result will not be proven, as asked".into());
+            if matches!(request.target, RestoreTarget::Replace { .. }) {
+                self.refuse(
+                    "a live database is not replaced by an unproven one",
+                    "leave out --prove none, or use --prove counts for speed",
+                );
+            }
+        }
+        if request.skip_safety_backup && request.target.overwrites() {
+            self.warnings.push("no safety backup of the live database will be taken, as asked".into());
+        }
+        if !self.database.excluded_data.is_empty() {
+            let names: Vec<String> = self.database.excluded_data.iter().map(ToString::to_string).collect();
+            self.warnings.push(format!("the backup holds no rows of {}", names.join(", ")));
+        }
+        if !self.database.only_schemas.is_empty() {
+            self.warnings.push(format!("the backup holds only schemas {}", self.database.only_schemas.join(", ")));
+        }
+        Ok(())
+    }
+
+    fn look_at_target(&mut self, admin: &mut Connection) -> Result<Target> {
+        let name = self.request.target.name().to_string();
+        let found = admin.query(&format!(
+            "SELECT CASE WHEN pg_catalog.has_database_privilege(oid, 'CONNECT') THEN pg_catalog.pg_database_size(oid) END \
+             FROM pg_catalog.pg_database WHERE datname = {}",
+            quote_literal(&name)
+        ))?;
+        let exists = !found.is_empty();
+        let bytes = found.get(0, 0).and_then(|text| text.parse().ok());
+        match (&self.request.target, exists) {
+            (RestoreTarget::Into { .. }, true) if self.request.content != Content::DataOnly => {
+                self.refuse(
+                    format!("database {name} exists already"),
+                    "choose another name, or --replace it after a look at the plan",
+                );
+            }
+            (RestoreTarget::Into { .. }, false) if self.request.content == Content::DataOnly => {
+                self.refuse(
+                    format!("database {name} does not exist, and --data-only makes none"),
+                    "leave out --data-only, or restore --schema-only first",
+                );
+            }
+            (RestoreTarget::InPlace { .. }, false) => {
+                self.refuse(format!("database {name} does not exist"), "use --into to make it");
+            }
+            (RestoreTarget::Replace { .. }, false) => {
+                self.warnings.push(format!("there is no database {name} to replace: it will be made"));
+            }
+            _ => {}
+        }
+        let mut sessions = Vec::new();
+        if exists && self.request.target.overwrites() {
+            sessions = inspect::sessions(admin, &name)?.iter().map(ToString::to_string).collect();
+            if !sessions.is_empty() {
+                self.warnings.push(format!("{} sessions on {name} will be ended", sessions.len()));
+            }
+            if matches!(self.request.target, RestoreTarget::Replace { .. }) {
+                for obstacle in pg::obstacles(admin, &name, None)? {
+                    self.refuse(obstacle.what, obstacle.remedy);
+                }
+            }
+        }
+        if !matches!(self.request.target, RestoreTarget::InPlace { .. }) && self.request.content != Content::DataOnly {
+            self.check_may_create(admin)?;
+        }
+        Ok(Target {
+            exists,
+            bytes,
+            sessions,
+        })
+    }
+
+    fn check_may_create(&mut self, admin: &mut Connection) -> Result<()> {
+        let may = admin.query_value(
+            "SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user",
+        )?;
+        if may.as_deref() != Some("t") {
+            let user = admin.query_value("SELECT current_user")?.unwrap_or_default();
+            self.refuse(
+                format!("role {user} may not create databases"),
+                format!("ALTER ROLE {user} CREATEDB, give another role with --admin-url or DB_ADMIN_URL, or use --in-place"),
+            );
+        }
+        Ok(())
+    }
+
+    fn look_for_missing(&mut self, admin: &mut Connection, toc: Option<&Toc>) -> Result<pg::Missing> {
+        let Some(toc) = toc else {
+            return Ok(pg::Missing::default());
+        };
+        let options = options(self.request);
+        let missing = pg::missing(admin, &pg::requirements(toc, self.database, &options.properties()))?;
+        // A part of a backup may well do without; pg_restore says so by name if it does not.
+        let refuse = self.request.selection.is_everything();
+        for line in missing.describe() {
+            let (message, remedy) = line.split_once(": ").unwrap_or((&line, ""));
+            if refuse {
+                self.refuse(message, remedy);
+            } else {
+                self.warnings.push(line);
+            }
+        }
+        Ok(missing)
+    }
+
+    fn check_versions(&mut self, admin: &Connection, toc: Option<&Toc>, context: &Context) {
+        let target = admin.server_version_num() / 10_000;
+        let source = self.database.server.version_num / 10_000;
+        if source > target {
+            self.refuse(
+                format!("the backup is of PostgreSQL {source}, the target server is {target}"),
+                "PostgreSQL does not restore into an older major; choose a newer server",
+            );
+        } else if source != 0 && source < target {
+            self.warnings.push(format!("this is an upgrade from PostgreSQL {source} to {target}"));
+        }
+        if let Some(toc) = toc
+            && let Err(e) = Tools::for_restore(target, toc.header.version, &context.tool_dirs)
+        {
+            let e = Error::from(e);
+            self.refuse(e.message, e.hint.unwrap_or_default());
+        }
+    }
+}
+
+fn steps(request: &RestoreRequest) -> Vec<String> {
+    let name = request.target.name();
+    let load = match request.content {
+        Content::All => "restore schema and rows",
+        Content::SchemaOnly => "restore the schema",
+        Content::DataOnly => "restore the rows",
+    };
+    let prove = match request.prove {
+        Proof::Full => Some("prove: every row count and content hash against the backup's evidence"),
+        Proof::Counts => Some("prove: every row count against the backup's evidence"),
+        Proof::None => None,
+    };
+    let mut steps = Vec::new();
+    if request.target.overwrites() && !request.skip_safety_backup {
+        steps.push(format!("back up {name} as it is now (safety backup)"));
+    }
+    match &request.target {
+        RestoreTarget::Into { .. } => steps.push(format!("{load} into {name}")),
+        RestoreTarget::Replace { .. } => steps.push(format!("{load} into a new database beside {name}")),
+        RestoreTarget::InPlace { .. } => {
+            steps.push(format!("drop the backup's objects in {name} and {load}, in that database itself"));
+        }
+    }
+    steps.extend(prove.map(str::to_string));
+    if let RestoreTarget::Replace { .. } = request.target {
+        steps.push(format!("end the sessions on {name} and swap: two renames in one transaction"));
+        steps.push(format!(
+            "keep the old database for {} h; `pgkeep undo` swaps back",
+            request.keep_old_secs.div_ceil(3600)
+        ));
+    }
+    steps
+}

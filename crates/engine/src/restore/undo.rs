@@ -1,0 +1,143 @@
+//! Taking a replacement back: the database that was kept changes places with the one that replaced it.
+
+use crate::{Context, Error, Result};
+use jiff::Timestamp;
+use pgkeep_postgres::{
+    connect::ConnectOptions,
+    inspect,
+    restore::{self as pg, Mark, MarkedDatabase, SwapOptions},
+    wire::Connection,
+};
+use serde::Serialize;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Serialize)]
+pub struct UndoPlan {
+    /// The live name.
+    pub database: String,
+    /// The kept database that takes the name again.
+    pub kept: String,
+    pub replaced_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    /// The name under which the database that is live now is kept, so that the undo can be undone.
+    pub keep_current_as: String,
+    pub sessions: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct UndoReport {
+    pub database: String,
+    pub kept_as: String,
+    /// Milliseconds in which nobody could connect.
+    pub blocked_ms: u64,
+}
+
+/// Finds what an undo would bring back: the database replaced last, or the one named by `kept`.
+pub fn plan_undo(admin: &ConnectOptions, database: &str, kept: Option<&str>, context: &Context) -> Result<UndoPlan> {
+    let mut connection = Connection::open_with(admin, &context.cancel)?;
+    let candidates = pg::kept_databases(&mut connection, database)?;
+    let chosen = match kept {
+        Some(name) => candidates.into_iter().find(|d| d.name == name),
+        None => candidates.into_iter().next(),
+    };
+    let chosen = chosen.ok_or_else(|| {
+        Error::not_found(format!("no replaced database is kept for {database}"))
+            .hint("a replaced database is kept for the time given by --keep-old; after that, restore a backup")
+    })?;
+    let (replaced_at, expires_at) = times(&chosen);
+    Ok(UndoPlan {
+        database: database.to_string(),
+        kept: chosen.name,
+        replaced_at,
+        expires_at,
+        keep_current_as: pg::kept_name(database, context.clock.now()),
+        sessions: inspect::sessions(&mut connection, database)?.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Swaps back. The database that is live now is kept for a day, so that the undo can be undone.
+pub fn execute_undo(admin: &ConnectOptions, plan: &UndoPlan, grace_secs: u64, context: &Context) -> Result<UndoReport> {
+    let now = context.clock.now();
+    let options = SwapOptions {
+        keep_until: now.checked_add(Duration::from_secs(24 * 3600)).ok(),
+        grace: Duration::from_secs(grace_secs),
+        ..SwapOptions::new(now)
+    };
+    let (_, swapped) = pg::undo(
+        admin,
+        &plan.database,
+        Some(&plan.kept),
+        &options,
+        &context.cancel,
+        &*context.progress,
+    )?;
+    Ok(UndoReport {
+        database: plan.database.clone(),
+        kept_as: swapped.kept_as.unwrap_or_default(),
+        blocked_ms: swapped.blocked.as_millis() as u64,
+    })
+}
+
+/// A database that pgkeep left on a server: kept after a replacement, or unfinished after a killed restore.
+#[derive(Debug, Clone, Serialize)]
+pub struct Leftover {
+    pub name: String,
+    pub size_bytes: u64,
+    pub why: String,
+    /// True when its time is over, or its restore died; [`drop_leftovers`] drops only these.
+    pub expired: bool,
+    #[serde(skip)]
+    marked: MarkedDatabase,
+}
+
+/// Lists the databases that carry pgkeep's mark.
+pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftover>> {
+    let mut connection = Connection::open_with(admin, &context.cancel)?;
+    let now = context.clock.now();
+    Ok(pg::list_marked(&mut connection)?
+        .into_iter()
+        .map(|marked| {
+            let (why, expired) = match &marked.mark {
+                Mark::Kept { database, replaced_at, expires_at, .. } => {
+                    let until = expires_at.map_or("for good".into(), |at| format!("until {at}"));
+                    (format!("was {database} until {replaced_at}, kept {until}"), marked.mark.is_expired(now))
+                }
+                Mark::Restoring { database, host, started_at, .. } => (
+                    format!("an unfinished restore of {database}, begun {started_at} on {host}"),
+                    // A restore holds sessions in its database for as long as it lives.
+                    marked.sessions == 0,
+                ),
+            };
+            Leftover {
+                name: marked.name.clone(),
+                size_bytes: marked.size_bytes,
+                why,
+                expired,
+                marked,
+            }
+        })
+        .collect())
+}
+
+/// Drops the expired ones among `leftovers`; one that changed since it was listed stays. Returns the names dropped.
+pub fn drop_leftovers(admin: &ConnectOptions, leftovers: &[Leftover], context: &Context) -> Result<Vec<String>> {
+    let mut connection = Connection::open_with(admin, &context.cancel)?;
+    let mut dropped = Vec::new();
+    for leftover in leftovers.iter().filter(|l| l.expired) {
+        if pg::drop_marked(&mut connection, &leftover.marked)? {
+            dropped.push(leftover.name.clone());
+        }
+    }
+    Ok(dropped)
+}
+
+fn times(database: &MarkedDatabase) -> (Option<Timestamp>, Option<Timestamp>) {
+    match &database.mark {
+        Mark::Kept {
+            replaced_at,
+            expires_at,
+            ..
+        } => (Some(*replaced_at), *expires_at),
+        Mark::Restoring { .. } => (None, None),
+    }
+}

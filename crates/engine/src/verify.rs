@@ -1,0 +1,208 @@
+//! Looking after what is stored: [`run`] verifies backups (their objects, and with `read_data` every byte against the
+//! evidence), [`check`] looks at the whole repository.
+
+use crate::{
+    Context, Error, ErrorCode, Result,
+    catalog::{self, BackupEntry, ListFilter},
+};
+use pgkeep_model::{
+    Phase,
+    evidence::{ContentSum, QualifiedName},
+    manifest::{DatabaseContent, DatabaseManifest, MemberContent},
+};
+use pgkeep_postgres::archive;
+use pgkeep_repository::{CheckOptions, CheckReport, LockMode, ReadData, Repository, SnapshotReader};
+use serde::Serialize;
+use std::{collections::BTreeMap, io::Read};
+
+/// What to verify.
+#[derive(Debug, Clone)]
+pub struct VerifyRequest {
+    /// Ids, or `latest`; empty means all that `filter` accepts.
+    pub backups: Vec<String>,
+    pub filter: ListFilter,
+    /// Read every byte back through decryption and decompression and compare rows and hashes with the evidence.
+    pub read_data: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct VerifyReport {
+    pub backups: Vec<BackupVerdict>,
+    pub ok: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BackupVerdict {
+    pub id: String,
+    pub time: jiff::Timestamp,
+    pub app: String,
+    pub objects_checked: u64,
+    pub bytes_read: u64,
+    /// Empty means good.
+    pub problems: Vec<String>,
+}
+
+/// Verifies backups one by one; a damaged one does not stop the others.
+pub fn run(repository: &Repository, request: &VerifyRequest, context: &Context) -> Result<VerifyReport> {
+    let chosen: Vec<BackupEntry> = if request.backups.is_empty() {
+        catalog::list(repository, &request.filter)?
+    } else {
+        request
+            .backups
+            .iter()
+            .map(|wanted| catalog::find(repository, wanted, &request.filter))
+            .collect::<Result<_>>()?
+    };
+    if chosen.is_empty() {
+        return Err(Error::not_found("there is no backup to verify").hint("`pgkeep backup` makes one"));
+    }
+    let _lock = repository.lock(LockMode::Shared, "verify")?;
+    let mut backups = Vec::new();
+    for entry in &chosen {
+        context.cancel.check()?;
+        let verdict = verify_one(repository, entry, request.read_data, context)?;
+        if verdict.problems.is_empty() && request.read_data {
+            catalog::mark_checked(repository, entry, context)?;
+        }
+        backups.push(verdict);
+    }
+    let ok = backups.iter().all(|b| b.problems.is_empty());
+    Ok(VerifyReport { backups, ok })
+}
+
+fn verify_one(
+    repository: &Repository,
+    entry: &BackupEntry,
+    read_data: bool,
+    context: &Context,
+) -> Result<BackupVerdict> {
+    context.progress.phase(Phase::ReadBack, None);
+    let mut verdict = BackupVerdict {
+        id: entry.id.clone(),
+        time: entry.time,
+        app: entry.app.clone(),
+        objects_checked: 0,
+        bytes_read: 0,
+        problems: Vec::new(),
+    };
+    match repository.verify_snapshot(&entry.snapshot, false, &context.cancel, &*context.progress) {
+        Ok(report) => {
+            verdict.objects_checked = report.packs_checked;
+            verdict.problems.extend(report.problems.iter().map(ToString::to_string));
+        }
+        Err(e) => verdict.problems.push(e.to_string()),
+    }
+    context.cancel.check()?;
+    if read_data {
+        match read_all(repository, entry, context) {
+            Ok((bytes, problems)) => {
+                verdict.bytes_read = bytes;
+                verdict.problems.extend(problems);
+            }
+            Err(e) if e.code == ErrorCode::Cancelled => return Err(e),
+            Err(e) => verdict.problems.push(e.to_string()),
+        }
+    }
+    Ok(verdict)
+}
+
+/// Reads every member of every database and compares what comes out with the evidence.
+fn read_all(repository: &Repository, entry: &BackupEntry, context: &Context) -> Result<(u64, Vec<String>)> {
+    let reader = repository.open_snapshot(&entry.snapshot)?;
+    let manifest = catalog::parse_manifest(&reader.read_to_vec(pgkeep_model::manifest::MANIFEST_PATH)?)?;
+    context.progress.phase(Phase::ReadBack, Some(manifest.bytes()));
+    let mut bytes = 0;
+    let mut problems = Vec::new();
+    for database in &manifest.databases {
+        // Several members are one table in the evidence when a restore routes their rows to partitions anew.
+        let mut sums = BTreeMap::new();
+        for member in &database.members {
+            context.cancel.check()?;
+            let path = format!("{}/{}", database.path, member.file);
+            match read_member(&reader, database, member, &path, &mut sums, context) {
+                Ok(problem) => problems.extend(problem),
+                Err(e) if e.code == ErrorCode::Cancelled => return Err(e),
+                Err(e) => problems.push(format!("{path}: {e}")),
+            }
+            bytes += member.size;
+        }
+        problems.extend(sums.into_iter().filter_map(|(name, found)| {
+            let expected = database.evidence.tables.iter().find(|t| t.name == name).map(|t| t.content);
+            differs(name.to_string(), expected, found)
+        }));
+    }
+    Ok((bytes, problems))
+}
+
+fn read_member(
+    reader: &SnapshotReader,
+    database: &DatabaseManifest,
+    member: &pgkeep_model::manifest::Member,
+    path: &str,
+    sums: &mut BTreeMap<QualifiedName, ContentSum>,
+    context: &Context,
+) -> Result<Option<String>> {
+    let Some(file) = reader.file(path) else {
+        return Ok(Some(format!("{path}: missing from the snapshot")));
+    };
+    if file.size != member.size {
+        return Ok(Some(format!("{path}: {} bytes, the manifest says {}", file.size, member.size)));
+    }
+    let mut stream = Counted {
+        inner: reader.read(file),
+        context,
+    };
+    match &member.what {
+        MemberContent::Table { name } if database.content == DatabaseContent::Directory => {
+            let found = archive::sum_copy_text(&mut stream)?;
+            sums.entry(name.clone()).or_default().add(found);
+            Ok(None)
+        }
+        MemberContent::Toc => {
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes)?;
+            archive::read_directory_toc(bytes.as_slice())?;
+            Ok(None)
+        }
+        _ => {
+            std::io::copy(&mut stream, &mut std::io::sink())?;
+            Ok(None)
+        }
+    }
+}
+
+fn differs(table: String, expected: Option<ContentSum>, found: ContentSum) -> Option<String> {
+    let expected = expected?;
+    (expected != found).then(|| {
+        format!(
+            "table {table}: {} rows with hash {} are stored, the evidence says {} rows with hash {}",
+            found.rows, found.hash, expected.rows, expected.hash
+        )
+    })
+}
+
+/// Tells the progress what was read and stops when asked.
+struct Counted<'a, R> {
+    inner: R,
+    context: &'a Context,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.context.cancel.check().map_err(std::io::Error::other)?;
+        let n = self.inner.read(buffer)?;
+        self.context.progress.bytes(n as u64);
+        Ok(n)
+    }
+}
+
+/// Checks the whole repository: every snapshot, tree, index and pack; with `read_data` the content of packs as well.
+pub fn check(repository: &Repository, read_data: ReadData, context: &Context) -> Result<CheckReport> {
+    let _lock = repository.lock(LockMode::Shared, "check")?;
+    context.progress.phase(Phase::Check, None);
+    Ok(repository.check(&CheckOptions {
+        read_data,
+        cancel: context.cancel.clone(),
+        progress: context.progress.clone(),
+    })?)
+}

@@ -1,0 +1,147 @@
+//! Nothing is locked in: stock tools get everything back, and exports are files that they read.
+
+mod support;
+
+use pgkeep_engine::{
+    export::{self, ExportFormat, ExportRequest, ExportTarget},
+    import::{self, ImportRequest},
+};
+use pgkeep_testkit::{ShopSize, TestPostgres, cache_dir};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+use support::{PASSWORD, Place, into, restore_request};
+
+fn restic_programs() -> Vec<PathBuf> {
+    let newer = cache_dir().join("restic/bin/restic");
+    assert!(newer.is_file(), "{} is not installed: run `make setup`", newer.display());
+    vec![PathBuf::from("restic"), newer]
+}
+
+#[allow(clippy::disallowed_methods)] // stock programs are what is tested here
+fn run(program: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .output()
+        .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{} {arguments:?}: {text}", program.display());
+    text
+}
+
+#[test]
+fn stock_tools_recover_a_backup() {
+    let server = TestPostgres::start(15);
+    server.load_everything("everything");
+    let place = Place::new();
+    place.backup(&server, "everything");
+    for (n, restic) in restic_programs().iter().enumerate() {
+        run(restic, &["-r", &place.path(), "--no-cache", "check", "--read-data"]);
+        let out = place.folder.path().join(format!("out{n}"));
+        let out_text = out.display().to_string();
+        run(restic, &["-r", &place.path(), "--no-cache", "restore", "latest", "--target", &out_text]);
+        let dump = out.join("databases/everything").display().to_string();
+        for jobs in ["1", "4"] {
+            let name = format!("stock_{n}_{jobs}");
+            server.create_database(&name);
+            let dsn = server.dsn_for(&name);
+            let pg_restore = server.bin_dir().join("pg_restore");
+            run(&pg_restore, &["--exit-on-error", "-j", jobs, "-d", &dsn, &dump]);
+            assert_eq!(server.pg_dump_schema("everything"), server.pg_dump_schema(&name));
+        }
+        let globals = std::fs::read_to_string(out.join("globals.sql")).expect("roles are stored");
+        assert!(globals.contains("CREATE ROLE"));
+    }
+}
+
+#[test]
+fn exports_of_every_format_are_taken_in_again() {
+    let server = TestPostgres::start(15);
+    server.load_everything("everything");
+    let place = Place::new();
+    let original = place.backup(&server, "everything");
+    for format in [ExportFormat::Custom, ExportFormat::Directory, ExportFormat::Tar, ExportFormat::Plain] {
+        let report = export::run(
+            &place.repository,
+            &ExportRequest {
+                backup: original.id.clone(),
+                app: None,
+                database: None,
+                format,
+                to: ExportTarget::Folder(place.folder.path().join("exports")),
+            },
+            &place.context,
+        )
+        .unwrap_or_else(|e| panic!("{format:?}: {e}"));
+        let path = report.path.expect("a file");
+        assert!(report.meta_path.expect("beside it").is_file());
+        if format != ExportFormat::Plain {
+            let text = path.display().to_string();
+            let listing = run(&server.bin_dir().join("pg_restore"), &["-l", &text]);
+            assert!(listing.contains("TABLE DATA"));
+        }
+        let other = Place::new();
+        let taken = import::run(&other.repository, &import_request(&path), &other.context)
+            .unwrap_or_else(|e| panic!("{format:?}: {e}"));
+        if format != ExportFormat::Plain {
+            assert_eq!(taken.rows, original.rows, "{format:?}");
+        }
+        let name = format!("again_{format:?}").to_lowercase();
+        let restored = other.restore(&restore_request(&server, into(&name)));
+        assert!(format == ExportFormat::Plain || restored.proof.proven(), "{:?}", restored.proof);
+        assert_eq!(server.pg_dump_schema("everything"), server.pg_dump_schema(&name), "{format:?}");
+        // A file that lost its end must never become a backup.
+        if path.is_file() {
+            let whole = std::fs::read(&path).expect("own file");
+            let cut = place.folder.path().join("cut");
+            std::fs::write(&cut, &whole[..whole.len() * 6 / 10]).expect("own folder");
+            let refused = import::run(&other.repository, &import_request(&cut), &other.context);
+            assert!(refused.is_err(), "{format:?} cut at 60 % was taken in");
+        }
+    }
+}
+
+fn import_request(path: &Path) -> ImportRequest {
+    ImportRequest {
+        path: path.to_path_buf(),
+        app: "shop".into(),
+        environment: String::new(),
+        database: None,
+        description: String::new(),
+        tags: Vec::new(),
+        compression_level: 1,
+    }
+}
+
+#[test]
+fn a_file_that_is_no_dump_is_refused() {
+    let place = Place::new();
+    let file = place.folder.path().join("notes.sql");
+    for content in ["", "just some text\n", "CREATE TABLE t ();\n"] {
+        std::fs::write(&file, content).expect("own folder");
+        let refused = import::run(&place.repository, &import_request(&file), &place.context);
+        assert!(refused.is_err(), "{content:?} was taken in");
+    }
+}
+
+#[test]
+fn a_second_backup_of_the_same_data_adds_next_to_nothing() {
+    let server = TestPostgres::start(17);
+    server.load_shop("shop", ShopSize::SMALL);
+    let place = Place::new();
+    let first = place.backup(&server, "shop");
+    let second = place.backup(&server, "shop");
+    assert_eq!(first.evidence_digest, second.evidence_digest);
+    assert!(
+        second.bytes_added * 100 < first.bytes_added,
+        "{} bytes were added after {}",
+        second.bytes_added,
+        first.bytes_added
+    );
+}
