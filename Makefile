@@ -1,9 +1,10 @@
 # `make demo` shows the product, `make test` checks it. Everything runs from the checkout; what is fetched goes into the
 # folder that scripts/cache-dir prints.
-.PHONY: help setup test demo bench
+.PHONY: help setup build test demo bench
 
 help:
 	@echo "make setup   install what tests and benches need (safe to run again)"
+	@echo "make build   build target/release/pgkeep"
 	@echo "make test    set-up, then the whole CI"
 	@echo "make demo    build pgkeep and watch it back up, lose, restore and prove a database"
 	@echo "make bench   compare speed and memory with other tools"
@@ -11,12 +12,15 @@ help:
 setup:
 	scripts/setup
 
+build:
+	cargo build --release --locked -p pgkeep
+
 test: setup
 	cargo xtask ci
 
 demo:
 	scripts/setup demo
-	cargo build --release --locked -p pgkeep
+	$(MAKE) --no-print-directory build
 	target/release/pgkeep demo
 
 bench: setup
