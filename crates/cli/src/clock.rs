@@ -8,6 +8,7 @@ use pgkeep_model::Clock;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -70,3 +70,37 @@ impl From<pgkeep_model::Cancelled> for CliError {
 
 /// The result of everything a command does.
 pub type CliResult<T> = Result<T, CliError>;
+
+impl From<pgkeep_engine::Error> for CliError {
+    fn from(error: pgkeep_engine::Error) -> Self {
+        let mut out = CliError::new(exit_of(error.code), error.message);
+        out.details = error.details;
+        if let Some(sqlstate) = error.sqlstate {
+            out.details.push(format!("SQLSTATE {sqlstate}"));
+        }
+        out.hint = error.hint;
+        out
+    }
+}
+
+impl From<pgkeep_repository::RepositoryError> for CliError {
+    fn from(error: pgkeep_repository::RepositoryError) -> Self {
+        pgkeep_engine::Error::from(error).into()
+    }
+}
+
+fn exit_of(code: pgkeep_engine::ErrorCode) -> Exit {
+    use pgkeep_engine::ErrorCode;
+    match code {
+        ErrorCode::Failed => Exit::Failed,
+        ErrorCode::InvalidRequest => Exit::Usage,
+        ErrorCode::NotFound => Exit::NotFound,
+        ErrorCode::ProofFailed | ErrorCode::Damaged => Exit::NotProven,
+        ErrorCode::Busy => Exit::Busy,
+        ErrorCode::RepositoryAccess => Exit::NoAccess,
+        ErrorCode::Database | ErrorCode::Privilege | ErrorCode::Tools => Exit::Database,
+        ErrorCode::Refused => Exit::Refused,
+        ErrorCode::Storage => Exit::Storage,
+        ErrorCode::Cancelled => Exit::Cancelled,
+    }
+}

@@ -1,12 +1,49 @@
 //! The `pgkeep` binary: parse, resolve, call the engine, render.
+//!
+//! Start reading at [`commands`]: one file a command, each of the same four steps. Settings come from [`config`],
+//! everything printed goes through [`output`], how the process ends stands in [`exit`].
 
 mod args;
 mod clock;
+mod commands;
 mod config;
 mod confirm;
 mod error;
 mod exit;
 mod interrupt;
 mod output;
+mod recovery_kit;
+mod session;
 
-fn main() {}
+use args::Cli;
+use clap::Parser;
+use error::CliError;
+use exit::Exit;
+use output::Screen;
+use session::Session;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::new(&cli.global);
+    let outcome = Session::start(&cli.global).and_then(|session| {
+        let outcome = commands::run(&cli.command, &session);
+        session.progress.finish();
+        outcome.map_err(|error| told_as_cancelled(error, &session))
+    });
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            screen.error(&error);
+            error.exit.into()
+        }
+    }
+}
+
+/// Whatever broke after Ctrl-C broke because of it.
+fn told_as_cancelled(error: CliError, session: &Session) -> CliError {
+    if error.exit == Exit::Cancelled || !session.cancel.is_cancelled() {
+        return error;
+    }
+    CliError::from(pgkeep_model::Cancelled).with_detail(error.message)
+}

@@ -44,7 +44,7 @@ pub struct BackupArgs {
     /// Only schemas that match (repeatable)
     #[arg(long, value_name = "PATTERN")]
     pub schema: Vec<String>,
-    /// How long to wait for a table that is locked before letting go and trying again [default: 3s]
+    /// How long to wait for a table that is locked before letting go and trying again
     #[arg(long, value_name = "TIME", value_parser = human_duration)]
     pub lock_timeout: Option<Duration>,
     /// How to check what was stored before the backup counts: sizes of every object, or every byte
@@ -115,17 +115,20 @@ pub struct ShowArgs {
 Examples:
   pgkeep diff 1a2b3c4d latest
   pgkeep diff 1a2b3c4d            compares with the latest
+  pgkeep diff latest live         compares with the database as it is now
   pgkeep diff 1a2b3c4d latest --database shop --json")]
 pub struct DiffArgs {
-    /// Older backup: the start of its id, or latest
+    /// Before: the start of a backup's id, latest, or live
     #[arg(value_name = "A")]
     pub from: String,
-    /// Newer backup
+    /// After: the same; live reads the whole database
     #[arg(value_name = "B", default_value = "latest")]
     pub to: String,
     /// Only this database
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
 }
 
 #[derive(Debug, Args)]
@@ -148,12 +151,6 @@ pub struct ExportArgs {
     /// File or folder to write, - for standard output [default: <app>_<env>_<db>_<time>.<ext> here]
     #[arg(long, short = 'o', value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// Write over a file that exists
-    #[arg(long)]
-    pub force: bool,
-    /// Folder of PostgreSQL's client programs, tried before the usual places (repeatable)
-    #[arg(long, value_name = "DIR")]
-    pub bin_dir: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -193,9 +190,6 @@ pub struct ImportArgs {
     /// zstd level [default: 1]
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=22))]
     pub compression: Option<i32>,
-    /// Folder of PostgreSQL's client programs, tried before the usual places (repeatable)
-    #[arg(long, value_name = "DIR")]
-    pub bin_dir: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

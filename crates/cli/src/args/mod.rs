@@ -14,7 +14,7 @@ pub use care::{CompletionsArgs, ConfigCommand, DemoArgs, DoctorArgs};
 pub use repository::{
     CheckArgs, ForgetArgs, InitArgs, KeyCommand, NewKeyArgs, PruneArgs, VerifyArgs,
 };
-pub use restore::{DrillArgs, ProofArg, RestoreArgs, UndoArgs};
+pub use restore::{DrillArgs, RestoreArgs, UndoArgs};
 pub use values::{Moment, Percent, human_duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
@@ -127,7 +127,7 @@ pub enum Command {
     Undo(UndoArgs),
     /// Rehearse a restore in a throwaway database and record the proof
     Drill(DrillArgs),
-    /// Compare two backups
+    /// Compare two backups, or a backup with the live database
     Diff(DiffArgs),
     /// Write a backup as a file for stock PostgreSQL tools
     Export(ExportArgs),

@@ -2,6 +2,7 @@
 
 use super::{Percent, human_duration};
 use clap::{Args, Subcommand};
+use pgkeep_model::retention::KeepSpan;
 use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, Args)]
@@ -56,8 +57,8 @@ Examples:
   pgkeep forget --app shop --keep-last 10 --keep-within 30d --prune
   pgkeep forget 1a2b3c4d
 
-A backup stays when any rule keeps it. Pinned backups always stay. The rules apply to each app and
-environment by itself. Space is freed by prune, not by forget.")]
+A backup stays when any rule keeps it. Pinned backups and the newest proven one always stay. The
+rules apply to each app and environment by itself. Space is freed by prune, not by forget.")]
 pub struct ForgetArgs {
     /// Backups to remove by id instead of by rule
     #[arg(value_name = "BACKUP")]
@@ -80,18 +81,18 @@ pub struct ForgetArgs {
     /// Keep the newest of each of the last N years that have one
     #[arg(long, value_name = "N", help_heading = "Rules")]
     pub keep_yearly: Option<u32>,
-    /// Keep everything younger than this before the newest backup
-    #[arg(long, value_name = "TIME", value_parser = human_duration, help_heading = "Rules")]
-    pub keep_within: Option<Duration>,
+    /// Keep everything made this long before the newest: 30d, 2w, 1y6m (m is a month)
+    #[arg(long, value_name = "SPAN", help_heading = "Rules")]
+    pub keep_within: Option<KeepSpan>,
     /// Keep backups with this tag (repeatable)
     #[arg(long, value_name = "TAG", help_heading = "Rules")]
     pub keep_tag: Vec<String>,
+    /// How many of the newest whole backups stay whatever the rules say
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Rules")]
+    pub protect_newest: u32,
     /// Only consider backups with this tag (repeatable: all of them)
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
-    /// Only consider this environment
-    #[arg(long, value_name = "NAME")]
-    pub environment: Option<String>,
     /// Print what would be removed, and why the others stay
     #[arg(long)]
     pub dry_run: bool,
@@ -119,6 +120,17 @@ pub struct PruneArgs {
     /// Print what would be done
     #[arg(long)]
     pub dry_run: bool,
+}
+
+impl Default for PruneArgs {
+    /// What `pgkeep prune` does without options, and so what `forget --prune` does.
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(24 * 3_600),
+            max_unused: Percent(5.0),
+            dry_run: false,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -66,9 +66,9 @@ pub struct RestoreArgs {
     /// How long the replaced database is kept
     #[arg(long, value_name = "TIME", value_parser = human_duration, default_value = "24h")]
     pub keep_old: Duration,
-    /// End the sessions that are connected to the database being replaced
-    #[arg(long)]
-    pub disconnect: bool,
+    /// Time that sessions on the database being replaced are given to end by themselves
+    #[arg(long, value_name = "TIME", value_parser = human_duration, default_value = "5s")]
+    pub grace: Duration,
     /// Skip the safety backup of the database being replaced
     #[arg(long)]
     pub no_safety_backup: bool,
@@ -109,7 +109,9 @@ impl From<ProofArg> for Proof {
 Examples:
   pgkeep undo shop --dry-run
   pgkeep undo shop --confirm 'I understand this will irreversibly overwrite data'
-  pgkeep undo shop --to shop_before_20261121T083000Z")]
+  pgkeep undo shop --to shop_before_20261121T083000Z
+  pgkeep undo --list
+  pgkeep undo --drop-expired")]
 pub struct UndoArgs {
     /// Database that a restore replaced [default: that of the connection]
     #[arg(value_name = "DATABASE")]
@@ -119,9 +121,15 @@ pub struct UndoArgs {
     pub to: Option<String>,
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// End the sessions that are connected to the database
-    #[arg(long)]
-    pub disconnect: bool,
+    /// List the databases that restores kept or left behind on the server
+    #[arg(long, conflicts_with_all = ["to", "dry_run", "confirm", "drop_expired"])]
+    pub list: bool,
+    /// Drop those of them whose time is over
+    #[arg(long, conflicts_with_all = ["to", "dry_run", "confirm"])]
+    pub drop_expired: bool,
+    /// Time that sessions on the database are given to end by themselves
+    #[arg(long, value_name = "TIME", value_parser = human_duration, default_value = "5s")]
+    pub grace: Duration,
     /// Print the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -157,6 +165,9 @@ pub struct DrillArgs {
     /// How to prove the restored database
     #[arg(long, value_enum, default_value_t = ProofArg::Full)]
     pub prove: ProofArg,
+    /// Do not restore owners: everything belongs to the restoring role
+    #[arg(long)]
+    pub no_owner: bool,
     /// Leave the throwaway database for a look at it
     #[arg(long)]
     pub keep: bool,

@@ -110,9 +110,7 @@ mod tests {
                 .message
                 .contains("--config")
         );
-        let named: Environment = [("PGKEEP_CONFIG".to_owned(), missing.display().to_string())]
-            .into_iter()
-            .collect();
+        let named = Environment::new([("PGKEEP_CONFIG".to_owned(), missing.display().to_string())]);
         assert!(
             places
                 .config_file(None, &named)

@@ -11,11 +11,12 @@ mod raw;
 mod resolve;
 mod secret;
 
-pub use environment::Environment;
+pub use environment::{Environment, process_environment};
 pub use key_file::{KeyPlace, generate_key, write_new};
 pub use locate::Places;
-pub use resolve::{Database, Flags, Key, RepositorySettings, S3Settings, Settings, resolve};
-pub use secret::{has_password, masked_url, read_secret};
+pub use raw::RawConfig;
+pub use resolve::{Database, Flags, Key, RepositorySettings, Settings, resolve};
+pub use secret::{masked_url, read_file, read_secret};
 
 use std::{fmt, path::PathBuf};
 

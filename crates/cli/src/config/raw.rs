@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_page_names_every_key() {
+        let page = include_str!("../../../../docs/reference/configuration.md");
+        for key in DEFAULTS.iter().chain(APP).chain(REPOSITORY) {
+            assert!(page.contains(&format!("\n{key} = ")), "{key}");
+        }
+        let example = page.split("```").nth(1).unwrap().trim_start_matches("toml");
+        RawConfig::parse(example, Path::new("page")).unwrap();
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_line() {
         let errors: Vec<String> = [
             "[app.shop]\ndatabase = [\"shop\"]\n",

@@ -49,6 +49,26 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
+impl Settings {
+    /// Nothing but defaults, for what must not depend on any configuration.
+    pub fn none() -> Self {
+        Settings {
+            file: None,
+            app: None,
+            environment: None,
+            databases: Vec::new(),
+            admin_url: None,
+            repository: None,
+            jobs: Sourced::new(2, Source::Default),
+            compression: Sourced::new(1, Source::Default),
+            exclude_table_data: Vec::new(),
+            schemas: Vec::new(),
+            bin_dirs: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// A database to work on; with neither part, libpq's `PG*` variables and defaults decide.
 #[derive(Debug, Clone, Default)]
 pub struct Database {

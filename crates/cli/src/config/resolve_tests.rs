@@ -9,10 +9,7 @@ fn places(root: &Path) -> Places {
 }
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
-    pairs
-        .iter()
-        .map(|(k, v)| (k.to_string(), v.to_string()))
-        .collect()
+    Environment::new(pairs.iter().copied())
 }
 
 fn settings(flags: Flags, variables: &[(&str, &str)], file: &str) -> Result<Settings, ConfigError> {

@@ -150,9 +150,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("key"), "from file\n").unwrap();
         std::fs::write(folder.path().join("empty"), "\n").unwrap();
-        let environment: Environment = [("KEY".to_owned(), "from env".to_owned())]
-            .into_iter()
-            .collect();
+        let environment = Environment::new([("KEY".to_owned(), "from env".to_owned())]);
         let read = |text| {
             read_secret(text, folder.path(), &environment, "key")
                 .map(|(s, literal)| (s.expose_secret().to_owned(), literal))

@@ -130,6 +130,10 @@ impl Text {
         self.out.push('\n');
     }
 
+    pub fn as_str(&self) -> &str {
+        self.out.trim_end()
+    }
+
     /// A heading with a blank line before it, unless it comes first.
     pub fn heading(&mut self, title: &str) {
         if !self.out.is_empty() {

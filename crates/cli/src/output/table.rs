@@ -56,10 +56,6 @@ impl Rows {
         self.table.add_row(cells.collect::<Vec<_>>());
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
-    }
-
     pub fn render(&self) -> String {
         // Each cell is padded by one blank on both sides; the first one moves the whole table off the edge.
         let lines = self.table.lines().map(|line| {

@@ -1,0 +1,137 @@
+//! `pgkeep backup`: one recovery point of an app's databases.
+
+use crate::{
+    args::{BackupArgs, KindArg, ReadBackArg},
+    error::{CliError, CliResult},
+    exit::Exit,
+    output::{Column, Rows, Text, human},
+    session::{Session, connection_flags},
+};
+use pgkeep_engine::backup::{self, BackupReport, BackupRequest};
+use pgkeep_model::manifest::BackupKind;
+
+pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
+    let mut flags = connection_flags(&args.connection);
+    flags.dbnames = args.dbname.clone();
+    flags.environment = args.environment.clone();
+    flags.jobs = args.jobs;
+    flags.compression = args.compression;
+    let settings = session.settings_with(flags)?;
+    let databases = session.databases(&settings)?;
+    let Some(first) = databases.first() else {
+        return Err(CliError::usage("no database to back up")
+            .with_hint("give --database-url, set DATABASE_URL or PGHOST and PGDATABASE, or name databases in pgkeep.toml"));
+    };
+    let or_file = |given: &[String], file: &[String]| {
+        if given.is_empty() {
+            file.to_vec()
+        } else {
+            given.to_vec()
+        }
+    };
+    let request = BackupRequest {
+        app: settings
+            .app
+            .as_ref()
+            .map_or_else(|| first.dbname.clone(), |app| app.value.clone()),
+        environment: settings
+            .environment
+            .as_ref()
+            .map(|e| e.value.clone())
+            .unwrap_or_default(),
+        kind: match args.kind {
+            KindArg::Full => BackupKind::Full,
+            KindArg::Database => BackupKind::Database,
+        },
+        description: args.description.clone().unwrap_or_default(),
+        tags: args.tag.clone(),
+        pinned: args.pin,
+        globals: args.kind == KindArg::Full,
+        jobs: settings.jobs.value,
+        compression_level: settings.compression.value,
+        exclude_table_data: or_file(&args.exclude_table_data, &settings.exclude_table_data),
+        schemas: or_file(&args.schema, &settings.schemas),
+        lock_timeout: args.lock_timeout,
+        read_back_all: args.read_back == ReadBackArg::Full,
+        databases,
+    };
+    let context = session.context(&settings);
+    let repository = session.repository(&settings, &context)?;
+    let report = backup::run(&repository, &request, &context)?;
+    session.progress.finish();
+    if session.screen.quiet && !session.screen.json {
+        session.screen.raw(&format!("{}\n", report.id));
+    } else {
+        session
+            .screen
+            .answer(&report, |text| render(text, &report, args.pin));
+    }
+    Ok(Exit::Done)
+}
+
+/// The report as the commands that make a backup show it.
+pub fn render(text: &mut Text, report: &BackupReport, pinned: bool) {
+    let mut table = Rows::new(&[
+        Column::Left("database"),
+        Column::Left("server"),
+        Column::Right("tables"),
+        Column::Right("rows"),
+        Column::Right("size"),
+    ]);
+    for database in &report.databases {
+        table.add([
+            database.name.clone(),
+            database.server_version.clone(),
+            human::count(database.tables as u64),
+            human::count(database.rows),
+            human::bytes(database.bytes),
+        ]);
+    }
+    text.table(&table);
+    text.blank();
+    let rate = report.bytes_read as f64 / report.seconds.max(0.001);
+    let ratio = report
+        .compression_ratio
+        .map(|ratio| format!(", {ratio:.2} : 1 compressed"))
+        .unwrap_or_default();
+    let share = if report.bytes_read > 0 {
+        report.bytes_added as f64 / report.bytes_read as f64 * 100.0
+    } else {
+        0.0
+    };
+    text.facts([
+        (
+            "backup",
+            format!(
+                "{}{}",
+                &report.id[..8],
+                if pinned { " (pinned)" } else { "" }
+            ),
+        ),
+        (
+            "read",
+            format!(
+                "{} in {}, {}/s",
+                human::bytes(report.bytes_read),
+                human::seconds(report.seconds),
+                human::bytes(rate as u64)
+            ),
+        ),
+        ("new", format!("{}{ratio}", human::bytes(report.bytes_new))),
+        (
+            "added",
+            format!(
+                "{} to the repository, {share:.1} % of what was read",
+                human::bytes(report.bytes_added)
+            ),
+        ),
+        (
+            "checked",
+            format!(
+                "{} read back",
+                human::counted(report.objects_checked, "stored object")
+            ),
+        ),
+        ("evidence", report.evidence_digest.clone()),
+    ]);
+}

@@ -1,0 +1,80 @@
+//! `pgkeep doctor`: what would make a backup or a restore fail, each with its remedy.
+
+use crate::{
+    args::DoctorArgs,
+    config::{Key, Source},
+    error::CliResult,
+    exit::Exit,
+    output::Text,
+    session::Session,
+};
+use console::style;
+use pgkeep_engine::doctor::{self, DoctorReport, DoctorRequest, Severity};
+
+pub fn run(args: &DoctorArgs, session: &Session) -> CliResult<Exit> {
+    let settings = session.settings_for(&args.connection)?;
+    let context = session.context(&settings);
+    let repository = match &settings.repository {
+        Some(chosen) => match &chosen.key {
+            Key::Known(key) => Some(session.address(chosen, key.value.clone())?),
+            Key::MissingFile(_) | Key::None => {
+                session.screen.warn(&format!(
+                    "no key is known for repository {}, so it is not looked at",
+                    chosen.address.value
+                ));
+                None
+            }
+        },
+        None => None,
+    };
+    let admin = match (&args.target_url, &settings.admin_url) {
+        (Some(url), _) => {
+            Some(session.resolve_connection(Some(url), &Source::Flag("--target-url"))?)
+        }
+        (None, Some(_)) => Some(session.admin(&settings)?),
+        (None, None) => None,
+    };
+    let request = DoctorRequest {
+        databases: session.databases(&settings)?,
+        admin,
+        repository,
+    };
+    let report = doctor::run(&request, &context)?;
+    session.progress.finish();
+    session.screen.answer(&report, |text| render(text, &report));
+    Ok(if report.healthy {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+fn render(text: &mut Text, report: &DoctorReport) {
+    for finding in &report.findings {
+        let mark = match finding.severity {
+            Severity::Good => style("ok     ").green(),
+            Severity::Note => style("note   ").dim(),
+            Severity::Warning => style("warning").yellow(),
+            Severity::Problem => style("problem").red().bold(),
+        };
+        text.line(format!("{mark}  {}: {}", finding.subject, finding.message));
+        if let Some(remedy) = &finding.remedy {
+            text.line(format!("         {} {remedy}", style("remedy:").cyan()));
+        }
+    }
+    text.blank();
+    let problems = report
+        .findings
+        .iter()
+        .filter(|f| f.severity == Severity::Problem)
+        .count();
+    let warnings = report
+        .findings
+        .iter()
+        .filter(|f| f.severity == Severity::Warning)
+        .count();
+    text.line(match (problems, warnings) {
+        (0, 0) => "nothing stands in the way of a backup or a restore".to_owned(),
+        _ => format!("problems: {problems}, warnings: {warnings}"),
+    });
+}

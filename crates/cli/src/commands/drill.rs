@@ -1,0 +1,120 @@
+//! `pgkeep drill`: rehearse a restore in a throwaway database and record the proof.
+
+use crate::{
+    args::DrillArgs,
+    commands::{list::app_filter, restore::proof_words},
+    error::{CliError, CliResult},
+    exit::Exit,
+    output::human,
+    session::{Session, connection_flags},
+};
+use pgkeep_engine::drill::{self, DrillReport, DrillRequest};
+
+pub fn run(args: &DrillArgs, session: &Session) -> CliResult<Exit> {
+    let mut flags = connection_flags(&args.connection);
+    flags.jobs = args.jobs;
+    let settings = session.settings_with(flags)?;
+    let context = session.context(&settings);
+    let mut assertions = args.assertions.clone();
+    for path in &args.assert_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| CliError::usage(format!("cannot read {}: {e}", path.display())))?;
+        assertions.extend(statements(&text));
+    }
+    let repository = session.repository(&settings, &context)?;
+    let request = DrillRequest {
+        backup: args.backup.clone(),
+        app: app_filter(&settings),
+        database: args.database.clone(),
+        admin: session.admin(&settings)?,
+        jobs: settings.jobs.value,
+        prove: args.prove.into(),
+        no_owner: args.no_owner,
+        assertions,
+        keep: args.keep,
+    };
+    let report = drill::run(&repository, &request, &context)?;
+    session.progress.finish();
+    session.screen.answer(&report, |text| render(text, &report));
+    Ok(if report.proven {
+        Exit::Done
+    } else {
+        Exit::NotProven
+    })
+}
+
+/// Statements end with a semicolon at the end of a line, so one inside of a literal does no harm; `--` lines are left out.
+fn statements(text: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for line in text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+    {
+        let last = all.last_mut().expect("there is always one");
+        last.push_str(line.trim_end().trim_end_matches(';'));
+        last.push('\n');
+        if line.trim_end().ends_with(';') {
+            all.push(String::new());
+        }
+    }
+    all.into_iter()
+        .map(|s| s.trim().to_owned())
+        .filter(|s| !s.is_empty())
+        .collect()
+}
+
+fn render(text: &mut crate::output::Text, report: &DrillReport) {
+    for database in &report.databases {
+        text.heading(&format!("database {}", database.name));
+        let name = if database.kept {
+            format!("{} (kept)", database.restored_as)
+        } else {
+            format!("{} (dropped again)", database.restored_as)
+        };
+        text.facts([
+            ("restored as", name),
+            ("restored in", human::seconds(database.restore_seconds)),
+            ("proven in", human::seconds(database.prove_seconds)),
+            ("proof", proof_words(&database.proof)),
+        ]);
+        for difference in &database.proof.differences {
+            text.line(format!("differs: {difference}"));
+        }
+        for assertion in &database.assertions {
+            let word = if assertion.passed { "passed" } else { "FAILED" };
+            text.line(format!(
+                "assertion {word}: {} (answer: {})",
+                assertion.sql, assertion.answer
+            ));
+        }
+    }
+    text.blank();
+    let verdict = if report.proven {
+        "proven"
+    } else {
+        "NOT PROVEN"
+    };
+    text.line(format!(
+        "backup {} is {verdict}; recovery time {}",
+        &report.backup[..8],
+        human::seconds(report.seconds)
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_where_a_line_does() {
+        let text = "-- orders are there\nSELECT count(*) > 0\nFROM orders;\n\nSELECT ';' = ';' ;\nSELECT true";
+        assert_eq!(
+            statements(text),
+            [
+                "SELECT count(*) > 0\nFROM orders",
+                "SELECT ';' = ';'",
+                "SELECT true"
+            ]
+        );
+    }
+}

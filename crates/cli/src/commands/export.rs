@@ -1,0 +1,76 @@
+//! `pgkeep export`: a backup as a file for stock PostgreSQL tools.
+
+use crate::{
+    args::{ExportArgs, ExportFormat as Arg},
+    commands::list::app_filter,
+    error::{CliError, CliResult},
+    exit::Exit,
+    output::human,
+    session::Session,
+};
+use pgkeep_engine::export::{self, ExportFormat, ExportRequest, ExportTarget};
+use std::{io::IsTerminal, path::Path};
+
+pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
+    let settings = session.settings()?;
+    let context = session.context(&settings);
+    let to = match args.output.as_deref() {
+        Some(path) if path == Path::new("-") => {
+            if session.screen.json {
+                return Err(
+                    CliError::usage("--json and --output - both want standard output")
+                        .with_hint("write to a file"),
+                );
+            }
+            if std::io::stdout().is_terminal() {
+                return Err(CliError::usage("a dump does not belong on a terminal")
+                    .with_hint("redirect standard output, or give --output FILE"));
+            }
+            ExportTarget::Stdout
+        }
+        Some(path) if path.is_dir() && args.format != Arg::Directory => {
+            ExportTarget::Folder(path.to_owned())
+        }
+        Some(path) => ExportTarget::Path(path.to_owned()),
+        None => ExportTarget::Folder(session.places.current_dir.clone()),
+    };
+    let to_stdout = matches!(to, ExportTarget::Stdout);
+    let request = ExportRequest {
+        backup: args.backup.clone(),
+        app: app_filter(&settings),
+        database: args.database.clone(),
+        format: match args.format {
+            Arg::Custom => ExportFormat::Custom,
+            Arg::Plain => ExportFormat::Plain,
+            Arg::Directory => ExportFormat::Directory,
+            Arg::Tar => ExportFormat::Tar,
+        },
+        to,
+    };
+    let repository = session.repository(&settings, &context)?;
+    let report = export::run(&repository, &request, &context)?;
+    session.progress.finish();
+    if to_stdout {
+        session.screen.note(&format!(
+            "wrote {}, SHA-256 {}",
+            human::bytes(report.meta.size),
+            report.meta.sha256
+        ));
+        return Ok(Exit::Done);
+    }
+    session.screen.answer(&report, |text| {
+        let shown = |path: &Option<std::path::PathBuf>| {
+            path.as_ref()
+                .map(|p| p.display().to_string())
+                .unwrap_or_default()
+        };
+        text.facts([
+            ("wrote", shown(&report.path)),
+            ("facts", shown(&report.meta_path)),
+            ("size", human::bytes(report.meta.size)),
+            ("rows", human::count(report.meta.rows.values().sum())),
+            ("SHA-256", report.meta.sha256.clone()),
+        ]);
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,156 @@
+//! `pgkeep forget`: let backups go, by rule or by name, as a plan that is shown first.
+
+use crate::{
+    args::ForgetArgs,
+    commands::{list::app_filter, prune},
+    error::{CliError, CliResult},
+    exit::Exit,
+    output::{Column, Rows, Text, human},
+    session::Session,
+};
+use jiff::tz::TimeZone;
+use pgkeep_engine::{
+    catalog::{self, BackupEntry, ListFilter},
+    forget::{self, ForgetReport, ForgetRequest},
+};
+use pgkeep_model::retention::{ForgetPlan, KeepPolicy};
+use pgkeep_repository::PruneReport;
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    plan: ForgetPlan,
+    /// Absent with `--dry-run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<ForgetReport>,
+    /// What `--prune` did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<PruneReport>,
+}
+
+pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
+    let settings = session.settings()?;
+    let context = session.context(&settings);
+    let policy = policy(args);
+    let request = match (args.backups.is_empty(), policy.is_empty()) {
+        (false, true) => ForgetRequest::Named(args.backups.clone()),
+        (false, false) => {
+            return Err(
+                CliError::usage("backups by id and rules exclude each other")
+                    .with_hint("run forget twice"),
+            );
+        }
+        (true, true) => {
+            return Err(CliError::usage("nothing says what to forget")
+                .with_hint("give a rule such as --keep-daily 7, or ids of backups"));
+        }
+        (true, false) => ForgetRequest::Policy {
+            policy,
+            filter: ListFilter {
+                app: app_filter(&settings),
+                tags: args.tag.clone(),
+                ..ListFilter::default()
+            },
+            zone: TimeZone::system(),
+        },
+    };
+    let repository = session.repository(&settings, &context)?;
+    let plan = forget::plan(&repository, &request, &context)?;
+    let entries = catalog::list(&repository, &ListFilter::default())?;
+    if args.dry_run {
+        let answer = Answer {
+            plan,
+            report: None,
+            pruned: None,
+        };
+        session
+            .screen
+            .answer(&answer, |text| render(text, &answer, &entries));
+        return Ok(Exit::Done);
+    }
+    let report = forget::execute(&repository, &plan, &context)?;
+    let pruned = if args.prune && report.failed.is_empty() {
+        Some(prune::after_forget(&repository, &context)?)
+    } else {
+        None
+    };
+    session.progress.finish();
+    let failed = !report.failed.is_empty();
+    let answer = Answer {
+        plan,
+        report: Some(report),
+        pruned,
+    };
+    session
+        .screen
+        .answer(&answer, |text| render(text, &answer, &entries));
+    Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+fn render(text: &mut Text, answer: &Answer, entries: &[BackupEntry]) {
+    render_plan(text, &answer.plan, entries);
+    text.blank();
+    let kept = human::count(answer.plan.keep.len() as u64);
+    let Some(report) = &answer.report else {
+        text.line(format!(
+            "{} would be removed, {kept} kept",
+            human::counted(answer.plan.remove.len() as u64, "backup")
+        ));
+        return;
+    };
+    text.line(format!(
+        "{} removed, {kept} kept",
+        human::counted(report.removed.len() as u64, "backup")
+    ));
+    for (id, why) in &report.failed {
+        text.line(format!("could not remove {}: {why}", &id[..8]));
+    }
+    match &answer.pruned {
+        Some(pruned) => prune::render_report(text, pruned),
+        None if !report.removed.is_empty() => text.line("`pgkeep prune` frees the space"),
+        None => {}
+    }
+}
+
+fn policy(args: &ForgetArgs) -> KeepPolicy {
+    KeepPolicy {
+        last: args.keep_last.unwrap_or(0),
+        hourly: args.keep_hourly.unwrap_or(0),
+        daily: args.keep_daily.unwrap_or(0),
+        weekly: args.keep_weekly.unwrap_or(0),
+        monthly: args.keep_monthly.unwrap_or(0),
+        yearly: args.keep_yearly.unwrap_or(0),
+        within: args.keep_within,
+        keep_tags: args.keep_tag.clone(),
+        protect_newest: args.protect_newest,
+    }
+}
+
+fn render_plan(text: &mut Text, plan: &ForgetPlan, entries: &[BackupEntry]) {
+    let mut table = Rows::new(&[
+        Column::Left("backup"),
+        Column::Left("time"),
+        Column::Left("app"),
+        Column::Left("decision"),
+        Column::Left("why"),
+    ]);
+    let mut add = |id: &str, decision: &str, why: String| {
+        let entry = entries.iter().find(|entry| entry.id == id);
+        let time = entry.map(|e| human::time(e.time)).unwrap_or_default();
+        table.add([
+            id[..8].to_owned(),
+            time,
+            entry.map(|e| e.app.clone()).unwrap_or_default(),
+            decision.to_owned(),
+            why,
+        ]);
+    };
+    for (id, reasons) in &plan.keep {
+        let why: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        add(id, "keep", why.join(", "));
+    }
+    for (id, why) in &plan.remove {
+        add(id, "remove", why.clone());
+    }
+    text.table(&table);
+}

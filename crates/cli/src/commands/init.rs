@@ -1,0 +1,83 @@
+//! `pgkeep init`: a repository, and a key where none is given.
+//!
+//! The key's file is written before the repository, so no repository can exist whose key was never kept.
+
+use crate::{
+    args::InitArgs,
+    config::{Key, RepositorySettings, generate_key, write_new},
+    error::CliResult,
+    exit::Exit,
+    recovery_kit,
+    session::{Session, required_repository},
+};
+use pgkeep_engine::storage::{self, InitReport};
+use secrecy::SecretString;
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    report: InitReport,
+    /// File that the new key was written to; absent when a key was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_kit: Option<PathBuf>,
+}
+
+pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
+    let settings = session.settings()?;
+    let chosen = required_repository(&settings)?;
+    let context = session.context(&settings);
+    let (key, key_file) = key_for(chosen)?;
+    let report = storage::init(&session.address(chosen, key.clone())?, &context);
+    let report = match (report, &key_file) {
+        (Ok(report), _) => report,
+        (Err(error), Some(path)) => {
+            // Nothing was made that this key opens, and a file left there would be taken for one that does.
+            let _ = std::fs::remove_file(path);
+            return Err(error.into());
+        }
+        (Err(error), None) => return Err(error.into()),
+    };
+    if let Some(path) = &args.recovery_kit {
+        let kit = recovery_kit::text(&chosen.address.value, &report.id, &key, context.clock.now());
+        write_new(path, &kit)?;
+    }
+    let answer = Answer {
+        report,
+        key_file,
+        recovery_kit: args.recovery_kit.clone(),
+    };
+    session.screen.answer(&answer, |text| {
+        text.line(format!("made repository {} at {}", &answer.report.id[..answer.report.id.len().min(8)], answer.report.location));
+        for lack in &answer.report.lacks {
+            text.line(format!("the storage {lack}"));
+        }
+        if let Some(path) = &answer.key_file {
+            text.line(format!("key written to {}", path.display()));
+            text.blank();
+            text.line("Keep a copy of the key away from this machine: without it nobody can read the backups.");
+            if answer.recovery_kit.is_none() {
+                text.line("`pgkeep key kit` prints a recovery kit to put in a password manager or a safe.");
+            }
+        }
+        if let Some(path) = &answer.recovery_kit {
+            text.line(format!("recovery kit written to {}; move it to a safe place", path.display()));
+        }
+    });
+    Ok(Exit::Done)
+}
+
+/// The key that is given, or a new one and the file that it was written to.
+fn key_for(chosen: &RepositorySettings) -> CliResult<(SecretString, Option<PathBuf>)> {
+    let path = match &chosen.key {
+        Key::Known(key) => return Ok((key.value.clone(), None)),
+        Key::MissingFile(file) => file.value.clone(),
+        Key::None => chosen.key_place.0.clone(),
+    };
+    let key = generate_key()?;
+    write_new(&path, &key)?;
+    Ok((key, Some(path)))
+}

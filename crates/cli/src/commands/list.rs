@@ -1,0 +1,126 @@
+//! `pgkeep list`: the backups there are, oldest first, and how well each is proven.
+
+use crate::{
+    args::{ListArgs, Moment},
+    error::{CliError, CliResult},
+    exit::Exit,
+    output::{Column, Rows, human},
+    session::Session,
+};
+use jiff::{Timestamp, tz::TimeZone};
+use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
+use pgkeep_model::manifest::BackupKind;
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    repository: String,
+    backups: Vec<BackupEntry>,
+}
+
+pub fn run(args: &ListArgs, session: &Session) -> CliResult<Exit> {
+    let settings = session.settings()?;
+    let context = session.context(&settings);
+    let repository = session.repository(&settings, &context)?;
+    let now = context.clock.now();
+    let filter = ListFilter {
+        app: app_filter(&settings),
+        kind: args.kind.as_deref().map(kind_named),
+        after: args.since.map(|m| at(m, now)).transpose()?,
+        before: args.until.map(|m| at(m, now)).transpose()?,
+        tags: args.tag.clone(),
+        limit: None,
+    };
+    let mut backups = catalog::list(&repository, &filter)?;
+    if let Some(environment) = &args.environment {
+        backups.retain(|entry| entry.environment == *environment);
+    }
+    if let Some(limit) = args.limit {
+        backups.drain(..backups.len().saturating_sub(limit));
+    }
+    let answer = Answer {
+        repository: repository.storage().location(),
+        backups,
+    };
+    session.screen.answer(&answer, |text| {
+        if answer.backups.is_empty() {
+            text.line("no backups");
+            return;
+        }
+        text.table(&table(&answer.backups, now));
+    });
+    Ok(Exit::Done)
+}
+
+/// The app to look for: only one that was named on purpose narrows a list.
+pub fn app_filter(settings: &crate::config::Settings) -> Option<String> {
+    use crate::config::Source;
+    let app = settings.app.as_ref()?;
+    matches!(app.source, Source::Flag(_) | Source::Variable(_)).then(|| app.value.clone())
+}
+
+fn kind_named(name: &str) -> BackupKind {
+    match name {
+        "full" => BackupKind::Full,
+        "database" => BackupKind::Database,
+        _ => BackupKind::Import,
+    }
+}
+
+fn at(moment: Moment, now: Timestamp) -> CliResult<Timestamp> {
+    moment
+        .resolve(now, &TimeZone::system())
+        .ok_or_else(|| CliError::usage("the time given lies outside of the calendar"))
+}
+
+fn table(backups: &[BackupEntry], now: Timestamp) -> Rows {
+    let mut table = Rows::new(&[
+        Column::Left("backup"),
+        Column::Left("time"),
+        Column::Right("age"),
+        Column::Left("app"),
+        Column::Left("kind"),
+        Column::Left("databases"),
+        Column::Left("state"),
+        Column::Left("remarks"),
+    ]);
+    for entry in backups {
+        let app = if entry.environment.is_empty() {
+            entry.app.clone()
+        } else {
+            format!("{}/{}", entry.app, entry.environment)
+        };
+        table.add([
+            entry.short_id().to_owned(),
+            human::time(entry.time),
+            human::age(entry.time, now),
+            app,
+            entry.kind.clone(),
+            entry.databases.join(", "),
+            state(entry, now),
+            remarks(entry),
+        ]);
+    }
+    table
+}
+
+/// `proven 3 h ago`, `checked 2 d ago`, `stored`
+pub fn state(entry: &BackupEntry, now: Timestamp) -> String {
+    let validity = &entry.validity;
+    match validity.proven_at.or(validity.checked_at) {
+        Some(at) => format!("{} {} ago", validity.word(), human::age(at, now)),
+        None => validity.word().to_owned(),
+    }
+}
+
+fn remarks(entry: &BackupEntry) -> String {
+    let mut parts = Vec::new();
+    if entry.pinned {
+        parts.push("pinned".to_owned());
+    }
+    parts.extend(entry.tags.iter().map(|tag| format!("#{tag}")));
+    if !entry.description.is_empty() {
+        parts.push(entry.description.clone());
+    }
+    parts.join(" ")
+}

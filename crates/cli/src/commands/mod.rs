@@ -1,0 +1,54 @@
+//! The commands, one file each: parse → resolve → engine → render.
+
+mod backup;
+mod check;
+mod completions;
+mod config;
+mod demo;
+mod diff;
+mod doctor;
+mod drill;
+mod export;
+mod forget;
+mod import;
+mod init;
+mod key;
+mod list;
+mod prune;
+mod restore;
+mod show;
+mod tag;
+mod undo;
+mod verify;
+
+use crate::{args::Command, error::CliResult, exit::Exit, session::Session};
+
+/// Runs one command; the code tells success from a finding such as a failed proof that was already reported.
+pub fn run(command: &Command, session: &Session) -> CliResult<Exit> {
+    match command {
+        Command::Init(args) => init::run(args, session),
+        Command::Backup(args) => backup::run(args, session),
+        Command::List(args) => list::run(args, session),
+        Command::Show(args) => show::run(args, session),
+        Command::Verify(args) => verify::run(args, session),
+        Command::Restore(args) => restore::run(args, session),
+        Command::Undo(args) => undo::run(args, session),
+        Command::Drill(args) => drill::run(args, session),
+        Command::Diff(args) => diff::run(args, session),
+        Command::Export(args) => export::run(args, session),
+        Command::Import(args) => import::run(args, session),
+        Command::Forget(args) => forget::run(args, session),
+        Command::Prune(args) => prune::run(args, session),
+        Command::Check(args) => check::run(args, session),
+        Command::Key(command) => key::run(command, session),
+        Command::Tag(args) => tag::run(args, session),
+        Command::Doctor(args) => doctor::run(args, session),
+        Command::Demo(args) => demo::run(args, session),
+        Command::Config(command) => config::run(command, session),
+        Command::Completions(args) => completions::run(args, session),
+        Command::ExitCodes => {
+            session.screen.raw(&crate::exit::table_text());
+            Ok(Exit::Done)
+        }
+    }
+}

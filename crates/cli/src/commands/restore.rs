@@ -1,0 +1,347 @@
+//! `pgkeep restore`: plan, show, confirm, act.
+
+use crate::{
+    args::RestoreArgs,
+    commands::list::app_filter,
+    config::{Settings, Source},
+    confirm,
+    error::{CliError, CliResult},
+    exit::Exit,
+    output::{Text, human},
+    session::{Session, connection_flags},
+};
+use pgkeep_engine::{
+    catalog::{self, BackupEntry, ListFilter},
+    restore::{
+        self, Content, ProofReport, RestorePlan, RestoreReport, RestoreRequest, RestoreTarget,
+        Selection,
+    },
+};
+use pgkeep_model::evidence::Proof;
+use pgkeep_postgres::connect::ConnectOptions;
+
+pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
+    let mut flags = connection_flags(&args.connection);
+    flags.jobs = args.jobs;
+    let settings = session.settings_with(flags)?;
+    let context = session.context(&settings);
+    let repository = session.repository(&settings, &context)?;
+    let app = app_filter(&settings);
+    let entry = catalog::find(
+        &repository,
+        &args.backup,
+        &ListFilter {
+            app: app.clone(),
+            ..ListFilter::default()
+        },
+    )?;
+    let database = chosen_database(args.database.as_deref(), &entry)?;
+    let request = RestoreRequest {
+        backup: entry.id.clone(),
+        app,
+        admin: session.admin(&settings)?,
+        target: target(args, session, &settings, &database)?,
+        database: Some(database),
+        selection: Selection {
+            tables: args.table.clone(),
+            schemas: args.schema.clone(),
+        },
+        content: match (args.schema_only, args.data_only) {
+            (true, _) => Content::SchemaOnly,
+            (_, true) => Content::DataOnly,
+            _ => Content::All,
+        },
+        jobs: settings.jobs.value,
+        prove: args.prove.into(),
+        keep_old_secs: args.keep_old.as_secs(),
+        no_owner: args.no_owner,
+        role: args.role.clone(),
+        vacuum: args.vacuum,
+        skip_safety_backup: args.no_safety_backup,
+        grace_secs: args.grace.as_secs(),
+    };
+    let plan = restore::plan(&repository, &request, &context)?;
+    session.progress.finish();
+    if args.dry_run {
+        session
+            .screen
+            .answer(&plan, |text| render_plan(text, &plan));
+        return match plan.refusals.is_empty() {
+            true => Ok(Exit::Done),
+            false => Ok(Exit::Refused),
+        };
+    }
+    if !session.screen.json {
+        let mut text = Text::default();
+        render_plan(&mut text, &plan);
+        session.screen.note(text.as_str());
+    }
+    refuse(&plan)?;
+    if plan.overwrites {
+        let what = format!(
+            "restoring backup {} over database {}",
+            &plan.backup[..8],
+            plan.database.target.name()
+        );
+        confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
+    }
+    let report = restore::execute(&repository, plan, &context)?;
+    session.progress.finish();
+    session
+        .screen
+        .answer(&report, |text| render_report(text, &report));
+    Ok(proof_exit(&report.proof))
+}
+
+/// The database of the backup that is meant; there must be no doubt.
+pub fn chosen_database(wanted: Option<&str>, entry: &BackupEntry) -> CliResult<String> {
+    match (wanted, entry.databases.as_slice()) {
+        (Some(name), all) if all.iter().any(|db| db == name) => Ok(name.to_owned()),
+        (Some(name), all) => Err(CliError::new(
+            Exit::NotFound,
+            format!("backup {} holds no database {name}", entry.short_id()),
+        )
+        .with_hint(format!("it holds {}", all.join(", ")))),
+        (None, [only]) => Ok(only.clone()),
+        (None, all) => Err(CliError::usage(format!(
+            "backup {} holds {}",
+            entry.short_id(),
+            human::counted(all.len() as u64, "database")
+        ))
+        .with_hint(format!("choose one with --database: {}", all.join(", ")))),
+    }
+}
+
+fn target(
+    args: &RestoreArgs,
+    session: &Session,
+    settings: &Settings,
+    database: &str,
+) -> CliResult<RestoreTarget> {
+    if let Some(name) = &args.into {
+        return Ok(RestoreTarget::Into { name: name.clone() });
+    }
+    let name = live_name(session, settings, database)?;
+    if args.replace {
+        return Ok(RestoreTarget::Replace { name });
+    }
+    if args.in_place || args.data_only {
+        return Ok(RestoreTarget::InPlace { name });
+    }
+    Err(CliError::usage("nothing says where to restore to")
+        .with_hint(format!("--into NAME makes a new database, --replace puts it in the place of {name}, --in-place empties {name} first")))
+}
+
+/// The live database that a restore of `database` would replace: the one that the connection names, else its namesake.
+pub fn live_name(session: &Session, settings: &Settings, database: &str) -> CliResult<String> {
+    let connected: Vec<ConnectOptions> = session.databases(settings)?;
+    let by_name = connected.iter().find(|db| db.dbname == database);
+    let given = settings
+        .databases
+        .first()
+        .is_some_and(|db| db.source != Source::Default);
+    Ok(match (by_name, connected.as_slice()) {
+        (Some(found), _) => found.dbname.clone(),
+        (None, [only]) if given => only.dbname.clone(),
+        _ => database.to_owned(),
+    })
+}
+
+fn refuse(plan: &RestorePlan) -> CliResult<()> {
+    let Some(first) = plan.refusals.first() else {
+        return Ok(());
+    };
+    let mut error = CliError::new(
+        Exit::Refused,
+        format!("cannot restore as asked: {}", first.message),
+    )
+    .with_hint(first.remedy.clone());
+    for other in &plan.refusals[1..] {
+        error = error.with_detail(format!("also: {} ({})", other.message, other.remedy));
+    }
+    Err(error)
+}
+
+/// The plan as `--dry-run` and the question before it show it.
+pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
+    let database = &plan.database;
+    let target = match &database.target {
+        RestoreTarget::Into { name } => format!("new database {name}"),
+        RestoreTarget::Replace { name } => {
+            format!("database {name}, which is replaced once the restored one is proven")
+        }
+        RestoreTarget::InPlace { name } => {
+            format!("database {name}, whose schemas are dropped first")
+        }
+    };
+    text.facts([
+        (
+            "restore",
+            format!("database {} of app {}", database.name, plan.app),
+        ),
+        (
+            "from backup",
+            format!(
+                "{}, {} ({} old)",
+                &plan.backup[..8],
+                human::time(plan.backup_time),
+                human::seconds(plan.age_secs.max(0) as f64)
+            ),
+        ),
+        ("to", format!("{target} on {}", database.target_server)),
+        (
+            "versions",
+            format!(
+                "PostgreSQL {} to {}",
+                database.source_version, database.target_version
+            ),
+        ),
+        (
+            "size",
+            format!(
+                "{}, {}, {}",
+                human::counted(database.tables as u64, "table"),
+                human::counted(database.rows, "row"),
+                human::bytes(database.bytes)
+            ),
+        ),
+        (
+            "existing",
+            database
+                .existing_bytes
+                .map(human::bytes)
+                .unwrap_or_default(),
+        ),
+        ("sessions", database.sessions.join(", ")),
+        ("missing", missing(plan)),
+    ]);
+    if !plan.steps.is_empty() {
+        text.heading("steps");
+        for (at, step) in plan.steps.iter().enumerate() {
+            text.line(format!("{:>2}. {step}", at + 1));
+        }
+    }
+    if plan.overwrites {
+        text.blank();
+        text.line(format!(
+            "What was written to {} in the last {} is not in the backup.",
+            database.target.name(),
+            human::seconds(plan.age_secs.max(0) as f64)
+        ));
+    }
+    for warning in &plan.warnings {
+        text.line(format!("note: {warning}"));
+    }
+    for refusal in &plan.refusals {
+        text.line(format!("refused: {} ({})", refusal.message, refusal.remedy));
+    }
+}
+
+fn missing(plan: &RestorePlan) -> String {
+    let database = &plan.database;
+    let kinds = [
+        ("extensions", &database.missing_extensions),
+        ("roles", &database.missing_roles),
+        ("tablespaces", &database.missing_tablespaces),
+    ];
+    let named = kinds
+        .iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(kind, names)| format!("{kind} {}", names.join(", ")));
+    named.collect::<Vec<_>>().join("; ")
+}
+
+/// The outcome of a restore.
+pub fn render_report(text: &mut Text, report: &RestoreReport) {
+    text.facts([
+        (
+            "restored",
+            format!(
+                "backup {} to database {}",
+                &report.backup[..8],
+                report.database
+            ),
+        ),
+        (
+            "content",
+            format!(
+                "{}, {}, {}",
+                human::counted(report.tables as u64, "table"),
+                human::counted(report.rows, "row"),
+                human::bytes(report.bytes)
+            ),
+        ),
+        (
+            "took",
+            format!(
+                "{} in all: {} to restore, {} to prove",
+                human::seconds(report.total_seconds),
+                human::seconds(report.restore_seconds),
+                human::seconds(report.prove_seconds)
+            ),
+        ),
+        ("proof", proof_words(&report.proof)),
+        (
+            "safety backup",
+            report
+                .safety_backup
+                .as_ref()
+                .map(|id| id[..8].to_owned())
+                .unwrap_or_default(),
+        ),
+        (
+            "nobody could connect for",
+            report
+                .blocked_ms
+                .map(|ms| format!("{ms} ms"))
+                .unwrap_or_default(),
+        ),
+        (
+            "replaced database",
+            report.kept_as.clone().unwrap_or_default(),
+        ),
+        (
+            "kept until",
+            report.kept_until.map(human::time).unwrap_or_default(),
+        ),
+    ]);
+    for difference in &report.proof.differences {
+        text.line(format!("differs: {difference}"));
+    }
+    for warning in &report.warnings {
+        text.line(format!("note: {warning}"));
+    }
+    if report.kept_as.is_some() {
+        text.blank();
+        text.line(format!("To swap back: pgkeep undo {}", report.database));
+    }
+}
+
+/// What was proven, in a line.
+pub fn proof_words(proof: &ProofReport) -> String {
+    if proof.level == Proof::None {
+        return "none asked for".into();
+    }
+    let how = if proof.level == Proof::Full {
+        "content of every row compared"
+    } else {
+        "row counts compared"
+    };
+    let what = format!(
+        "{}, {}, {how}",
+        human::counted(proof.tables_compared as u64, "table"),
+        human::counted(proof.rows_compared, "row")
+    );
+    match proof.differences.len() {
+        0 => format!("equal to the backup ({what})"),
+        n => format!("{} ({what})", human::counted(n as u64, "difference")),
+    }
+}
+
+fn proof_exit(proof: &ProofReport) -> Exit {
+    if proof.differences.is_empty() {
+        Exit::Done
+    } else {
+        Exit::NotProven
+    }
+}

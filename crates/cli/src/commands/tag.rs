@@ -1,0 +1,50 @@
+//! `pgkeep tag`: words on a backup, and the pin that keeps it.
+
+use crate::{
+    args::TagArgs,
+    commands::list::app_filter,
+    error::{CliError, CliResult},
+    exit::Exit,
+    session::Session,
+};
+use pgkeep_engine::catalog::{self, ListFilter};
+
+pub fn run(args: &TagArgs, session: &Session) -> CliResult<Exit> {
+    if args.add.is_empty() && args.remove.is_empty() && !args.pin && !args.unpin {
+        return Err(CliError::usage("nothing to change")
+            .with_hint("give --add, --remove, --pin or --unpin"));
+    }
+    let settings = session.settings()?;
+    let context = session.context(&settings);
+    let repository = session.repository(&settings, &context)?;
+    let filter = ListFilter {
+        app: app_filter(&settings),
+        ..ListFilter::default()
+    };
+    let entry = catalog::find(&repository, &args.backup, &filter)?;
+    if !args.add.is_empty() || !args.remove.is_empty() {
+        let marked = |tags: &[String]| {
+            tags.iter()
+                .map(|tag| format!("tag:{tag}"))
+                .collect::<Vec<_>>()
+        };
+        repository.change_tags(
+            &entry.snapshot.id,
+            &marked(&args.add),
+            &marked(&args.remove),
+        )?;
+    }
+    let entry = catalog::find(&repository, &entry.id, &ListFilter::default())?;
+    if args.pin || args.unpin {
+        catalog::pin(&repository, &entry, args.pin)?;
+    }
+    let entry = catalog::find(&repository, &entry.id, &ListFilter::default())?;
+    session.screen.answer(&entry, |text| {
+        text.facts([
+            ("backup", entry.short_id().to_owned()),
+            ("tags", entry.tags.join(", ")),
+            ("pinned", if entry.pinned { "yes" } else { "no" }.to_owned()),
+        ]);
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,141 @@
+//! `pgkeep undo`: swap back to the database that a restore replaced. What is live now is kept, so an undo can be undone.
+
+use crate::{
+    args::UndoArgs,
+    confirm,
+    error::{CliError, CliResult},
+    exit::Exit,
+    output::{Column, Rows, Text, human},
+    session::Session,
+};
+use pgkeep_engine::{
+    Context,
+    restore::{self, UndoPlan},
+};
+use pgkeep_postgres::connect::ConnectOptions;
+
+pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
+    let settings = session.settings_for(&args.connection)?;
+    let context = session.context(&settings);
+    let admin = session.admin(&settings)?;
+    if args.list || args.drop_expired {
+        return leftovers(args, &admin, session, &context);
+    }
+    let database = match &args.database {
+        Some(name) => name.clone(),
+        None => session
+            .databases(&settings)?
+            .into_iter()
+            .next()
+            .map(|db| db.dbname)
+            .ok_or_else(|| {
+                CliError::usage("nothing says which database to swap back")
+                    .with_hint("name it: pgkeep undo DATABASE")
+            })?,
+    };
+    let plan = restore::plan_undo(&admin, &database, args.to.as_deref(), &context)?;
+    session.progress.finish();
+    if args.dry_run {
+        session
+            .screen
+            .answer(&plan, |text| render_plan(text, &plan));
+        return Ok(Exit::Done);
+    }
+    if !session.screen.json {
+        let mut text = Text::default();
+        render_plan(&mut text, &plan);
+        session.screen.note(text.as_str());
+    }
+    let what = format!(
+        "putting {} in the place of database {}",
+        plan.kept, plan.database
+    );
+    confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
+    let report = restore::execute_undo(&admin, &plan, args.grace.as_secs(), &context)?;
+    session.progress.finish();
+    session.screen.answer(&report, |text| {
+        text.facts([
+            (
+                "live again",
+                format!("{}, as it was before the restore", report.database),
+            ),
+            (
+                "nobody could connect for",
+                format!("{} ms", report.blocked_ms),
+            ),
+            ("kept", report.kept_as.clone()),
+        ]);
+        text.blank();
+        text.line(format!(
+            "To swap once more: pgkeep undo {}",
+            report.database
+        ));
+    });
+    Ok(Exit::Done)
+}
+
+/// Lists what restores kept or left behind, or drops those whose time is over.
+fn leftovers(
+    args: &UndoArgs,
+    admin: &ConnectOptions,
+    session: &Session,
+    context: &Context,
+) -> CliResult<Exit> {
+    let mut found = restore::leftovers(admin, context)?;
+    found.retain(|left| {
+        args.database
+            .as_ref()
+            .is_none_or(|name| left.name.starts_with(name.as_str()))
+    });
+    if args.drop_expired {
+        let dropped = restore::drop_leftovers(admin, &found, context)?;
+        session.screen.answer(
+            &serde_json::json!({ "dropped": dropped }),
+            |text| match dropped.as_slice() {
+                [] => text.line("nothing to drop"),
+                names => text.line(format!("dropped {}", names.join(", "))),
+            },
+        );
+        return Ok(Exit::Done);
+    }
+    session
+        .screen
+        .answer(&serde_json::json!({ "databases": found }), |text| {
+            if found.is_empty() {
+                text.line("no database is kept or left behind by a restore");
+                return;
+            }
+            let mut table = Rows::new(&[
+                Column::Left("database"),
+                Column::Left("why it is there"),
+                Column::Left("may go"),
+            ]);
+            for left in &found {
+                table.add([
+                    left.name.clone(),
+                    left.why.clone(),
+                    if left.expired { "yes" } else { "no" }.to_owned(),
+                ]);
+            }
+            text.table(&table);
+        });
+    Ok(Exit::Done)
+}
+
+/// What an undo would do.
+pub fn render_plan(text: &mut Text, plan: &UndoPlan) {
+    text.facts([
+        ("swap in", plan.kept.clone()),
+        ("as", plan.database.clone()),
+        (
+            "replaced",
+            plan.replaced_at.map(human::time).unwrap_or_default(),
+        ),
+        (
+            "kept until",
+            plan.expires_at.map(human::time).unwrap_or_default(),
+        ),
+        ("keep the live one as", plan.keep_current_as.clone()),
+        ("sessions", plan.sessions.join(", ")),
+    ]);
+}

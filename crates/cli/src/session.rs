@@ -1,0 +1,312 @@
+//! What a command works with: the screen, the settings in force, and the engine's context made from them.
+
+use crate::{
+    args::{ConnectionArgs, GlobalArgs},
+    clock::SystemClock,
+    config::{
+        self, Database, Environment, Flags, Key, Places, RepositorySettings, Settings, Source,
+        Sourced,
+    },
+    error::{CliError, CliResult},
+    exit::Exit,
+    interrupt,
+    output::{Screen, TerminalProgress},
+};
+use pgkeep_engine::{Context, storage::RepositoryAddress};
+use pgkeep_model::CancelToken;
+use pgkeep_postgres::connect::ConnectOptions;
+use pgkeep_repository::{
+    Repository,
+    storage::{S3Options, ServerSideEncryption, StorageOptions},
+};
+use secrecy::{ExposeSecret, SecretString};
+use std::{path::PathBuf, sync::Arc};
+
+/// Started once a process, before its command.
+pub struct Session {
+    pub screen: Screen,
+    pub cancel: CancelToken,
+    pub progress: Arc<TerminalProgress>,
+    pub environment: Environment,
+    pub places: Places,
+    global: GlobalArgs,
+}
+
+impl Session {
+    pub fn start(global: &GlobalArgs) -> CliResult<Self> {
+        let screen = Screen::new(global);
+        let cancel = CancelToken::new();
+        interrupt::install(&cancel)
+            .map_err(|e| CliError::new(Exit::Failed, format!("cannot listen for Ctrl-C: {e}")))?;
+        let environment = config::process_environment();
+        let places = Places::from_process(&environment)?;
+        let progress = Arc::new(TerminalProgress::new(screen.progress, screen.verbose));
+        Ok(Self {
+            screen,
+            cancel,
+            progress,
+            environment,
+            places,
+            global: global.clone(),
+        })
+    }
+
+    /// The configuration file in force, read, or none.
+    pub fn config_file(&self) -> CliResult<Option<(PathBuf, config::RawConfig)>> {
+        let Some(found) = self
+            .places
+            .config_file(self.global.config.as_deref(), &self.environment)?
+        else {
+            return Ok(None);
+        };
+        let path = found.value;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| CliError::usage(format!("cannot read {}: {e}", path.display())))?;
+        let raw = config::RawConfig::parse(&text, &path)?;
+        Ok(Some((path, raw)))
+    }
+
+    /// The settings in force for a command without options of its own about them.
+    pub fn settings(&self) -> CliResult<Settings> {
+        self.settings_with(Flags::default())
+    }
+
+    /// The settings in force for a command that takes a connection.
+    pub fn settings_for(&self, connection: &ConnectionArgs) -> CliResult<Settings> {
+        self.settings_with(connection_flags(connection))
+    }
+
+    /// The settings in force with a command's own flags; warnings are shown here, once.
+    pub fn settings_with(&self, flags: Flags) -> CliResult<Settings> {
+        let flags = Flags {
+            repo: self.global.repo.clone(),
+            key_file: self.global.key_file.clone(),
+            app: self.global.app.clone(),
+            ..flags
+        };
+        let settings =
+            config::resolve(&flags, &self.environment, self.config_file()?, &self.places)?;
+        for warning in &settings.warnings {
+            self.screen.warn(warning);
+        }
+        Ok(settings)
+    }
+
+    /// What the engine needs from its caller.
+    pub fn context(&self, settings: &Settings) -> Context {
+        Context {
+            clock: Arc::new(SystemClock),
+            cancel: self.cancel.clone(),
+            progress: self.progress.clone(),
+            hostname: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            username: username(&self.environment),
+            tool_dirs: self.tool_dirs(settings),
+        }
+    }
+
+    /// Folders of client programs: the user's choice, `PATH`, and what the set-up unpacked.
+    fn tool_dirs(&self, settings: &Settings) -> Vec<PathBuf> {
+        let cache = match (
+            self.environment.get("PGKEEP_CACHE"),
+            self.environment.get("HOME"),
+        ) {
+            (Some(named), _) => Some(PathBuf::from(named)),
+            (None, _) if rustix::process::geteuid().is_root() => {
+                Some(PathBuf::from("/var/cache/pgkeep"))
+            }
+            (None, home) => home.map(|home| PathBuf::from(home).join(".cache/pgkeep")),
+        };
+        let mut dirs = settings.bin_dirs.clone();
+        dirs.extend(pgkeep_postgres::tools::tool_dirs(
+            &self.environment,
+            cache.as_deref(),
+        ));
+        dirs
+    }
+
+    /// Opens the repository in force.
+    pub fn repository(&self, settings: &Settings, context: &Context) -> CliResult<Repository> {
+        let chosen = required_repository(settings)?;
+        let password = known_key(chosen)?;
+        Ok(pgkeep_engine::storage::open(
+            &self.address(chosen, password)?,
+            context,
+        )?)
+    }
+
+    /// A repository's address in the engine's terms.
+    pub fn address(
+        &self,
+        chosen: &RepositorySettings,
+        password: SecretString,
+    ) -> CliResult<RepositoryAddress> {
+        let defaults = StorageOptions::default();
+        Ok(RepositoryAddress {
+            address: chosen.address.value.clone(),
+            options: StorageOptions {
+                s3: s3_options(chosen)?,
+                upload_limit_bytes_per_sec: chosen.upload_limit,
+                download_limit_bytes_per_sec: chosen.download_limit,
+                retries: chosen.retries.unwrap_or(defaults.retries),
+                timeout: chosen.timeout.unwrap_or(defaults.timeout),
+                cancel: self.cancel.clone(),
+            },
+            password,
+        })
+    }
+
+    /// Turns a database of the settings into connection options.
+    pub fn connect_options(
+        &self,
+        database: &Database,
+        source: &Source,
+    ) -> CliResult<ConnectOptions> {
+        let url = database.url.as_ref().map(|url| url.expose_secret());
+        let options = self.resolve_connection(url, source)?;
+        Ok(match &database.name {
+            Some(name) => options.with_dbname(name),
+            None => options,
+        })
+    }
+
+    /// Every database in force; with none named anywhere, the one that libpq's variables lead to.
+    pub fn databases(&self, settings: &Settings) -> CliResult<Vec<ConnectOptions>> {
+        if settings.databases.is_empty() {
+            if self.has_libpq_target() {
+                return Ok(vec![
+                    self.resolve_connection(None, &Source::Variable("PG*"))?,
+                ]);
+            }
+            return Ok(Vec::new());
+        }
+        settings
+            .databases
+            .iter()
+            .map(|db| self.connect_options(&db.value, &db.source))
+            .collect()
+    }
+
+    /// The privileged connection: `--admin-url`, `DB_ADMIN_URL`, the file's, else the app's own on the database `postgres`.
+    pub fn admin(&self, settings: &Settings) -> CliResult<ConnectOptions> {
+        if let Some(admin) = &settings.admin_url {
+            return self.resolve_connection(Some(admin.value.expose_secret()), &admin.source);
+        }
+        let first = self
+            .databases(settings)?
+            .into_iter()
+            .next()
+            .ok_or_else(|| {
+                CliError::usage("no database server to restore to").with_hint(
+                    "give --admin-url or --database-url, or set DB_ADMIN_URL or DATABASE_URL",
+                )
+            })?;
+        Ok(first.with_dbname("postgres"))
+    }
+
+    pub fn resolve_connection(
+        &self,
+        url: Option<&str>,
+        source: &Source,
+    ) -> CliResult<ConnectOptions> {
+        let options = ConnectOptions::resolve(url, &self.environment)
+            .map_err(|e| CliError::usage(format!("connection from {source}: {e}")))?;
+        for warning in &options.warnings {
+            self.screen.warn(warning);
+        }
+        Ok(options)
+    }
+
+    /// Whether the environment says anything about a database, so that a bare `pgkeep backup` is meant for it.
+    fn has_libpq_target(&self) -> bool {
+        ["PGDATABASE", "PGHOST", "PGSERVICE", "PGHOSTADDR"]
+            .iter()
+            .any(|name| self.environment.get(name).is_some())
+    }
+}
+
+/// The command line's part of the settings for commands that take a connection.
+pub fn connection_flags(connection: &ConnectionArgs) -> Flags {
+    Flags {
+        database_url: connection.database_url.clone(),
+        admin_url: connection.admin_url.clone(),
+        bin_dirs: connection.bin_dir.clone(),
+        ..Flags::default()
+    }
+}
+
+/// The repository in force, or how to name one.
+pub fn required_repository(settings: &Settings) -> CliResult<&RepositorySettings> {
+    settings.repository.as_ref().ok_or_else(|| {
+        CliError::usage("no repository is named").with_hint(
+            "give --repo ./backups, set PGKEEP_REPO or BACKUPS_DIR, or name one in pgkeep.toml",
+        )
+    })
+}
+
+/// The repository's key, or where it was looked for.
+pub fn known_key(chosen: &RepositorySettings) -> CliResult<SecretString> {
+    match &chosen.key {
+        Key::Known(Sourced { value, .. }) => Ok(value.clone()),
+        Key::MissingFile(file) => Err(CliError::new(Exit::NoAccess, format!("there is no key file {} (from {})", file.value.display(), file.source))
+            .with_hint("give the key's file by --key-file; `pgkeep init` makes a new repository and key")),
+        Key::None => Err(CliError::new(Exit::NoAccess, format!("no key is known for repository {}", chosen.address.value)).with_hint(format!(
+            "give --key-file or BACKUP_ENCRYPTION_KEY; `pgkeep init` makes a new repository and writes its key to {}",
+            chosen.key_place.0.display()
+        ))),
+    }
+}
+
+fn s3_options(chosen: &RepositorySettings) -> CliResult<Option<S3Options>> {
+    if !chosen.address.value.starts_with("s3://") {
+        return Ok(None);
+    }
+    let s3 = &chosen.s3;
+    let (Some(access_key_id), Some(secret_access_key)) =
+        (s3.access_key_id.clone(), s3.secret_access_key.clone())
+    else {
+        return Err(CliError::usage(format!("no credentials for {}", chosen.address.value))
+            .with_hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or access_key_id and secret_access_key in pgkeep.toml"));
+    };
+    let server_side_encryption = match s3.server_side_encryption.as_deref() {
+        None | Some("") => None,
+        Some("AES256") => Some(ServerSideEncryption::S3),
+        Some("aws:kms") => Some(ServerSideEncryption::Kms { key_id: None }),
+        Some(other) => match other.strip_prefix("aws:kms:") {
+            Some(key) => Some(ServerSideEncryption::Kms {
+                key_id: Some(key.to_owned()),
+            }),
+            None => {
+                return Err(CliError::usage(format!(
+                    "server_side_encryption '{other}' is not known"
+                ))
+                .with_hint("use AES256, aws:kms or aws:kms:<key id>"));
+            }
+        },
+    };
+    Ok(Some(S3Options {
+        access_key_id,
+        secret_access_key,
+        session_token: s3.session_token.clone(),
+        endpoint: s3.endpoint.clone(),
+        region: s3.region.clone(),
+        server_side_encryption,
+        virtual_host_style: s3.virtual_host_style,
+    }))
+}
+
+/// The account's name, or its number where the account list does not have it.
+fn username(environment: &Environment) -> String {
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let by_id = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    by_id
+        .or_else(|| environment.get("USER").map(str::to_owned))
+        .unwrap_or(uid)
+}
