@@ -150,14 +150,20 @@ impl From<pgkeep_model::Cancelled> for Error {
 
 fn hint_for(error: &PgError) -> Option<String> {
     let ours = match error.sqlstate.as_str() {
-        "28P01" => "the password is wrong, or none was given: set it in the URL, PGPASSWORD or the password file",
+        "28P01" => {
+            "the password is wrong, or none was given: set it in the URL, PGPASSWORD or the password file"
+        }
         "28000" => "the server's pg_hba.conf does not let this user in from here in this way",
         "3D000" => "check the database's name",
-        "42501" => "grant the privilege to the user that pgkeep connects as, or use a more privileged one",
+        "42501" => {
+            "grant the privilege to the user that pgkeep connects as, or use a more privileged one"
+        }
         "53300" => "the server has no connection slot left: lower --jobs or raise max_connections",
         "53100" => "the server's disk is full",
         "57P03" => "the server is starting up, shutting down or recovering: try again in a moment",
-        "57014" => "the server cancelled the statement: a statement_timeout of the role or database, or an administrator",
+        "57014" => {
+            "the server cancelled the statement: a statement_timeout of the role or database, or an administrator"
+        }
         "55P03" => "another session holds a conflicting lock",
         _ => "",
     };

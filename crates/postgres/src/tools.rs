@@ -53,7 +53,11 @@ impl Tools {
 
     /// The programs to restore an archive of this format version into a server of this major version with: the
     /// server's own major if it can read the archive, else the oldest that can.
-    pub fn for_restore(target_major: u32, archive_version: (u8, u8, u8), dirs: &[PathBuf]) -> Result<Self> {
+    pub fn for_restore(
+        target_major: u32,
+        archive_version: (u8, u8, u8),
+        dirs: &[PathBuf],
+    ) -> Result<Self> {
         // K_VERS_1_15 came with PostgreSQL 16, K_VERS_1_16 with 17 (pg_backup_archiver.h).
         let able = match archive_version {
             (1, minor, _) if minor <= 14 => 12,
@@ -73,10 +77,22 @@ impl Tools {
     }
 
     /// `wanted` or the nearest newer; failing that, the newest from `least` on.
-    fn same_or_newer(program: &'static str, wanted: u32, least: u32, dirs: &[PathBuf]) -> Result<Self> {
+    fn same_or_newer(
+        program: &'static str,
+        wanted: u32,
+        least: u32,
+        dirs: &[PathBuf],
+    ) -> Result<Self> {
         let all = Self::all(dirs);
-        let newer = all.iter().filter(|t| t.major >= wanted).min_by_key(|t| t.major);
-        let older = || all.iter().filter(|t| t.major >= least).max_by_key(|t| t.major);
+        let newer = all
+            .iter()
+            .filter(|t| t.major >= wanted)
+            .min_by_key(|t| t.major);
+        let older = || {
+            all.iter()
+                .filter(|t| t.major >= least)
+                .max_by_key(|t| t.major)
+        };
         match newer.or_else(older) {
             Some(tools) => Ok(tools.clone()),
             None => Err(missing(program, format!("{wanted} or newer"), &all).into()),
@@ -140,7 +156,9 @@ impl Tools {
 
     /// `psql` connecting to this database, reading no start-up file.
     pub fn psql(&self, connection: &ConnectOptions) -> ToolCommand {
-        ToolCommand::new(&self.dir, "psql").connect(connection).arg("--no-psqlrc")
+        ToolCommand::new(&self.dir, "psql")
+            .connect(connection)
+            .arg("--no-psqlrc")
     }
 }
 
@@ -149,7 +167,9 @@ impl Tools {
 pub fn tool_dirs(env: &Environment, cache: Option<&Path>) -> Vec<PathBuf> {
     let explicit = env.get("PGKEEP_PG_BINDIR").map(PathBuf::from);
     let path = env.get("PATH").unwrap_or_default();
-    let cached = cache.map(|dir| expand(&format!("{}/pg/*/bin", dir.display()))).unwrap_or_default();
+    let cached = cache
+        .map(|dir| expand(&format!("{}/pg/*/bin", dir.display())))
+        .unwrap_or_default();
     explicit
         .into_iter()
         .chain(std::env::split_paths(path).filter(|dir| dir.is_absolute()))
@@ -170,7 +190,9 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
         .filter_map(|e| e.ok()?.file_name().into_string().ok())
         .filter(|name| name.starts_with(prefix))
         .collect();
-    names.sort_by_key(|name| std::cmp::Reverse(name[prefix.len()..].parse::<f64>().map_or(0, |v| v as u32)));
+    names.sort_by_key(|name| {
+        std::cmp::Reverse(name[prefix.len()..].parse::<f64>().map_or(0, |v| v as u32))
+    });
     names
         .into_iter()
         .map(|name| PathBuf::from(format!("{parent}/{name}{after}")))
@@ -178,7 +200,9 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
 }
 
 fn major_of(version: &str) -> Option<u32> {
-    let end = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    let end = version
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(version.len());
     version[..end].parse().ok()
 }
 
@@ -202,8 +226,13 @@ mod tests {
         let dir = root.join(name);
         std::fs::create_dir_all(&dir).expect("a folder is made");
         let program = dir.join("pg_dump");
-        std::fs::write(&program, format!("#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}'\n")).expect("a script");
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("mode is set");
+        std::fs::write(
+            &program,
+            format!("#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}'\n"),
+        )
+        .expect("a script");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))
+            .expect("mode is set");
         dir
     }
 
@@ -220,15 +249,25 @@ mod tests {
         assert_eq!(major(96).expect("there"), 97);
         assert_eq!(major(98).expect("there"), 99);
         let error = major(100).expect_err("nothing so new");
-        assert_eq!(error.to_string(), "no pg_dump of PostgreSQL 100 or newer was found");
+        assert_eq!(
+            error.to_string(),
+            "no pg_dump of PostgreSQL 100 or newer was found"
+        );
         assert!(error.hint().expect("a hint").contains("99.1"), "{error:?}");
     }
 
     #[test]
     fn restoring_falls_back_to_programs_that_can_read_the_archive() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let dirs = [installation(root.path(), "a", "97.1"), installation(root.path(), "b", "95.2")];
-        let major = |target, archive| Tools::for_restore(target, archive, &dirs).map(|t| t.major()).expect("found");
+        let dirs = [
+            installation(root.path(), "a", "97.1"),
+            installation(root.path(), "b", "95.2"),
+        ];
+        let major = |target, archive| {
+            Tools::for_restore(target, archive, &dirs)
+                .map(|t| t.major())
+                .expect("found")
+        };
         assert_eq!(major(95, (1, 14, 0)), 95);
         assert_eq!(major(99, (1, 16, 0)), 97);
         assert_eq!(major(96, (1, 14, 0)), 97);
@@ -243,7 +282,17 @@ mod tests {
         let env = Environment::new([("PATH", "relative:/abs"), ("PGKEEP_PG_BINDIR", "/mine")]);
         let dirs = tool_dirs(&env, Some(root.path()));
         assert_eq!(dirs[..2], [PathBuf::from("/mine"), "/abs".into()]);
-        let versions: Vec<_> = dirs[2..].iter().map(|d| d.strip_prefix(root.path()).expect("below")).collect();
-        assert_eq!(versions, [Path::new("pg/17/bin"), Path::new("pg/15/bin"), Path::new("pg/9.6/bin")]);
+        let versions: Vec<_> = dirs[2..]
+            .iter()
+            .map(|d| d.strip_prefix(root.path()).expect("below"))
+            .collect();
+        assert_eq!(
+            versions,
+            [
+                Path::new("pg/17/bin"),
+                Path::new("pg/15/bin"),
+                Path::new("pg/9.6/bin")
+            ]
+        );
     }
 }

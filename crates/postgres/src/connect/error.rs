@@ -6,7 +6,10 @@ pub enum OptionsError {
     #[error("the connection string is malformed: {0}")]
     Malformed(String),
     #[error("unknown connection parameter \"{name}\"")]
-    UnknownKeyword { name: String, nearest: Option<String> },
+    UnknownKeyword {
+        name: String,
+        nearest: Option<String>,
+    },
     #[error("connection parameter {name}=\"{value}\": {reason}")]
     Invalid {
         name: String,

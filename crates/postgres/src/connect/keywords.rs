@@ -57,15 +57,43 @@ const KEYWORDS: &[(&str, Option<&str>)] = &[
 /// Keywords whose meaning cannot be honoured; ignoring them would weaken what the user asked for. The values that ask
 /// for nothing are let through.
 const UNSUPPORTED: &[(&str, &[&str], &str)] = &[
-    ("gssencmode", &["disable", "prefer"], "use TLS (sslmode) instead of GSSAPI encryption"),
-    ("replication", &["false", "off", "no", "0"], "remove it: backups use ordinary connections"),
-    ("require_auth", &[], "remove it, or use channel_binding=require"),
-    ("requirepeer", &[], "remove it, or connect over TLS with sslmode=verify-full"),
-    ("sslcertmode", &["allow", "disable"], "name the client certificate with sslcert and sslkey"),
+    (
+        "gssencmode",
+        &["disable", "prefer"],
+        "use TLS (sslmode) instead of GSSAPI encryption",
+    ),
+    (
+        "replication",
+        &["false", "off", "no", "0"],
+        "remove it: backups use ordinary connections",
+    ),
+    (
+        "require_auth",
+        &[],
+        "remove it, or use channel_binding=require",
+    ),
+    (
+        "requirepeer",
+        &[],
+        "remove it, or connect over TLS with sslmode=verify-full",
+    ),
+    (
+        "sslcertmode",
+        &["allow", "disable"],
+        "name the client certificate with sslcert and sslkey",
+    ),
     ("sslcrl", &[], "revocation lists are not read; remove it"),
     ("sslcrldir", &[], "revocation lists are not read; remove it"),
-    ("sslnegotiation", &["postgres"], "direct TLS is not supported; remove it"),
-    ("sslpassword", &[], "store the client key unencrypted, readable by its owner only"),
+    (
+        "sslnegotiation",
+        &["postgres"],
+        "direct TLS is not supported; remove it",
+    ),
+    (
+        "sslpassword",
+        &[],
+        "store the client key unencrypted, readable by its owner only",
+    ),
 ];
 
 /// Keyword and value pairs. `Debug` shows the keywords only.
@@ -85,8 +113,12 @@ impl Settings {
         let text = text.trim();
         if let Some(rest) = strip_scheme(text) {
             parse_url(rest)
-        } else if text.contains("://") && !text.split("://").next().unwrap_or_default().contains('=') {
-            Err(OptionsError::Malformed("it must begin with postgres:// or postgresql://".into()))
+        } else if text.contains("://")
+            && !text.split("://").next().unwrap_or_default().contains('=')
+        {
+            Err(OptionsError::Malformed(
+                "it must begin with postgres:// or postgresql://".into(),
+            ))
         } else if text.contains('=') {
             parse_pairs(text)
         } else {
@@ -98,7 +130,10 @@ impl Settings {
 
     /// A value that is set and not empty.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.get(key).map(String::as_str).filter(|v| !v.is_empty())
+        self.pairs
+            .get(key)
+            .map(String::as_str)
+            .filter(|v| !v.is_empty())
     }
 
     pub fn password(&self) -> Option<String> {
@@ -140,7 +175,10 @@ impl Settings {
 
     pub fn refuse_unsupported(&self) -> Result<(), OptionsError> {
         for (name, harmless, hint) in UNSUPPORTED {
-            if self.get(name).is_some_and(|value| !harmless.contains(&value)) {
+            if self
+                .get(name)
+                .is_some_and(|value| !harmless.contains(&value))
+            {
                 return Err(OptionsError::Unsupported {
                     name: (*name).to_owned(),
                     hint,
@@ -162,7 +200,10 @@ impl Settings {
 
     /// Seconds; zero means none.
     pub fn seconds(&self, key: &str) -> Result<Option<Duration>, OptionsError> {
-        Ok(self.number::<u32>(key)?.filter(|n| *n != 0).map(|n| Duration::from_secs(n.into())))
+        Ok(self
+            .number::<u32>(key)?
+            .filter(|n| *n != 0)
+            .map(|n| Duration::from_secs(n.into())))
     }
 
     /// One of a few words; the first is the default.
@@ -170,10 +211,14 @@ impl Settings {
         let Some(text) = self.get(key) else {
             return Ok(choices[0].1);
         };
-        choices.iter().find(|(word, _)| *word == text).map(|c| c.1).ok_or_else(|| {
-            let words: Vec<_> = choices.iter().map(|c| c.0).collect();
-            OptionsError::invalid(key, text, format!("it must be one of {}", words.join(", ")))
-        })
+        choices
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|c| c.1)
+            .ok_or_else(|| {
+                let words: Vec<_> = choices.iter().map(|c| c.0).collect();
+                OptionsError::invalid(key, text, format!("it must be one of {}", words.join(", ")))
+            })
     }
 }
 
@@ -212,10 +257,14 @@ fn parse_url(rest: &str) -> Result<Settings, OptionsError> {
     if let Some(path) = path {
         settings.set("dbname", &decode(path)?)?;
     }
-    for pair in query.into_iter().flat_map(|q| q.split('&')).filter(|p| !p.is_empty()) {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| OptionsError::Malformed(format!("\"{pair}\" after the ? lacks a value")))?;
+    for pair in query
+        .into_iter()
+        .flat_map(|q| q.split('&'))
+        .filter(|p| !p.is_empty())
+    {
+        let (key, value) = pair.split_once('=').ok_or_else(|| {
+            OptionsError::Malformed(format!("\"{pair}\" after the ? lacks a value"))
+        })?;
         settings.set(&decode(key)?, &decode(value)?)?;
     }
     Ok(settings)
@@ -228,14 +277,14 @@ fn parse_hosts(text: &str, settings: &mut Settings) -> Result<(), OptionsError> 
     let (mut names, mut ports) = (Vec::new(), Vec::new());
     for host in text.split(',') {
         let (name, port) = if let Some(inner) = host.strip_prefix('[') {
-            let (name, after) = inner
-                .split_once(']')
-                .ok_or_else(|| OptionsError::Malformed("an IPv6 address lacks its closing ]".into()))?;
+            let (name, after) = inner.split_once(']').ok_or_else(|| {
+                OptionsError::Malformed("an IPv6 address lacks its closing ]".into())
+            })?;
             let port = match after {
                 "" => "",
-                _ => after
-                    .strip_prefix(':')
-                    .ok_or_else(|| OptionsError::Malformed("after ] only :port can follow".into()))?,
+                _ => after.strip_prefix(':').ok_or_else(|| {
+                    OptionsError::Malformed("after ] only :port can follow".into())
+                })?,
             };
             (name.to_owned(), port)
         } else {
@@ -283,7 +332,10 @@ fn parse_pairs(text: &str) -> Result<Settings, OptionsError> {
         }
         while chars.next_if(|c| c.is_whitespace()).is_some() {}
         if chars.next() != Some('=') {
-            return Err(OptionsError::Malformed(format!("\"{}\" is not followed by =", shown(&key))));
+            return Err(OptionsError::Malformed(format!(
+                "\"{}\" is not followed by =",
+                shown(&key)
+            )));
         }
         while chars.next_if(|c| c.is_whitespace()).is_some() {}
         let quoted = chars.next_if_eq(&'\'').is_some();
@@ -291,7 +343,9 @@ fn parse_pairs(text: &str) -> Result<Settings, OptionsError> {
         loop {
             match chars.next_if(|c| quoted || !c.is_whitespace()) {
                 None if quoted => {
-                    return Err(OptionsError::Malformed(format!("the value of {key} lacks its closing quote")));
+                    return Err(OptionsError::Malformed(format!(
+                        "the value of {key} lacks its closing quote"
+                    )));
                 }
                 None => break,
                 Some('\'') if quoted => break,

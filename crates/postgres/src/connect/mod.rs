@@ -58,7 +58,10 @@ pub enum HostAddress {
     /// Directory of the server's unix socket.
     Socket(PathBuf),
     /// A name, and the address to use instead of looking it up (`hostaddr`).
-    Tcp { name: String, address: Option<IpAddr> },
+    Tcp {
+        name: String,
+        address: Option<IpAddr>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -162,8 +165,13 @@ impl ConnectOptions {
             keepalive.enabled = on != 0;
         }
         keepalive.idle = settings.seconds("keepalives_idle")?.or(keepalive.idle);
-        keepalive.interval = settings.seconds("keepalives_interval")?.or(keepalive.interval);
-        keepalive.count = settings.number("keepalives_count")?.filter(|n| *n != 0).or(keepalive.count);
+        keepalive.interval = settings
+            .seconds("keepalives_interval")?
+            .or(keepalive.interval);
+        keepalive.count = settings
+            .number("keepalives_count")?
+            .filter(|n| *n != 0)
+            .or(keepalive.count);
         keepalive.user_timeout = settings
             .number("tcp_user_timeout")?
             .filter(|n| *n != 0)
@@ -241,10 +249,13 @@ impl ConnectOptions {
 
     /// True when `text` contains the password; for tests and last-line checks before something is shown.
     pub fn leaks_into(&self, text: &str) -> bool {
-        self.hosts.iter().filter_map(|h| self.password_for(h)).any(|p| {
-            let password = p.expose_secret();
-            !password.is_empty() && text.contains(password)
-        })
+        self.hosts
+            .iter()
+            .filter_map(|h| self.password_for(h))
+            .any(|p| {
+                let password = p.expose_secret();
+                !password.is_empty() && text.contains(password)
+            })
     }
 }
 
@@ -275,7 +286,9 @@ impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.address {
             HostAddress::Socket(dir) => write!(f, "{}:{}", dir.display(), self.port),
-            HostAddress::Tcp { name, .. } if name.contains(':') => write!(f, "[{name}]:{}", self.port),
+            HostAddress::Tcp { name, .. } if name.contains(':') => {
+                write!(f, "[{name}]:{}", self.port)
+            }
             HostAddress::Tcp { name, .. } => write!(f, "{name}:{}", self.port),
         }
     }
@@ -323,23 +336,22 @@ fn hosts(settings: &Settings) -> Result<Vec<Host>, OptionsError> {
         .map(|i| {
             let port = match ports.get(i).or(ports.first()).map(String::as_str) {
                 None | Some("") => 5432,
-                Some(text) => text
-                    .parse()
-                    .ok()
-                    .filter(|p| *p != 0)
-                    .ok_or_else(|| {
-                        // A password with a bare / in it ends up here, so only digits are repeated.
-                        let shown = if text.bytes().all(|b| b.is_ascii_digit()) { text } else { "…" };
-                        OptionsError::invalid("port", shown, "a port is a number from 1 to 65535")
-                    })?,
+                Some(text) => text.parse().ok().filter(|p| *p != 0).ok_or_else(|| {
+                    // A password with a bare / in it ends up here, so only digits are repeated.
+                    let shown = if text.bytes().all(|b| b.is_ascii_digit()) {
+                        text
+                    } else {
+                        "…"
+                    };
+                    OptionsError::invalid("port", shown, "a port is a number from 1 to 65535")
+                })?,
             };
             let name = names.get(i).filter(|s| !s.is_empty());
             let address = match addresses.get(i).filter(|s| !s.is_empty()) {
                 None => None,
-                Some(text) => Some(
-                    text.parse()
-                        .map_err(|_| OptionsError::invalid("hostaddr", text, "it must be an IP address"))?,
-                ),
+                Some(text) => Some(text.parse().map_err(|_| {
+                    OptionsError::invalid("hostaddr", text, "it must be an IP address")
+                })?),
             };
             let address = match (name, address) {
                 (None, None) => default_socket(port),
@@ -368,7 +380,10 @@ fn default_socket(port: u16) -> HostAddress {
     HostAddress::Socket(found.unwrap_or(&candidates[0]).clone())
 }
 
-fn ssl_mode_and_roots(settings: &Settings, env: &Environment) -> Result<(SslMode, RootCertificates), OptionsError> {
+fn ssl_mode_and_roots(
+    settings: &Settings,
+    env: &Environment,
+) -> Result<(SslMode, RootCertificates), OptionsError> {
     let modes = [
         SslMode::Prefer,
         SslMode::Disable,
@@ -406,7 +421,10 @@ fn ssl_mode_and_roots(settings: &Settings, env: &Environment) -> Result<(SslMode
     Ok((mode, roots))
 }
 
-fn client_certificate(settings: &Settings, env: &Environment) -> Result<Option<ClientCertificate>, OptionsError> {
+fn client_certificate(
+    settings: &Settings,
+    env: &Environment,
+) -> Result<Option<ClientCertificate>, OptionsError> {
     let find = |key: &str, default: &str| match settings.get(key) {
         Some(file) => Some(PathBuf::from(file)),
         None => env.home_file(default).filter(|f| f.exists()),

@@ -27,7 +27,10 @@ struct Line {
 impl PassFile {
     /// Loads the named file, else `~/.pgpass` if there is one. As in libpq a file that others can read is ignored, with
     /// a warning, and so is one that cannot be read.
-    pub(super) fn load(named: Option<&str>, env: &Environment) -> (Option<PassFile>, Option<String>) {
+    pub(super) fn load(
+        named: Option<&str>,
+        env: &Environment,
+    ) -> (Option<PassFile>, Option<String>) {
         let path = match named {
             Some(path) => PathBuf::from(path),
             None => match env.home_file(".pgpass") {
@@ -35,7 +38,12 @@ impl PassFile {
                 None => return (None, None),
             },
         };
-        let ignored = |why: &str| Some(format!("password file {} is ignored: {why}", path.display()));
+        let ignored = |why: &str| {
+            Some(format!(
+                "password file {} is ignored: {why}",
+                path.display()
+            ))
+        };
         let Ok(metadata) = std::fs::metadata(&path) else {
             let warning = named.and_then(|_| ignored("it does not exist or cannot be reached"));
             return (None, warning);
@@ -79,7 +87,9 @@ impl PassFile {
 
 impl fmt::Debug for PassFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PassFile").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("PassFile")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,5 +121,10 @@ fn parse_line(line: &str) -> Option<Line> {
 /// A line of a password file, for handing a password to a client program.
 pub(crate) fn passfile_line(host: &str, port: u16, password: &SecretString) -> SecretString {
     let escape = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
-    format!("{}:{port}:*:*:{}\n", escape(host), escape(password.expose_secret())).into()
+    format!(
+        "{}:{port}:*:*:{}\n",
+        escape(host),
+        escape(password.expose_secret())
+    )
+    .into()
 }

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 /// Fills what the connection string left open from the service that it, or `PGSERVICE`, names.
 pub(super) fn fill(settings: &mut Settings, env: &Environment) -> Result<(), OptionsError> {
-    let Some(name) = settings.get("service").or(env.get("PGSERVICE")).map(str::to_owned) else {
+    let Some(name) = settings
+        .get("service")
+        .or(env.get("PGSERVICE"))
+        .map(str::to_owned)
+    else {
         return Ok(());
     };
     let mut looked_in = Vec::new();
@@ -43,7 +47,12 @@ fn candidates(env: &Environment) -> Vec<PathBuf> {
         .collect()
 }
 
-fn fill_from_text(settings: &mut Settings, service: &str, text: &str, file: &str) -> Result<bool, OptionsError> {
+fn fill_from_text(
+    settings: &mut Settings,
+    service: &str,
+    text: &str,
+    file: &str,
+) -> Result<bool, OptionsError> {
     let mut found = false;
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -56,10 +65,12 @@ fn fill_from_text(settings: &mut Settings, service: &str, text: &str, file: &str
             }
             found = section == service;
         } else if found {
-            let (key, value) = line.split_once('=').ok_or_else(|| OptionsError::ServiceFile {
-                file: file.to_owned(),
-                reason: format!("line {} is not key=value", number + 1),
-            })?;
+            let (key, value) = line
+                .split_once('=')
+                .ok_or_else(|| OptionsError::ServiceFile {
+                    file: file.to_owned(),
+                    reason: format!("line {} is not key=value", number + 1),
+                })?;
             settings.set_default(key.trim(), value.trim())?;
         }
     }

@@ -26,7 +26,11 @@ pub struct Session {
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pid {} user {}", self.pid, self.user)?;
-        for (what, value) in [("application", &self.application), ("from", &self.client), ("state", &self.state)] {
+        for (what, value) in [
+            ("application", &self.application),
+            ("from", &self.client),
+            ("state", &self.state),
+        ] {
             if !value.is_empty() {
                 write!(f, " {what} {value}")?;
             }
@@ -68,7 +72,9 @@ pub struct Use {
 impl Use {
     /// Nothing but sessions, which can be ended, stands in the way of renaming or dropping the database.
     pub fn can_be_replaced(&self) -> bool {
-        self.prepared_transactions.is_empty() && self.replication_slots.is_empty() && self.subscriptions.is_empty()
+        self.prepared_transactions.is_empty()
+            && self.replication_slots.is_empty()
+            && self.subscriptions.is_empty()
     }
 }
 
@@ -105,7 +111,10 @@ pub fn sessions(connection: &mut Connection, database: &str) -> Result<Vec<Sessi
         .collect())
 }
 
-pub fn prepared_transactions(connection: &mut Connection, database: &str) -> Result<Vec<PreparedTransaction>> {
+pub fn prepared_transactions(
+    connection: &mut Connection,
+    database: &str,
+) -> Result<Vec<PreparedTransaction>> {
     let rows = connection.query(&format!(
         "SELECT gid, owner, prepared::text AS prepared FROM pg_catalog.pg_prepared_xacts
          WHERE database = {} ORDER BY prepared, gid",
@@ -122,7 +131,10 @@ pub fn prepared_transactions(connection: &mut Connection, database: &str) -> Res
 }
 
 /// Logical slots of the database, which pin it.
-pub fn replication_slots(connection: &mut Connection, database: &str) -> Result<Vec<ReplicationSlot>> {
+pub fn replication_slots(
+    connection: &mut Connection,
+    database: &str,
+) -> Result<Vec<ReplicationSlot>> {
     let rows = connection.query(&format!(
         "SELECT slot_name, COALESCE(plugin, '') AS plugin, active FROM pg_catalog.pg_replication_slots
          WHERE database = {} ORDER BY slot_name",
@@ -139,7 +151,10 @@ pub fn replication_slots(connection: &mut Connection, database: &str) -> Result<
 }
 
 /// Subscriptions into the database. The catalog is shared, and these columns of it are public.
-pub fn subscriptions(connection: &mut Connection, database: &str) -> Result<Vec<LogicalSubscription>> {
+pub fn subscriptions(
+    connection: &mut Connection,
+    database: &str,
+) -> Result<Vec<LogicalSubscription>> {
     let rows = connection.query(&format!(
         "SELECT s.subname, pg_catalog.pg_get_userbyid(s.subowner) AS owner, s.subenabled
          FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid

@@ -67,14 +67,23 @@ pub fn databases(connection: &mut Connection) -> Result<Vec<DatabaseEntry>> {
 }
 
 pub fn database_exists(connection: &mut Connection, name: &str) -> Result<bool> {
-    let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", quote_literal(name));
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}",
+        quote_literal(name)
+    );
     Ok(!connection.query(&sql)?.is_empty())
 }
 
 /// Bytes on the server's disk.
 pub fn database_size(connection: &mut Connection, name: &str) -> Result<u64> {
-    let sql = format!("SELECT pg_catalog.pg_database_size({}::name)", quote_literal(name));
-    Ok(connection.query_value(&sql)?.and_then(|n| n.parse().ok()).unwrap_or(0))
+    let sql = format!(
+        "SELECT pg_catalog.pg_database_size({}::name)",
+        quote_literal(name)
+    );
+    Ok(connection
+        .query_value(&sql)?
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0))
 }
 
 /// What is needed to make the same database again.
@@ -85,7 +94,10 @@ pub fn database_properties(connection: &mut Connection, name: &str) -> Result<Da
     let rows = connection.query(&properties_query(connection.server_version_num(), name))?;
     let Some(row) = rows.first() else {
         return Err(Error::refused(
-            format!("database \"{name}\" does not exist on {}", connection.describe()),
+            format!(
+                "database \"{name}\" does not exist on {}",
+                connection.describe()
+            ),
             "check the name",
         ));
     };
@@ -101,10 +113,18 @@ pub fn database_properties(connection: &mut Connection, name: &str) -> Result<Da
 /// 17 renamed the locale because it serves the builtin provider too.
 fn properties_query(version_num: u32, name: &str) -> String {
     let since = |version, there: &'static str, before: &'static str| {
-        if version_num >= version { there } else { before }
+        if version_num >= version {
+            there
+        } else {
+            before
+        }
     };
     let provider = since(150_000, "d.datlocprovider", "'c'");
-    let locale = since(170_000, "d.datlocale", since(150_000, "d.daticulocale", "NULL"));
+    let locale = since(
+        170_000,
+        "d.datlocale",
+        since(150_000, "d.daticulocale", "NULL"),
+    );
     let icu_rules = since(160_000, "d.daticurules", "NULL");
     let collation_version = since(150_000, "d.datcollversion", "NULL");
     format!(
@@ -163,11 +183,17 @@ pub fn role_settings(connection: &mut Connection, database_oid: &str) -> Result<
         .collect())
 }
 
-fn security_labels(connection: &mut Connection, database_oid: &str) -> Result<Vec<(String, String)>> {
+fn security_labels(
+    connection: &mut Connection,
+    database_oid: &str,
+) -> Result<Vec<(String, String)>> {
     let rows = connection.query(&format!(
         "SELECT provider, label FROM pg_catalog.pg_shseclabel
          WHERE classoid = 'pg_catalog.pg_database'::regclass AND objoid = {}::oid ORDER BY 1",
         quote_literal(database_oid)
     ))?;
-    Ok(rows.iter().map(|row| (row.text("provider"), row.text("label"))).collect())
+    Ok(rows
+        .iter()
+        .map(|row| (row.text("provider"), row.text("label")))
+        .collect())
 }

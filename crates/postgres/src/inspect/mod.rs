@@ -11,22 +11,25 @@ mod roles;
 mod server;
 
 pub use activity::{
-    LogicalSubscription, PreparedTransaction, ReplicationSlot, Session, Use, database_use, prepared_transactions,
-    replication_slots, sessions, subscriptions,
+    LogicalSubscription, PreparedTransaction, ReplicationSlot, Session, Use, database_use,
+    prepared_transactions, replication_slots, sessions, subscriptions,
 };
 pub use databases::{
     DatabaseEntry, database_exists, database_properties, database_size, databases, role_settings,
 };
 pub use objects::{
-    AvailableExtension, ConfigurationTable, Extension, Relation, UnreadableTable, available_extensions,
-    extension_evidence, extensions, relations, unreadable_tables,
+    AvailableExtension, ConfigurationTable, Extension, Relation, UnreadableTable,
+    available_extensions, extension_evidence, extensions, relations, unreadable_tables,
 };
 pub use roles::{Role, Tablespace, roles, tablespaces};
 pub use server::{CurrentUser, current_user, server_facts, wal_position};
 
 /// Reads a one-dimensional array in the server's text form, `{a,"b,c",NULL}`; NULL elements become empty.
 pub(crate) fn parse_array(text: &str) -> Vec<String> {
-    let inner = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or("");
+    let inner = text
+        .strip_prefix('{')
+        .and_then(|t| t.strip_suffix('}'))
+        .unwrap_or("");
     let mut elements = Vec::new();
     let mut chars = inner.chars().peekable();
     while chars.peek().is_some() {
@@ -65,8 +68,14 @@ mod tests {
         for (text, expected) in [
             ("{}", vec![]),
             ("{a,b}", vec!["a", "b"]),
-            (r#"{"a,b","c\"d\\e",NULL,"NULL"}"#, vec!["a,b", r#"c"d\e"#, "", "NULL"]),
-            (r#"{=Tc/app,"\"my role\"=CTc/app"}"#, vec!["=Tc/app", r#""my role"=CTc/app"#]),
+            (
+                r#"{"a,b","c\"d\\e",NULL,"NULL"}"#,
+                vec!["a,b", r#"c"d\e"#, "", "NULL"],
+            ),
+            (
+                r#"{=Tc/app,"\"my role\"=CTc/app"}"#,
+                vec!["=Tc/app", r#""my role"=CTc/app"#],
+            ),
         ] {
             assert_eq!(parse_array(text), expected, "{text}");
         }

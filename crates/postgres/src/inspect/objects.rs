@@ -192,16 +192,29 @@ pub fn unreadable_tables(connection: &mut Connection) -> Result<Vec<UnreadableTa
     for row in rows.iter() {
         let name = QualifiedName::new(row.text("nspname"), row.text("relname"));
         let me = quote_ident(&row.text("me"));
-        let what = if row.get("relkind") == Some("S") { "SEQUENCE" } else { "TABLE" };
+        let what = if row.get("relkind") == Some("S") {
+            "SEQUENCE"
+        } else {
+            "TABLE"
+        };
         let (reason, remedy) = if !row.is_true("schema_usage") {
             (
                 "no USAGE on its schema",
-                format!("GRANT USAGE ON SCHEMA {} TO {me};", quote_ident(&name.schema)),
+                format!(
+                    "GRANT USAGE ON SCHEMA {} TO {me};",
+                    quote_ident(&name.schema)
+                ),
             )
         } else if !row.is_true("readable") {
-            ("no SELECT on it", format!("GRANT SELECT ON {what} {} TO {me};", name.quoted()))
+            (
+                "no SELECT on it",
+                format!("GRANT SELECT ON {what} {} TO {me};", name.quoted()),
+            )
         } else if row.is_true("row_security") {
-            ("row security hides rows of it", format!("ALTER ROLE {me} BYPASSRLS;"))
+            (
+                "row security hides rows of it",
+                format!("ALTER ROLE {me} BYPASSRLS;"),
+            )
         } else {
             continue;
         };

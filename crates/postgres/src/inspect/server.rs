@@ -1,9 +1,6 @@
 //! The server as a whole, and who we are on it.
 
-use crate::{
-    error::Result,
-    wire::Connection,
-};
+use crate::{error::Result, wire::Connection};
 use jiff::Timestamp;
 use pgkeep_model::manifest::ServerFacts;
 
@@ -74,7 +71,8 @@ fn system_identifier(connection: &mut Connection) -> Result<String> {
     if allowed.as_deref() != Some("t") {
         return Ok(String::new());
     }
-    let identifier = connection.query_value("SELECT system_identifier FROM pg_catalog.pg_control_system()")?;
+    let identifier =
+        connection.query_value("SELECT system_identifier FROM pg_catalog.pg_control_system()")?;
     Ok(identifier.unwrap_or_default())
 }
 
@@ -85,7 +83,10 @@ fn settings(connection: &mut Connection) -> Result<std::collections::BTreeMap<St
         "SELECT name, COALESCE(reset_val, setting) AS value FROM pg_catalog.pg_settings WHERE name IN ({})",
         names.join(", ")
     ))?;
-    Ok(rows.iter().map(|r| (r.text("name"), r.text("value"))).collect())
+    Ok(rows
+        .iter()
+        .map(|r| (r.text("name"), r.text("value")))
+        .collect())
 }
 
 /// The role that the session acts as, and what it may do.

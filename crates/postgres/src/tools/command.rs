@@ -62,7 +62,8 @@ impl ToolCommand {
     }
 
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self.args
+            .extend(args.into_iter().map(|a| a.as_ref().to_owned()));
         self
     }
 
@@ -81,7 +82,8 @@ impl ToolCommand {
 
     /// Sets an environment variable; never for secrets.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.environment.insert(name.to_owned(), value.as_ref().to_owned());
+        self.environment
+            .insert(name.to_owned(), value.as_ref().to_owned());
         self
     }
 
@@ -130,13 +132,19 @@ impl ToolCommand {
     }
 
     fn name(&self) -> String {
-        self.program.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.program
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     fn command(&self, password: Option<&PasswordFile>) -> Command {
         let mut command = if cfg!(target_os = "linux") && Path::new(SETPRIV).exists() {
             let mut command = Command::new(SETPRIV);
-            command.args(["--pdeathsig", "TERM", "--"]).arg(&self.program);
+            command
+                .args(["--pdeathsig", "TERM", "--"])
+                .arg(&self.program);
             command
         } else {
             Command::new(&self.program)
@@ -160,8 +168,16 @@ impl ToolCommand {
         command
             .args(&self.args)
             .envs(&self.environment)
-            .stdin(if self.stdin { Stdio::piped() } else { Stdio::null() })
-            .stdout(if self.stdout { Stdio::piped() } else { Stdio::null() })
+            .stdin(if self.stdin {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(if self.stdout {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stderr(Stdio::piped())
             .process_group(0);
         command
@@ -184,24 +200,41 @@ fn clear_environment(command: &mut Command) {
             command.env_remove(&name);
         }
     }
-    for secret in ["DATABASE_URL", "DB_ADMIN_URL", "BACKUP_ENCRYPTION_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+    for secret in [
+        "DATABASE_URL",
+        "DB_ADMIN_URL",
+        "BACKUP_ENCRYPTION_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ] {
         command.env_remove(secret);
     }
     command.env_remove("LANGUAGE").env("LC_ALL", "C");
 }
 
-fn connection_environment(connection: &ConnectOptions, major: Option<u32>) -> Vec<(&'static str, OsString)> {
+fn connection_environment(
+    connection: &ConnectOptions,
+    major: Option<u32>,
+) -> Vec<(&'static str, OsString)> {
     let join = |parts: Vec<String>| OsString::from(parts.join(","));
     let hosts = &connection.hosts;
     let mut env = vec![
         (
             "PGHOST",
-            join(hosts.iter().map(|h| match &h.address {
-                HostAddress::Socket(dir) => dir.display().to_string(),
-                HostAddress::Tcp { name, .. } => name.clone(),
-            }).collect()),
+            join(
+                hosts
+                    .iter()
+                    .map(|h| match &h.address {
+                        HostAddress::Socket(dir) => dir.display().to_string(),
+                        HostAddress::Tcp { name, .. } => name.clone(),
+                    })
+                    .collect(),
+            ),
         ),
-        ("PGPORT", join(hosts.iter().map(|h| h.port.to_string()).collect())),
+        (
+            "PGPORT",
+            join(hosts.iter().map(|h| h.port.to_string()).collect()),
+        ),
         ("PGUSER", connection.user.clone().into()),
         ("PGDATABASE", connection.dbname.clone().into()),
         ("PGSSLMODE", connection.sslmode.as_str().into()),
@@ -210,7 +243,9 @@ fn connection_environment(connection: &ConnectOptions, major: Option<u32>) -> Ve
     let addresses: Vec<String> = hosts
         .iter()
         .map(|h| match &h.address {
-            HostAddress::Tcp { address: Some(ip), .. } => ip.to_string(),
+            HostAddress::Tcp {
+                address: Some(ip), ..
+            } => ip.to_string(),
             _ => String::new(),
         })
         .collect();
@@ -240,7 +275,10 @@ fn connection_environment(connection: &ConnectOptions, major: Option<u32>) -> Ve
         ChannelBinding::Require => env.push(("PGCHANNELBINDING", "require".into())),
     }
     if let Some(limit) = connection.connect_timeout {
-        env.push(("PGCONNECT_TIMEOUT", limit.as_secs().max(2).to_string().into()));
+        env.push((
+            "PGCONNECT_TIMEOUT",
+            limit.as_secs().max(2).to_string().into(),
+        ));
     }
     let session = match connection.target_session {
         TargetSession::Any => None,

@@ -56,7 +56,9 @@ impl ToolError {
 fn last_words(stderr: &str) -> String {
     const LIMIT: usize = 2000;
     let stderr = stderr.trim();
-    let start = stderr.find("error:").map_or(0, |at| stderr[..at].rfind('\n').map_or(0, |n| n + 1));
+    let start = stderr
+        .find("error:")
+        .map_or(0, |at| stderr[..at].rfind('\n').map_or(0, |n| n + 1));
     let words = &stderr[start..];
     if words.is_empty() {
         return "it said nothing".into();

@@ -68,7 +68,11 @@ impl PasswordFile {
         fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
         let mut file = std::fs::File::from(fd);
         file.write_all(content.expose_secret().as_bytes())?;
-        let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+        let path = PathBuf::from(format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            file.as_raw_fd()
+        ));
         std::fs::metadata(&path)?;
         Ok(Self {
             path,

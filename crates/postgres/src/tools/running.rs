@@ -67,11 +67,15 @@ impl Group {
     fn end(self: &Arc<Self>) {
         self.signal(Signal::TERM);
         let group = self.clone();
-        let killer = std::thread::Builder::new().name("tool-kill".into()).spawn(move || {
-            let waited = group.reaped.wait_timeout_while(group.lock(), GRACE, |leader| leader.is_some());
-            drop(waited);
-            group.signal(Signal::KILL);
-        });
+        let killer = std::thread::Builder::new()
+            .name("tool-kill".into())
+            .spawn(move || {
+                let waited = group
+                    .reaped
+                    .wait_timeout_while(group.lock(), GRACE, |leader| leader.is_some());
+                drop(waited);
+                group.signal(Signal::KILL);
+            });
         if killer.is_err() {
             self.signal(Signal::KILL);
         }
@@ -118,7 +122,9 @@ impl RunningTool {
 
     /// The program's output, for [`super::ToolCommand::start`].
     pub fn stdout(&mut self) -> &mut ChildStdout {
-        self.stdout.as_mut().expect("the output was asked for and not taken")
+        self.stdout
+            .as_mut()
+            .expect("the output was asked for and not taken")
     }
 
     /// The program's output, to be read elsewhere.
@@ -190,7 +196,7 @@ impl Drop for RunningTool {
             drop(self.stdin.take());
             drop(self.stdout.take());
             self.group.end();
-            self.reap();
+            let _ = self.reap();
         }
     }
 }
@@ -209,9 +215,10 @@ fn watch(mut command: Command, started: &crossbeam_channel::Sender<io::Result<Ch
     let stderr = child.stderr.take();
     let _ = started.send(Ok(child));
     let tail = stderr.map(keep_tail).unwrap_or_default();
-    while let Err(rustix::io::Errno::INTR) =
-        waitid(WaitId::Pid(leader), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-    {}
+    while let Err(rustix::io::Errno::INTR) = waitid(
+        WaitId::Pid(leader),
+        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+    ) {}
     String::from_utf8_lossy(&tail).into_owned()
 }
 

@@ -4,6 +4,7 @@ use super::{
     error::PgError,
     input::{Body, Input},
     socket::Transport,
+    startup::lost,
 };
 use crate::{
     connect::{ChannelBinding, ConnectOptions},
@@ -41,7 +42,11 @@ impl Login<'_> {
                 }
                 // A server may offer an older minor version of the protocol; version 3.0 has none.
                 b'v' | b'N' => {}
-                other => return Err(self.protocol(format!("message {:?} during login", char::from(other)))),
+                other => {
+                    return Err(
+                        self.protocol(format!("message {:?} during login", char::from(other)))
+                    );
+                }
             }
         }
     }
@@ -49,7 +54,9 @@ impl Login<'_> {
     /// Answers one request; true when it was the server's consent.
     fn answer(&mut self, body: &[u8]) -> Result<bool> {
         let mut body = Body(body);
-        let kind = body.i32().ok_or_else(|| self.protocol("a login request is cut short".into()))?;
+        let kind = body
+            .i32()
+            .ok_or_else(|| self.protocol("a login request is cut short".into()))?;
         match kind {
             0 => {
                 if self.options.channel_binding == ChannelBinding::Require {
@@ -110,9 +117,10 @@ impl Login<'_> {
             _ => self.transport.channel_binding(),
         };
         let (mechanism, binding) = match binding {
-            Some(data) if has(SCRAM_SHA_256_PLUS) => {
-                (SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(data))
-            }
+            Some(data) if has(SCRAM_SHA_256_PLUS) => (
+                SCRAM_SHA_256_PLUS,
+                sasl::ChannelBinding::tls_server_end_point(data),
+            ),
             _ if self.options.channel_binding == ChannelBinding::Require => {
                 return Err(self.no_binding("the connection or the server cannot do it"));
             }
@@ -121,7 +129,10 @@ impl Login<'_> {
             _ if has(SCRAM_SHA_256) => (SCRAM_SHA_256, sasl::ChannelBinding::unsupported()),
             _ => {
                 return Err(self.refuse(
-                    format!("the server offers only unknown methods: {}", offered.join(", ")),
+                    format!(
+                        "the server offers only unknown methods: {}",
+                        offered.join(", ")
+                    ),
                     None,
                 ));
             }
@@ -129,10 +140,13 @@ impl Login<'_> {
         let password = self.needed_password()?;
         let mut scram = ScramSha256::new(password.expose_secret().as_bytes(), binding);
         let mut out = BytesMut::new();
-        frontend::sasl_initial_response(mechanism, scram.message(), &mut out).map_err(|e| self.lost(e))?;
+        frontend::sasl_initial_response(mechanism, scram.message(), &mut out)
+            .map_err(|e| self.lost(e))?;
         self.send(&out)?;
         let challenge = self.sasl_message(11)?;
-        scram.update(&challenge).map_err(|e| self.refuse(format!("SCRAM failed: {e}"), None))?;
+        scram
+            .update(&challenge)
+            .map_err(|e| self.refuse(format!("SCRAM failed: {e}"), None))?;
         out.clear();
         frontend::sasl_response(scram.message(), &mut out).map_err(|e| self.lost(e))?;
         self.send(&out)?;
@@ -164,7 +178,12 @@ impl Login<'_> {
 
     fn needed_password(&self) -> Result<SecretString> {
         self.password.clone().ok_or_else(|| {
-            let ignored = self.options.warnings.first().map(|w| format!("; {w}")).unwrap_or_default();
+            let ignored = self
+                .options
+                .warnings
+                .first()
+                .map(|w| format!("; {w}"))
+                .unwrap_or_default();
             self.refuse(
                 format!("the server asks for a password and none was given{ignored}"),
                 Some("put it into PGPASSWORD, a password file (~/.pgpass) or the URL".into()),
@@ -180,7 +199,10 @@ impl Login<'_> {
     }
 
     fn send(&mut self, data: &[u8]) -> Result<()> {
-        let sent = self.transport.write_all(data).and_then(|()| self.transport.flush());
+        let sent = self
+            .transport
+            .write_all(data)
+            .and_then(|()| self.transport.flush());
         sent.map_err(|e| self.lost(e))
     }
 
@@ -219,9 +241,6 @@ impl Login<'_> {
     }
 
     fn lost(&self, source: io::Error) -> Error {
-        Error::ConnectionLost {
-            doing: format!("connecting to {}", self.to),
-            source,
-        }
+        lost(self.to, source)
     }
 }

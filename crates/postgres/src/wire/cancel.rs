@@ -35,7 +35,9 @@ pub(super) struct Target {
 impl Target {
     /// Sends the request and waits until the server has taken it.
     pub fn request(&self) -> io::Result<()> {
-        let mut socket = self.address.connect(Some(REQUEST_LIMIT), &Keepalive::default())?;
+        let mut socket = self
+            .address
+            .connect(Some(REQUEST_LIMIT), &Keepalive::default())?;
         let mut out = BytesMut::new();
         let mut transport = match &self.tls {
             None => Transport::Plain(socket),
@@ -51,7 +53,8 @@ impl Target {
                     Address::Tcp { name, .. } => name.as_str(),
                     Address::Unix(_) => "localhost",
                 };
-                tls.wrap(socket, name, "the server").map_err(io::Error::other)?
+                tls.wrap(socket, name, "the server")
+                    .map_err(io::Error::other)?
             }
         };
         out.clear();
@@ -106,12 +109,16 @@ impl Shared {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, bool> {
-        self.busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.busy
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Waits until no statement runs; false when the time is up.
     fn wait_idle(&self, limit: Duration) -> bool {
-        let waited = self.idle.wait_timeout_while(self.lock(), limit, |busy| *busy);
+        let waited = self
+            .idle
+            .wait_timeout_while(self.lock(), limit, |busy| *busy);
         let (busy, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         !*busy
     }
@@ -130,21 +137,23 @@ impl CancelHandle {
     pub fn cancel(&self) {
         self.shared.cancelled.store(true, Ordering::SeqCst);
         let shared = self.shared.clone();
-        let stopper = std::thread::Builder::new().name("pg-cancel".into()).spawn(move || {
-            if !shared.is_busy() {
-                return;
-            }
-            // A request that arrives a moment before the statement does is lost, so it is repeated.
-            for _ in 0..GRACE.as_secs() {
-                if shared.target.request().is_err() {
-                    break;
-                }
-                if shared.wait_idle(Duration::from_secs(1)) {
+        let stopper = std::thread::Builder::new()
+            .name("pg-cancel".into())
+            .spawn(move || {
+                if !shared.is_busy() {
                     return;
                 }
-            }
-            shut(shared.fd.as_fd());
-        });
+                // A request that arrives a moment before the statement does is lost, so it is repeated.
+                for _ in 0..GRACE.as_secs() {
+                    if shared.target.request().is_err() {
+                        break;
+                    }
+                    if shared.wait_idle(Duration::from_secs(1)) {
+                        return;
+                    }
+                }
+                shut(shared.fd.as_fd());
+            });
         if stopper.is_err() {
             self.disconnect();
         }

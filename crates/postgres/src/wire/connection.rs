@@ -20,7 +20,11 @@ use std::{
     fmt,
     io::{self, Write},
     sync::Arc,
+    time::Duration,
 };
+
+/// Longest wait for a reason from a server that has hung up.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 type NoticeCallback = Box<dyn FnMut(&PgError) + Send>;
 
@@ -112,15 +116,22 @@ impl Connection {
             }
         }
         Err(last.unwrap_or_else(|| {
-            unreachable(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+            unreachable(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the name has no address",
+            ))
         }))
     }
 
     fn from_session(session: Session, dbname: &str) -> Result<Self> {
-        let fd = session.transport.socket().try_clone_fd().map_err(|source| Error::Connect {
-            to: session.to.clone(),
-            source,
-        })?;
+        let fd = session
+            .transport
+            .socket()
+            .try_clone_fd()
+            .map_err(|source| Error::Connect {
+                to: session.to.clone(),
+                source,
+            })?;
         Ok(Self {
             shared: Arc::new(Shared::new(session.target, fd)),
             transport: session.transport,
@@ -153,7 +164,10 @@ impl Connection {
             Ok(())
         } else {
             Err(Error::refused(
-                format!("the server of {} is not of the kind that target_session_attrs={kind} wants", self.to),
+                format!(
+                    "the server of {} is not of the kind that target_session_attrs={kind} wants",
+                    self.to
+                ),
                 "list more hosts, or remove target_session_attrs",
             ))
         }
@@ -255,7 +269,9 @@ impl Connection {
                 b'I' => {}
                 b'G' => self.refuse_copy_in()?,
                 // COPY TO STDOUT where rows were asked for: let it run out.
-                b'H' | b'd' | b'c' => bad_row = Some("COPY data where rows were expected".to_owned()),
+                b'H' | b'd' | b'c' => {
+                    bad_row = Some("COPY data where rows were expected".to_owned())
+                }
                 other => return Err(self.out_of_step(sql, other)),
             }
         }
@@ -301,7 +317,10 @@ impl Connection {
             let mut out = BytesMut::new();
             frontend::terminate(&mut out);
             // The server may be gone already, and that is what we want.
-            let _ = self.transport.write_all(&out).and_then(|()| self.transport.flush());
+            let _ = self
+                .transport
+                .write_all(&out)
+                .and_then(|()| self.transport.flush());
         }
         self.broken = true;
         self.transport.socket().close();
@@ -309,7 +328,10 @@ impl Connection {
 
     pub(super) fn send_query(&mut self, sql: &str) -> Result<()> {
         if self.broken {
-            return Err(self.failed(sql, io::Error::new(io::ErrorKind::NotConnected, "it was lost earlier")));
+            return Err(self.failed(
+                sql,
+                io::Error::new(io::ErrorKind::NotConnected, "it was lost earlier"),
+            ));
         }
         self.shared.set_busy(true);
         if self.shared.is_cancelled() {
@@ -387,7 +409,8 @@ impl Connection {
 
     pub(super) fn refuse_copy_in(&mut self) -> Result<()> {
         let mut out = BytesMut::new();
-        frontend::copy_fail("no data is sent for this statement", &mut out).expect("the message has no zero byte");
+        frontend::copy_fail("no data is sent for this statement", &mut out)
+            .expect("the message has no zero byte");
         self.send(&out).map_err(|e| self.failed("COPY", e))
     }
 
@@ -403,9 +426,13 @@ impl Connection {
     }
 
     pub(super) fn failed(&mut self, sql: &str, source: io::Error) -> Error {
+        let last_word = self.last_word(&source);
         self.break_off();
         if self.shared.is_cancelled() {
             return Error::Cancelled;
+        }
+        if let Some(error) = last_word {
+            return self.refused(sql, error);
         }
         let doing = shorten(sql);
         match source.kind() {
@@ -414,6 +441,24 @@ impl Connection {
                 what: source.to_string(),
             },
             _ => Error::ConnectionLost { doing, source },
+        }
+    }
+
+    /// Why the server hung up, when it said so before we noticed: the message may still lie in the socket.
+    fn last_word(&mut self, failure: &io::Error) -> Option<PgError> {
+        let hung_up = matches!(
+            failure.kind(),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+        );
+        if !hung_up || self.broken {
+            return None;
+        }
+        self.transport.socket().set_timeout(Some(LAST_WORD)).ok()?;
+        loop {
+            let message = self.input.next(&mut self.transport).ok()?;
+            if message.tag == b'E' {
+                return Some(PgError::parse(self.input.bytes(&message)));
+            }
         }
     }
 
@@ -468,7 +513,10 @@ pub(super) fn shorten(sql: &str) -> String {
         }
         words.push_str(word);
         if words.len() > LIMIT {
-            let cut = (0..=LIMIT).rev().find(|i| words.is_char_boundary(*i)).unwrap_or(0);
+            let cut = (0..=LIMIT)
+                .rev()
+                .find(|i| words.is_char_boundary(*i))
+                .unwrap_or(0);
             words.truncate(cut);
             words.push('…');
             break;

@@ -90,7 +90,11 @@ impl Connection {
     }
 
     /// Runs `COPY … TO STDOUT` and hands on row by row, each with its newline.
-    pub fn copy_out(&mut self, sql: &str, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> Result<CopySummary> {
+    pub fn copy_out(
+        &mut self,
+        sql: &str,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<CopySummary> {
         let mut begun: Vec<u8> = Vec::new();
         self.copy_out_batches(sql, |batch| {
             let mut start = 0;
@@ -112,7 +116,11 @@ impl Connection {
 
     /// Makes the next batch at the front of the buffer. Returns its length, and whether more data can follow;
     /// `unfinished` is what remains of a message that is taken in pieces.
-    fn gather(&mut self, ends: &mut Vec<usize>, unfinished: &mut usize) -> io::Result<(usize, bool)> {
+    fn gather(
+        &mut self,
+        ends: &mut Vec<usize>,
+        unfinished: &mut usize,
+    ) -> io::Result<(usize, bool)> {
         ends.clear();
         self.input.close_gap(0);
         let mut filled = 0;
@@ -133,12 +141,19 @@ impl Connection {
 
     /// Moves the payloads that have arrived together, to `filled`; true when the data has ended. What is not yet
     /// looked at always lies behind what is filled.
-    fn compact(&mut self, filled: &mut usize, ends: &mut Vec<usize>, unfinished: &mut usize) -> io::Result<bool> {
+    fn compact(
+        &mut self,
+        filled: &mut usize,
+        ends: &mut Vec<usize>,
+        unfinished: &mut usize,
+    ) -> io::Result<bool> {
         loop {
             let input = &mut self.input;
             if *unfinished > 0 {
                 let take = (*unfinished).min(input.end - input.start);
-                input.buffer.copy_within(input.start..input.start + take, *filled);
+                input
+                    .buffer
+                    .copy_within(input.start..input.start + take, *filled);
                 *filled += take;
                 input.start += take;
                 *unfinished -= take;
@@ -221,7 +236,10 @@ impl Connection {
         match (source_error, result) {
             (Some(_), _) if self.shared.is_cancelled() => Err(Error::Cancelled),
             (Some(source), _) => Err(Error::local(shorten(sql), source)),
-            (None, result) => Ok(CopySummary { rows: result?, bytes }),
+            (None, result) => Ok(CopySummary {
+                rows: result?,
+                bytes,
+            }),
         }
     }
 
@@ -235,7 +253,8 @@ impl Connection {
             let length = u32::try_from(filled + 4).expect("a frame is small");
             frame[1..HEADER].copy_from_slice(&length.to_be_bytes());
             if filled > 0 {
-                self.send(&frame[..HEADER + filled]).map_err(|e| self.send_failed(sql, e))?;
+                self.send(&frame[..HEADER + filled])
+                    .map_err(|e| self.failed(sql, e))?;
                 bytes += filled as u64;
             }
             if failure.is_some() || filled < OUTGOING {
@@ -266,20 +285,14 @@ impl Connection {
                 }
                 match self.input.buffered().map_err(|e| self.failed(sql, e))? {
                     None => break,
-                    Some(message) if matches!(message.tag, b'N' | b'S' | b'A') => self.aside(&message),
+                    Some(message) if matches!(message.tag, b'N' | b'S' | b'A') => {
+                        self.aside(&message)
+                    }
                     Some(message) => return Err(self.out_of_step(sql, message.tag)),
                 }
             }
         }
         Ok(())
-    }
-
-    /// When the server hangs up its reason may still lie in the socket.
-    fn send_failed(&mut self, sql: &str, error: io::Error) -> Error {
-        match self.hear(sql) {
-            Err(said @ Error::Postgres { .. }) => said,
-            _ => self.failed(sql, error),
-        }
     }
 }
 

@@ -82,7 +82,10 @@ mod tests {
         let error = PgError::parse(body);
         assert_eq!(error.severity, "ERROR");
         assert_eq!(error.to_string(), "no table: gone (SQLSTATE 42P01)");
-        assert_eq!((error.position, error.constraint.as_deref()), (Some(15), Some("fk")));
+        assert_eq!(
+            (error.position, error.constraint.as_deref()),
+            (Some(15), Some("fk"))
+        );
         for end in 0..body.len() {
             PgError::parse(&body[..end]);
         }

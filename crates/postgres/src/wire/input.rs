@@ -136,7 +136,8 @@ impl<'a> Body<'a> {
     }
 
     pub fn i32(&mut self) -> Option<i32> {
-        self.bytes(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+        self.bytes(4)
+            .map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]]))
     }
 
     pub fn text(&mut self) -> Option<&'a [u8]> {

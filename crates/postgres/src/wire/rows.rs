@@ -75,7 +75,11 @@ impl Rows {
     /// When there is no such row or column, which is a mistake in the query's caller.
     pub fn get(&self, row: usize, column: impl Column) -> Option<&str> {
         assert!(row < self.count, "row {row} of {}", self.count);
-        Row { rows: self, index: row }.get(column)
+        Row {
+            rows: self,
+            index: row,
+        }
+        .get(column)
     }
 
     pub(super) fn set_columns(&mut self, body: &[u8]) -> Option<()> {
@@ -84,7 +88,8 @@ impl Rows {
         for _ in 0..count {
             let name = body.text()?;
             body.bytes(18)?;
-            self.columns.push(String::from_utf8_lossy(name).into_owned());
+            self.columns
+                .push(String::from_utf8_lossy(name).into_owned());
         }
         Some(())
     }
@@ -101,9 +106,13 @@ impl Rows {
             let cell = match body.i32().ok_or_else(short)? {
                 -1 => None,
                 length => {
-                    let bytes = usize::try_from(length).ok().and_then(|n| body.bytes(n)).ok_or_else(short)?;
-                    let value = std::str::from_utf8(bytes)
-                        .map_err(|_| format!("column {column} holds text that is not valid UTF-8"))?;
+                    let bytes = usize::try_from(length)
+                        .ok()
+                        .and_then(|n| body.bytes(n))
+                        .ok_or_else(short)?;
+                    let value = std::str::from_utf8(bytes).map_err(|_| {
+                        format!("column {column} holds text that is not valid UTF-8")
+                    })?;
                     let start = self.text.len();
                     self.text.push_str(value);
                     Some(start..self.text.len())
@@ -118,11 +127,13 @@ impl Rows {
     pub(super) fn set_tag(&mut self, tag: String) {
         self.tag = tag;
     }
-
 }
 
 pub(super) fn affected(tag: &str) -> u64 {
-    tag.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)
+    tag.rsplit(' ')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
 }
 
 impl<'a> Row<'a> {

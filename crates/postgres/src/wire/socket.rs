@@ -33,7 +33,9 @@ impl Address {
     /// Everything that a host's name stands for.
     pub fn of(host: &Host) -> io::Result<Vec<Address>> {
         match &host.address {
-            HostAddress::Socket(_) => Ok(host.socket_path().map(Address::Unix).into_iter().collect()),
+            HostAddress::Socket(_) => {
+                Ok(host.socket_path().map(Address::Unix).into_iter().collect())
+            }
             HostAddress::Tcp { name, address } => {
                 let addresses: Vec<SocketAddr> = match address {
                     Some(ip) => vec![(*ip, host.port).into()],
@@ -123,7 +125,10 @@ impl Socket {
 
     /// True when a read would return at once.
     pub fn has_input(&self) -> bool {
-        self.taken < self.pending.len() || self.wait(PollFlags::IN, Some(Duration::ZERO)).is_ok_and(|f| !f.is_empty())
+        self.taken < self.pending.len()
+            || self
+                .wait(PollFlags::IN, Some(Duration::ZERO))
+                .is_ok_and(|f| !f.is_empty())
     }
 
     fn wait(&self, flags: PollFlags, timeout: Option<Duration>) -> io::Result<PollFlags> {
@@ -179,7 +184,9 @@ impl Read for Socket {
             match recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 Ok((count, _)) => return Ok(count),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
+                Err(Errno::AGAIN) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+                }
                 Err(e) => return Err(e.into()),
             }
         }
@@ -194,7 +201,11 @@ impl Write for Socket {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     let room = self.pending.len() - self.taken < PENDING_LIMIT;
-                    let wanted = if room { PollFlags::IN | PollFlags::OUT } else { PollFlags::OUT };
+                    let wanted = if room {
+                        PollFlags::IN | PollFlags::OUT
+                    } else {
+                        PollFlags::OUT
+                    };
                     let ready = self.wait(wanted, None)?;
                     if ready.contains(PollFlags::IN) && !ready.contains(PollFlags::OUT) {
                         self.take_in()?;

@@ -31,7 +31,10 @@ pub(super) struct Session {
 
 /// Opens a session on one address.
 pub(super) fn start(options: &ConnectOptions, host: &Host, address: &Address) -> Result<Session> {
-    let to = format!("database \"{}\" on {host} as user \"{}\"", options.dbname, options.user);
+    let to = format!(
+        "database \"{}\" on {host} as user \"{}\"",
+        options.dbname, options.user
+    );
     let encryptable = matches!(address, Address::Tcp { .. });
     let attempts: &[Encryption] = match options.sslmode {
         _ if !encryptable => &[Encryption::Never],
@@ -45,13 +48,13 @@ pub(super) fn start(options: &ConnectOptions, host: &Host, address: &Address) ->
         match attempt(options, host, address, *encryption, &to) {
             Ok(session) => return Ok(session),
             Err(e) => {
+                // pg_hba.conf may let us in only with encryption, or only without.
                 let other_way_may_help =
-                    matches!(e, Error::Tls { .. }) || matches!(e.sqlstate(), Some("28000" | "28P01"));
-                let error = first_error.get_or_insert(e);
+                    matches!(e, Error::Tls { .. }) || e.sqlstate() == Some("28000");
+                first_error.get_or_insert(e);
                 if !other_way_may_help {
                     break;
                 }
-                let _ = error;
             }
         }
     }
@@ -97,7 +100,10 @@ fn attempt(
     }
     .run()?;
     let (parameters, key) = settle(&mut transport, &mut input, to)?;
-    transport.socket().set_timeout(None).map_err(|e| lost(to, e))?;
+    transport
+        .socket()
+        .set_timeout(None)
+        .map_err(|e| lost(to, e))?;
     Ok(Session {
         target: Target {
             address: address.clone(),
@@ -136,7 +142,10 @@ fn encrypt(
         b'N' => Err(Error::Tls {
             to: to.to_owned(),
             what: "the server does not offer TLS".into(),
-            hint: Some("set ssl = on with a certificate on the server, or connect with sslmode=prefer".into()),
+            hint: Some(
+                "set ssl = on with a certificate on the server, or connect with sslmode=prefer"
+                    .into(),
+            ),
         }),
         // A server that cannot serve us at all (out of processes) says so in the old way, as an error message.
         b'E' => Err(Error::Tls {
@@ -213,7 +222,8 @@ pub(super) fn add_parameter(parameters: &mut BTreeMap<String, String>, body: &[u
     }
 }
 
-fn lost(to: &str, source: io::Error) -> Error {
+/// A conversation that ended before it began: without an answer it is as if nobody were there.
+pub(super) fn lost(to: &str, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::TimedOut => Error::Connect {
             to: to.to_owned(),

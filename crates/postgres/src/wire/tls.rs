@@ -9,7 +9,8 @@ use crate::{
     error::{Error, Result},
 };
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -37,7 +38,9 @@ impl Tls {
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match options.sslmode {
-            SslMode::VerifyCa | SslMode::VerifyFull => Arc::new(Verifier::new(options, &provider, to)?),
+            SslMode::VerifyCa | SslMode::VerifyFull => {
+                Arc::new(Verifier::new(options, &provider, to)?)
+            }
             _ => Arc::new(TrustAnyone(provider.clone())),
         };
         let builder = ClientConfig::builder_with_provider(provider)
@@ -49,8 +52,12 @@ impl Tls {
             None => builder.with_no_client_auth(),
             Some(files) => {
                 let chain = read_certificates(&files.certificate).map_err(&fail)?;
-                let key = PrivateKeyDer::from_pem_file(&files.key)
-                    .map_err(|e| fail(format!("the client key {} cannot be read: {e}", files.key.display())))?;
+                let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| {
+                    fail(format!(
+                        "the client key {} cannot be read: {e}",
+                        files.key.display()
+                    ))
+                })?;
                 builder
                     .with_client_auth_cert(chain, key)
                     .map_err(|e| fail(format!("the client certificate cannot be used: {e}")))?
@@ -67,12 +74,15 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned())
             .or_else(|_| ServerName::try_from("invalid.invalid"))
             .map_err(|e| tls_error(to, &e.to_string(), None))?;
-        let mut tls =
-            ClientConnection::new(self.config.clone(), name).map_err(|e| tls_error(to, &e.to_string(), None))?;
+        let mut tls = ClientConnection::new(self.config.clone(), name)
+            .map_err(|e| tls_error(to, &e.to_string(), None))?;
         while tls.is_handshaking() {
-            tls.complete_io(&mut socket).map_err(|e| handshake_error(to, &e))?;
+            tls.complete_io(&mut socket)
+                .map_err(|e| handshake_error(to, &e))?;
         }
-        Ok(Transport::Tls(Box::new(rustls::StreamOwned::new(tls, socket))))
+        Ok(Transport::Tls(Box::new(rustls::StreamOwned::new(
+            tls, socket,
+        ))))
     }
 }
 
@@ -85,7 +95,9 @@ fn tls_error(to: &str, what: &str, hint: Option<&str>) -> Error {
 }
 
 fn handshake_error(to: &str, error: &std::io::Error) -> Error {
-    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(reason)) => match reason {
             CertificateError::UnknownIssuer => tls_error(
@@ -93,15 +105,25 @@ fn handshake_error(to: &str, error: &std::io::Error) -> Error {
                 "the server's certificate is not signed by a trusted authority",
                 Some("name the authority's certificate with sslrootcert"),
             ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => tls_error(
-                to,
-                &format!("the server's certificate is for another name: {reason}"),
-                Some("connect by a name that the certificate lists as a subject alternative name, or use sslmode=verify-ca"),
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                tls_error(to, &format!("the server's certificate has expired: {reason}"), Some("renew it"))
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                tls_error(
+                    to,
+                    &format!("the server's certificate is for another name: {reason}"),
+                    Some(
+                        "connect by a name that the certificate lists as a subject alternative name, or use sslmode=verify-ca",
+                    ),
+                )
             }
-            other => tls_error(to, &format!("the server's certificate is not acceptable: {other}"), None),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => tls_error(
+                to,
+                &format!("the server's certificate has expired: {reason}"),
+                Some("renew it"),
+            ),
+            other => tls_error(
+                to,
+                &format!("the server's certificate is not acceptable: {other}"),
+                None,
+            ),
         },
         _ => tls_error(to, &error.to_string(), None),
     }
@@ -110,9 +132,17 @@ fn handshake_error(to: &str, error: &std::io::Error) -> Error {
 fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
-        .map_err(|e| format!("the certificate file {} cannot be read: {e}", file.display()))?;
+        .map_err(|e| {
+            format!(
+                "the certificate file {} cannot be read: {e}",
+                file.display()
+            )
+        })?;
     if certificates.is_empty() {
-        return Err(format!("the certificate file {} holds no certificate", file.display()));
+        return Err(format!(
+            "the certificate file {} holds no certificate",
+            file.display()
+        ));
     }
     Ok(certificates)
 }
@@ -131,19 +161,27 @@ impl Verifier {
             RootCertificates::None => {
                 return Err(tls_error(
                     to,
-                    &format!("sslmode={} needs a root certificate", options.sslmode.as_str()),
-                    Some("name it with sslrootcert, put it into ~/.postgresql/root.crt, or use sslrootcert=system"),
+                    &format!(
+                        "sslmode={} needs a root certificate",
+                        options.sslmode.as_str()
+                    ),
+                    Some(
+                        "name it with sslrootcert, put it into ~/.postgresql/root.crt, or use sslrootcert=system",
+                    ),
                 ));
             }
-            RootCertificates::File(file) => {
-                read_certificates(file).map_err(|what| tls_error(to, &what, Some("check sslrootcert")))?
-            }
+            RootCertificates::File(file) => read_certificates(file)
+                .map_err(|what| tls_error(to, &what, Some("check sslrootcert")))?,
             RootCertificates::System => rustls_native_certs::load_native_certs().certs,
         };
         let mut store = RootCertStore::empty();
         let (usable, _) = store.add_parsable_certificates(roots.iter().cloned());
         if usable == 0 {
-            return Err(tls_error(to, "no usable root certificate was found", Some("check sslrootcert")));
+            return Err(tls_error(
+                to,
+                "no usable root certificate was found",
+                Some("check sslrootcert"),
+            ));
         }
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
             .build()
@@ -161,8 +199,13 @@ impl Verifier {
         let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
             return false;
         };
-        let is_authority = other.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity);
-        is_authority && self.roots.iter().any(|root| root.as_ref() == certificate.as_ref())
+        let is_authority =
+            other.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity);
+        is_authority
+            && self
+                .roots
+                .iter()
+                .any(|root| root.as_ref() == certificate.as_ref())
     }
 }
 
@@ -175,7 +218,10 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        match self
+            .chain
+            .verify_server_cert(certificate, intermediates, name, ocsp, now)
+        {
             Ok(verified) => Ok(verified),
             // The chain is checked before the name, so this error says that the chain is good.
             Err(rustls::Error::InvalidCertificate(
@@ -197,7 +243,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
+        self.chain
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -206,7 +253,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
+        self.chain
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -269,9 +317,9 @@ fn accept_old_certificates(
     result: Result<HandshakeSignatureValid, rustls::Error>,
 ) -> Result<HandshakeSignatureValid, rustls::Error> {
     match result {
-        Err(rustls::Error::InvalidCertificate(CertificateError::BadEncoding | CertificateError::Other(_))) => {
-            Ok(HandshakeSignatureValid::assertion())
-        }
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::BadEncoding | CertificateError::Other(_),
+        )) => Ok(HandshakeSignatureValid::assertion()),
         other => other,
     }
 }
