@@ -253,7 +253,7 @@ pub(super) fn open(target: &ConnectOptions, manifest: &DatabaseManifest, stop: &
 }
 
 /// The session settings under which the rows were written and must be read (see the dump's own).
-pub(super) fn prepare(connection: &mut Connection, manifest: &DatabaseManifest) -> Result<()> {
+pub(crate) fn prepare(connection: &mut Connection, manifest: &DatabaseManifest) -> Result<()> {
     connection.execute(LOAD_SETTINGS)?;
     if connection.server_version_num() >= 170_000 {
         connection.execute("SET transaction_timeout = 0")?;

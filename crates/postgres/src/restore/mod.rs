@@ -41,7 +41,7 @@ pub use selection::Selection;
 pub use source::{DirectorySource, DumpSource};
 pub use swap::{Obstacle, SwapOptions, SwapSummary, kept_databases, obstacles, swap, undo};
 
-pub(crate) use data::set_monetary_locale;
+pub(crate) use data::{prepare as prepare_session, set_monetary_locale};
 
 use crate::{
     Error, Result,
