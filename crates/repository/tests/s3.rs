@@ -1,11 +1,13 @@
 //! Storage in real S3-compatible servers, with the wrappers that every store gets.
 
+mod support;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use pgkeep_model::CancelToken;
+use pgkeep_model::{CancelToken, Silent};
 use pgkeep_repository::storage::{
     self, FileKind, ObjectKey, S3Options, Storage, StorageError, StorageErrorKind, StorageOptions,
     faulty::{Fault, Faulty},
@@ -16,11 +18,15 @@ use pgkeep_repository::storage::{
     s3::S3Storage,
     throttle::Throttle,
 };
-use pgkeep_testkit::ObjectStore;
+use pgkeep_repository::{
+    CheckOptions, LockMode, PruneOptions, ReadData, Repository, RepositoryError,
+};
+use pgkeep_testkit::{ManualClock, ObjectStore};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
+use support::{back_up, file, meta, noise, password, read, rows};
 
-fn options(server: &ObjectStore) -> StorageOptions {
+fn s3_options(server: &ObjectStore) -> StorageOptions {
     StorageOptions {
         s3: Some(S3Options {
             access_key_id: server.access_key_id().to_owned(),
@@ -115,7 +121,8 @@ fn kind_of<T: std::fmt::Debug>(result: Result<T, StorageError>) -> StorageErrorK
 #[test]
 fn moto_keeps_every_promise() {
     let server = ObjectStore::moto();
-    let storage = storage::open(&server.repository("some/place"), &options(&server)).expect("open");
+    let storage =
+        storage::open(&server.repository("some/place"), &s3_options(&server)).expect("open");
     conforms(&*storage);
     let report = probe(&*storage);
     assert_eq!(report.lacks(), Vec::<String>::new());
@@ -130,7 +137,8 @@ fn moto_keeps_every_promise() {
 #[test]
 fn rclone_keeps_every_promise() {
     let server = ObjectStore::rclone();
-    let storage = storage::open(&server.repository("some/place"), &options(&server)).expect("open");
+    let storage =
+        storage::open(&server.repository("some/place"), &s3_options(&server)).expect("open");
     conforms(&*storage);
     assert!(probe(&*storage).is_usable());
 }
@@ -138,7 +146,8 @@ fn rclone_keeps_every_promise() {
 #[test]
 fn the_root_of_a_bucket_and_folders_in_it_do_not_see_each_other() {
     let server = ObjectStore::moto();
-    let open = |prefix| storage::open(&server.repository(prefix), &options(&server)).expect("open");
+    let open =
+        |prefix| storage::open(&server.repository(prefix), &s3_options(&server)).expect("open");
     let data = bytes(100);
     open("a").put(&pack(&data), &data).expect("written");
     assert_eq!(
@@ -159,7 +168,7 @@ fn the_root_of_a_bucket_and_folders_in_it_do_not_see_each_other() {
 #[test]
 fn a_listing_of_more_than_one_page_is_whole() {
     let server = ObjectStore::moto();
-    let storage = storage::open(&server.repository("many"), &options(&server)).expect("open");
+    let storage = storage::open(&server.repository("many"), &s3_options(&server)).expect("open");
     let mut names: Vec<String> = Vec::new();
     for number in 0..1030_u32 {
         let data = number.to_le_bytes();
@@ -181,7 +190,7 @@ fn a_listing_of_more_than_one_page_is_whole() {
 fn a_missing_bucket_is_an_error_and_not_an_empty_list() {
     for server in [ObjectStore::moto(), ObjectStore::rclone()] {
         let address = server.repository("x").replace(server.bucket(), "nobody");
-        let storage = S3Storage::open(&address, &options(&server)).expect("open");
+        let storage = S3Storage::open(&address, &s3_options(&server)).expect("open");
         let error = storage.list(FileKind::Snapshot).expect_err(server.name());
         assert!(error.to_string().contains("snapshot"), "{error}");
         assert!(storage.put(&pack(b"x"), b"x").is_err(), "{}", server.name());
@@ -192,7 +201,7 @@ fn a_missing_bucket_is_an_error_and_not_an_empty_list() {
 #[test]
 fn wrong_credentials_are_refused_permission() {
     let server = ObjectStore::rclone();
-    let mut options = options(&server);
+    let mut options = s3_options(&server);
     let s3 = options.s3.as_mut().expect("set");
     s3.secret_access_key = SecretString::from("canary-of-a-secret".to_owned());
     let storage = S3Storage::open(&server.repository("x"), &options).expect("open");
@@ -207,7 +216,7 @@ fn wrong_credentials_are_refused_permission() {
 #[test]
 fn a_server_that_is_away_is_a_temporary_failure_and_is_tried_again() {
     let mut server = ObjectStore::rclone();
-    let plain = S3Storage::open(&server.repository("x"), &options(&server)).expect("open");
+    let plain = S3Storage::open(&server.repository("x"), &s3_options(&server)).expect("open");
     let data = bytes(1 << 20);
     plain.put(&pack(&data), &data).expect("written");
     server.interrupt();
@@ -219,7 +228,7 @@ fn a_server_that_is_away_is_a_temporary_failure_and_is_tried_again() {
         kind_of(plain.list(FileKind::Pack)),
         StorageErrorKind::Temporary
     );
-    let storage = storage::open(&server.repository("x"), &options(&server)).expect("open");
+    let storage = storage::open(&server.repository("x"), &s3_options(&server)).expect("open");
     let reader = std::thread::spawn(move || storage.get(&pack(&bytes(1 << 20))));
     std::thread::sleep(Duration::from_millis(100));
     server.resume();
@@ -236,7 +245,7 @@ fn server_side_encryption_is_asked_for() {
             key_id: Some("alias/backups".to_owned()),
         },
     ] {
-        let mut options = options(&server);
+        let mut options = s3_options(&server);
         options.s3.as_mut().expect("set").server_side_encryption = Some(encryption);
         let storage = S3Storage::open(&server.repository("sse"), &options).expect("open");
         let data = bytes(1000);
@@ -438,4 +447,156 @@ fn the_probe_says_in_words_what_a_store_lacks() {
             "{report:?}"
         );
     }
+}
+
+/// A repository's whole life in a store: made, filled, read, locked, checked, pruned.
+fn lives_in(server: &ObjectStore) {
+    let storage = storage::open(&server.repository("life"), &s3_options(server)).expect("open");
+    let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z"));
+    drop(Repository::init(storage.clone(), &password(), clock.clone()).expect("init"));
+    let again = Repository::init(storage.clone(), &password(), clock.clone());
+    assert!(
+        matches!(again, Err(RepositoryError::AlreadyExists { .. })),
+        "{again:?}"
+    );
+    let repository = Repository::open(storage.clone(), &password(), clock).expect("open");
+
+    let (kept, gone) = (rows(1, 6 << 20), noise(2, 5 << 20));
+    let (first, _) = back_up(&repository, &[("kept", &kept), ("gone", &gone)]);
+    let (second, summary) = back_up(&repository, &[("kept", &kept)]);
+    assert!(summary.bytes_new < 4096, "only trees are new: {summary:?}");
+    let snapshot = |id: &pgkeep_repository::SnapshotId| {
+        repository.find_snapshot(&id.to_string()).expect("found")
+    };
+    assert!(read(&repository, &snapshot(&first), "gone") == gone);
+    let check = || {
+        let options = CheckOptions {
+            read_data: ReadData::All,
+            ..CheckOptions::default()
+        };
+        repository.check(&options).expect("checked")
+    };
+    assert_eq!(check().problems, []);
+
+    let exclusive = repository
+        .lock(LockMode::Exclusive, "test")
+        .expect("locked");
+    let refused = repository.lock(LockMode::Shared, "test");
+    assert!(
+        matches!(refused, Err(RepositoryError::Locked { .. })),
+        "{refused:?}"
+    );
+    drop(exclusive);
+
+    repository.delete_snapshot(&first).expect("deleted");
+    let options = PruneOptions {
+        grace: Duration::ZERO,
+        ..PruneOptions::default()
+    };
+    let plan = repository.plan_prune(&options).expect("planned");
+    let report = repository
+        .execute_prune(plan, &Silent, &CancelToken::new())
+        .expect("pruned");
+    assert!(report.bytes_deleted > 4 << 20, "{report:?}");
+    assert!(read(&repository, &snapshot(&second), "kept") == kept);
+    let report = check();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.notes, Vec::<String>::new());
+
+    // Damage is seen there as well.
+    let pack = storage.list(FileKind::Pack).expect("listed").swap_remove(0);
+    storage
+        .delete(&ObjectKey::new(FileKind::Pack, pack.name.clone()))
+        .expect("deleted");
+    let problems = check().problems;
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.object.contains(&pack.name)),
+        "{problems:?}"
+    );
+    let (third, _) = back_up(&repository, &[("kept", &kept)]);
+    assert!(read(&repository, &snapshot(&third), "kept") == kept);
+}
+
+#[test]
+fn a_repository_lives_in_moto() {
+    lives_in(&ObjectStore::moto());
+}
+
+#[test]
+fn a_repository_lives_in_rclone() {
+    lives_in(&ObjectStore::rclone());
+}
+
+#[test]
+fn a_backup_survives_a_server_that_fails_now_and_then() {
+    for server in [ObjectStore::moto(), ObjectStore::rclone()] {
+        let plain = S3Storage::open(&server.repository("flaky"), &s3_options(&server));
+        let faulty = Arc::new(Faulty::new(Arc::new(plain.expect("open"))));
+        let storage = Arc::new(retrying(faulty.clone(), 4));
+        let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z"));
+        let repository = Repository::init(storage, &password(), clock).expect("init");
+        let temporary = StorageErrorKind::Temporary;
+        faulty.next_times(
+            Operation::Put,
+            Some(FileKind::Pack),
+            2,
+            Fault::LoseAnswer(temporary),
+        );
+        faulty.on_nth(
+            Operation::Put,
+            Some(FileKind::Index),
+            1,
+            Fault::Fail(temporary),
+        );
+        faulty.on_nth(
+            Operation::Put,
+            Some(FileKind::Snapshot),
+            1,
+            Fault::LoseAnswer(temporary),
+        );
+        faulty.next_times(Operation::List, None, 2, Fault::Fail(temporary));
+        faulty.next_times(Operation::GetRange, None, 3, Fault::Fail(temporary));
+        let content = noise(1, 8 << 20);
+        let (id, _) = back_up(&repository, &[("a", &content)]);
+        let snapshot = repository.find_snapshot(&id.to_string()).expect("found");
+        assert!(
+            read(&repository, &snapshot, "a") == content,
+            "{}",
+            server.name()
+        );
+        assert_eq!(repository.snapshots().expect("listed").len(), 1);
+    }
+}
+
+#[test]
+fn a_backup_to_a_server_that_stays_away_fails_and_what_was_there_is_whole() {
+    let mut server = ObjectStore::rclone();
+    let mut options = s3_options(&server);
+    options.retries = 1;
+    let storage = storage::open(&server.repository("away"), &options).expect("open");
+    let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z"));
+    let repository = Repository::init(storage, &password(), clock).expect("init");
+    let content = rows(1, 4 << 20);
+    let (id, _) = back_up(&repository, &[("a", &content)]);
+    let writer = repository.writer(support::options()).expect("writer");
+    let files = vec![file(&writer, "b", &noise(3, 1 << 20))];
+    server.interrupt();
+    let error = writer.publish(files, meta()).expect_err("nobody is there");
+    let RepositoryError::Storage(error) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(error.kind, StorageErrorKind::Temporary, "{error}");
+    server.resume();
+    let snapshot = repository.find_snapshot("latest").expect("found");
+    assert_eq!(snapshot.id, id);
+    assert!(read(&repository, &snapshot, "a") == content);
+    assert_eq!(
+        repository
+            .check(&CheckOptions::default())
+            .expect("checked")
+            .problems,
+        []
+    );
 }
