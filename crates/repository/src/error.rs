@@ -48,7 +48,7 @@ pub enum RepositoryError {
     #[error("{what}")]
     Invalid { what: String },
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }
@@ -117,6 +117,15 @@ impl RepositoryError {
             | Self::KeyRefused { .. }
             | Self::Invalid { .. }
             | Self::Cancelled(_) => None,
+        }
+    }
+}
+
+impl From<StorageError> for RepositoryError {
+    fn from(error: StorageError) -> Self {
+        match error.kind {
+            StorageErrorKind::Cancelled => Self::Cancelled(Cancelled),
+            _ => Self::Storage(error),
         }
     }
 }

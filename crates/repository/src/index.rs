@@ -125,15 +125,6 @@ pub(crate) struct Located {
 }
 
 impl Index {
-    /// Reads every index file; one that cannot be read fails the whole.
-    pub(crate) fn load(repository: &Repository) -> Result<Self> {
-        let (index, problems) = Self::load_lenient(repository)?;
-        match problems.into_iter().next() {
-            Some((_, error)) => Err(error),
-            None => Ok(index),
-        }
-    }
-
     /// Reads every index file that can be read, and returns the names of the others with what is wrong with them.
     pub(crate) fn load_lenient(
         repository: &Repository,
@@ -260,10 +251,6 @@ impl Index {
     /// Every pack with the size that it must have.
     pub(crate) fn packs(&self) -> impl Iterator<Item = (PackId, u64)> + '_ {
         self.packs.iter().map(|p| (p.id, p.size))
-    }
-
-    pub(crate) fn blob_count(&self) -> usize {
-        self.entries.len()
     }
 
     fn locate(&self, entry: &Entry) -> (Located, bool) {

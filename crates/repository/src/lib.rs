@@ -1,4 +1,47 @@
 //! Encrypted, deduplicating repositories of snapshots in restic's public format, version 2.
+//!
+//! A repository is a set of immutable objects in a [`storage::Storage`]. Streams are cut into chunks by their content;
+//! each distinct chunk is a *blob*, named by the hash of its plain bytes, compressed and sealed, and many blobs make a
+//! *pack*. An *index* file says which packs hold which blobs. A *tree* is a directory as a blob. A *snapshot* file
+//! names a root tree: it is what makes a backup exist. Everything is sealed with a master key that the *key* files hold,
+//! each under a password. Stock restic (0.14 and newer) reads, checks and prunes what this crate writes, and the other
+//! way round.
+//!
+//! This crate knows nothing of databases. It blocks; threads are its own and end with the value that started them.
+//!
+//! # Order of writes
+//!
+//! An object is durable before anything that refers to it is written, and goes only after everything that refers to it:
+//!
+//! | operation | order |
+//! |---|---|
+//! | init | folders, key, config (create-only: it makes the place a repository) |
+//! | backup | packs of data, packs of trees, flush, index files, flush, snapshot |
+//! | while a backup runs | every minute: flush, index of the packs that are durable, flush |
+//! | change of tags | new snapshot file, then the old one is deleted |
+//! | forget | snapshot files are deleted, nothing else |
+//! | prune | new packs, flush, new index files, flush, old index files deleted, flush, old packs deleted |
+//! | rotation of a key | new key file, seen to open, then the old one is deleted |
+//!
+//! So a process that is killed, or a machine that loses power, leaves objects that nothing refers to, and never a
+//! reference to an object that is not there. Readers list snapshots first and load the index after.
+//!
+//! # Who waits for whom
+//!
+//! Shared locks live beside each other, an exclusive lock lives alone; who cannot have its lock fails at once and says who
+//! holds the other. Lock files are restic's, so the same holds between this crate and stock tools.
+//!
+//! | | backup | restore, read | check | tags, forget | key add | prune, repair |
+//! |---|---|---|---|---|---|---|
+//! | lock | shared | shared | shared | shared | none | exclusive |
+//! | beside backup | yes | yes | yes | yes | yes | no |
+//! | beside restore, read | yes | yes | yes | yes | yes | no |
+//! | beside check | yes: what it adds meanwhile is not looked at | yes | yes | yes | yes | no |
+//! | beside tags, forget | yes | a reader keeps what it opened | yes | of the same snapshot: both new files stay | yes | no |
+//! | beside prune, repair | no | no | no | no | yes | no |
+//!
+//! Should a lock fail all the same (a clock far off, a lock file removed by hand), packs younger than prune's grace time are
+//! kept, and a writer stores again what it finds missing when it starts.
 
 mod check;
 mod chunker;

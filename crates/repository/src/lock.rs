@@ -24,10 +24,24 @@ use std::{
 };
 
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(30);
-const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
-/// After a failed refresh the next attempt comes soon; past this age of the last good one the lock counts as lost.
-const RETRY_REFRESH_EVERY: Duration = Duration::from_secs(30);
-const LOST_AFTER: Duration = Duration::from_secs(25 * 60);
+
+/// How a lock is kept alive.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    refresh_every: Duration,
+    /// After a failed refresh the next attempt comes sooner.
+    retry_every: Duration,
+    /// The lock counts as lost at this age of the last good refresh, before others may take it for stale.
+    lost_after: Duration,
+}
+
+const PACE: Pace = Pace {
+    refresh_every: Duration::from_secs(5 * 60),
+    retry_every: Duration::from_secs(30),
+    lost_after: Duration::from_secs(25 * 60),
+};
+
+/// How often a lock is tried when another came at the same moment.
 const ATTEMPTS: u32 = 4;
 
 /// Who may work at the same time: any number of shared holders, or one exclusive.
@@ -103,6 +117,7 @@ pub struct LockGuard {
 struct Held {
     repository: Repository,
     info: LockInfo,
+    pace: Pace,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -152,6 +167,15 @@ impl Drop for LockGuard {
 
 /// Takes a lock, or says who holds a conflicting one.
 pub(crate) fn acquire(repository: &Repository, mode: LockMode, reason: &str) -> Result<LockGuard> {
+    acquire_with(repository, mode, reason, PACE)
+}
+
+fn acquire_with(
+    repository: &Repository,
+    mode: LockMode,
+    reason: &str,
+    pace: Pace,
+) -> Result<LockGuard> {
     let info = LockInfo {
         time: repository.clock().now(),
         exclusive: mode == LockMode::Exclusive,
@@ -182,6 +206,7 @@ pub(crate) fn acquire(repository: &Repository, mode: LockMode, reason: &str) -> 
     let held = Arc::new(Held {
         repository: repository.clone(),
         info,
+        pace,
         state: Mutex::new(State {
             name,
             refreshed: Instant::now(),
@@ -250,7 +275,7 @@ fn write(repository: &Repository, info: &LockInfo) -> Result<String> {
 
 impl Held {
     fn refresh_until_released(&self) {
-        let mut wait = REFRESH_EVERY;
+        let mut wait = self.pace.refresh_every;
         let mut state = self.state.lock();
         loop {
             let until = Instant::now() + wait;
@@ -265,15 +290,15 @@ impl Held {
                 Ok(name) => {
                     state.name = name;
                     state.refreshed = Instant::now();
-                    wait = REFRESH_EVERY;
+                    wait = self.pace.refresh_every;
                 }
-                Err(e) if matches!(e, RepositoryError::LockLost { .. }) => {
+                Err(RepositoryError::LockLost { .. }) => {
                     state.lost = Some("its lock file was removed".into());
                 }
-                Err(e) if state.refreshed.elapsed() > LOST_AFTER => {
+                Err(e) if state.refreshed.elapsed() > self.pace.lost_after => {
                     state.lost = Some(e.to_string());
                 }
-                Err(_) => wait = RETRY_REFRESH_EVERY,
+                Err(_) => wait = self.pace.retry_every,
             }
         }
     }
@@ -293,5 +318,107 @@ impl Held {
         let name = write(&self.repository, &info)?;
         self.repository.storage().delete(&old)?;
         Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{
+        LocalStorage, Storage,
+        faulty::{Fault, Faulty},
+        recording::Operation,
+    };
+    use pgkeep_testkit::ManualClock;
+
+    const FAST: Pace = Pace {
+        refresh_every: Duration::from_millis(10),
+        retry_every: Duration::from_millis(5),
+        lost_after: Duration::from_millis(100),
+    };
+
+    struct Setup {
+        _folder: tempfile::TempDir,
+        clock: Arc<ManualClock>,
+        storage: Arc<Faulty>,
+        repository: Repository,
+    }
+
+    fn setup() -> Setup {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z"));
+        let storage = Arc::new(Faulty::new(Arc::new(LocalStorage::new(
+            folder.path().join("repo"),
+        ))));
+        let repository =
+            Repository::init(storage.clone(), &"key".into(), clock.clone()).expect("init");
+        Setup {
+            _folder: folder,
+            clock,
+            storage,
+            repository,
+        }
+    }
+
+    /// Waits for another thread's work, which must come.
+    fn until(what: &str, mut done: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_held_lock_carries_the_present_time() {
+        let s = setup();
+        let lock = acquire_with(&s.repository, LockMode::Shared, "backup", FAST).expect("lock");
+        s.clock.advance(SignedDuration::from_hours(2));
+        let now = s.repository.clock().now();
+        until("a refresh", || {
+            let locks = list(&s.repository).expect("list");
+            locks.len() == 1 && matches!(&locks[0].1, Ok(info) if info.time == now)
+        });
+        assert!(!lock.lost());
+        drop(lock);
+        assert!(list(&s.repository).expect("list").is_empty());
+    }
+
+    #[test]
+    fn a_lock_that_someone_removed_is_lost() {
+        let s = setup();
+        let lock = acquire_with(&s.repository, LockMode::Shared, "backup", FAST).expect("lock");
+        until("the loss", || {
+            for (name, _) in list(&s.repository).expect("list") {
+                s.storage
+                    .delete(&ObjectKey::new(FileKind::Lock, name))
+                    .expect("delete");
+            }
+            lock.lost()
+        });
+        let error = lock.check().expect_err("lost");
+        assert!(matches!(error, RepositoryError::LockLost { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_lock_outlives_a_short_failure_of_the_store_and_not_a_long_one() {
+        let s = setup();
+        let lock = acquire_with(&s.repository, LockMode::Shared, "backup", FAST).expect("lock");
+        let put = (Operation::Put, Some(FileKind::Lock));
+        s.storage
+            .on_nth(put.0, put.1, 1, Fault::Fail(StorageErrorKind::Temporary));
+        s.clock.advance(SignedDuration::from_hours(1));
+        let now = s.repository.clock().now();
+        until("a refresh after the failure", || {
+            list(&s.repository)
+                .expect("list")
+                .iter()
+                .any(|(_, l)| matches!(l, Ok(info) if info.time == now))
+        });
+        assert!(!lock.lost());
+        s.storage
+            .always(put.0, put.1, Fault::Fail(StorageErrorKind::Temporary));
+        until("the loss", || lock.lost());
+        s.storage.heal();
     }
 }

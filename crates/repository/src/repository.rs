@@ -230,11 +230,20 @@ impl Repository {
 
     /// Stores a sealed JSON file and returns its name.
     pub(crate) fn save_json<T: Serialize>(&self, kind: FileKind, value: &T) -> Result<String> {
+        let (key, sealed) = self.seal_json(kind, value);
+        self.storage().put(&key, &sealed)?;
+        Ok(key.name)
+    }
+
+    /// Seals a value for storing: what its file is to be called, and its bytes.
+    pub(crate) fn seal_json<T: Serialize>(
+        &self,
+        kind: FileKind,
+        value: &T,
+    ) -> (ObjectKey, Vec<u8>) {
         let json = serde_json::to_vec(value).expect("repository files are plain data");
         let sealed = codec::encode(self.master_key(), kind, &json);
         let name = hex::encode(Sha256::digest(&sealed));
-        self.storage()
-            .put(&ObjectKey::new(kind, name.clone()), &sealed)?;
-        Ok(name)
+        (ObjectKey::new(kind, name), sealed)
     }
 }

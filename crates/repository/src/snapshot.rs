@@ -116,11 +116,15 @@ pub(crate) fn find(repository: &Repository, wanted: &str) -> Result<Snapshot> {
     }
 }
 
-/// Stores a snapshot: the step that makes a backup visible.
+/// Stores a snapshot: the step that makes a backup visible. On failure it is not there.
 pub(crate) fn save(repository: &Repository, snapshot: &Snapshot) -> Result<SnapshotId> {
-    let name = repository.save_json(FileKind::Snapshot, snapshot)?;
-    repository.storage().flush()?;
-    Ok(name.parse().expect("a stored file's name is a hash"))
+    let (key, sealed) = repository.seal_json(FileKind::Snapshot, snapshot);
+    if let Err(e) = repository.storage().put(&key, &sealed) {
+        // The store may have kept it and lost only the answer; what is reported as failed must not be listed.
+        let _ = repository.storage().delete(&key);
+        return Err(e.into());
+    }
+    Ok(key.name.parse().expect("a stored file's name is a hash"))
 }
 
 /// Writes the snapshot anew with other tags, then removes the old file; between the two both are listed.

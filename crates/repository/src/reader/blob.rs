@@ -1,4 +1,4 @@
-//! Reading single blobs: trees, and whatever is wanted out of order.
+//! Reading single blobs: trees, and chunks whose first place failed.
 
 use crate::{
     error::{RepositoryError, Result},
@@ -16,7 +16,7 @@ pub(crate) fn load_tree(repository: &Repository, index: &Index, id: &BlobId) -> 
 }
 
 /// Reads a blob from any pack that has it whole.
-pub(crate) fn read_blob(
+fn read_blob(
     repository: &Repository,
     index: &Index,
     id: &BlobId,

@@ -3,7 +3,7 @@
 mod blob;
 mod fetch;
 
-pub(crate) use blob::{load_tree, read_blob};
+pub(crate) use blob::load_tree;
 pub use fetch::BlobStream;
 
 use crate::{
