@@ -174,6 +174,8 @@ impl Repository {
                 .delete(&ObjectKey::new(FileKind::Pack, pack.to_string()))?;
         }
         self.storage().flush()?;
+        let day = jiff::SignedDuration::from_hours(24);
+        self.storage().remove_leftovers(self.clock().now() - day)?;
         Ok(PruneReport {
             packs_repacked: repack.len() as u64,
             packs_written: repacked.count,

@@ -271,6 +271,10 @@ impl Storage for Faulty {
         self.inner.prepare()
     }
 
+    fn remove_leftovers(&self, begun_before: jiff::Timestamp) -> Result<u64, StorageError> {
+        self.inner.remove_leftovers(begun_before)
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }

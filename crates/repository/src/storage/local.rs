@@ -5,6 +5,7 @@
 //! before the call returns. Files are read-only once written: nothing in a repository is ever changed in place.
 
 use super::{FileKind, ObjectKey, Storage, StorageError, StorageErrorKind, StoredObject};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
@@ -239,9 +240,47 @@ impl Storage for LocalStorage {
         all().map_err(|e| failed("create", format!("folder {}", self.root.display()), &e))
     }
 
+    fn remove_leftovers(&self, begun_before: Timestamp) -> Result<u64, StorageError> {
+        let mut folders: Vec<PathBuf> = FileKind::ALL
+            .iter()
+            .map(|kind| self.root.join(kind.folder()))
+            .collect();
+        folders.extend((0..=255u8).map(|shard| self.root.join(format!("data/{shard:02x}"))));
+        let mut removed = 0;
+        for folder in folders {
+            removed += remove_temporaries(&folder, begun_before)
+                .map_err(|e| failed("clear", format!("folder {}", folder.display()), &e))?;
+        }
+        Ok(removed)
+    }
+
     fn location(&self) -> String {
         self.root.display().to_string()
     }
+}
+
+fn remove_temporaries(folder: &Path, begun_before: Timestamp) -> io::Result<u64> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        other => other?,
+    };
+    let mut removed = 0;
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().contains(TEMPORARY_MARK) {
+            continue;
+        }
+        let modified = match entry.metadata().and_then(|meta| meta.modified()) {
+            // Its writer finished just now.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        if Timestamp::try_from(modified).is_ok_and(|modified| modified < begun_before) {
+            fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 fn create_and_write(path: &Path, data: &[u8]) -> io::Result<()> {
@@ -305,4 +344,81 @@ fn failed(
         _ => StorageErrorKind::Other,
     };
     StorageError::new(kind, operation, object, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+
+    fn storage() -> (tempfile::TempDir, LocalStorage) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let storage = LocalStorage::new(folder.path().join("repo"));
+        storage.prepare().expect("folders");
+        (folder, storage)
+    }
+
+    #[test]
+    fn unfinished_writes_are_not_listed_and_go_when_they_are_old() {
+        let (_folder, storage) = storage();
+        let key = ObjectKey::new(FileKind::Pack, "ab".repeat(32));
+        storage.put(&key, b"whole").expect("put");
+        let path = storage.path(&key);
+        let unfinished = path.with_file_name(format!("{}{TEMPORARY_MARK}77-0", key.name));
+        fs::write(&unfinished, b"who").expect("written");
+        assert_eq!(storage.list(FileKind::Pack).expect("list").len(), 1);
+        let begun = fs::metadata(&unfinished)
+            .and_then(|m| m.modified())
+            .expect("a time");
+        let begun = Timestamp::try_from(begun).expect("in range");
+        assert_eq!(
+            storage.remove_leftovers(begun),
+            Ok(0),
+            "it may still be written"
+        );
+        assert_eq!(
+            storage.remove_leftovers(begun + SignedDuration::from_secs(1)),
+            Ok(1)
+        );
+        assert!(!unfinished.exists());
+        assert_eq!(storage.get(&key), Ok(b"whole".to_vec()));
+    }
+
+    #[test]
+    fn an_object_is_made_once_and_a_range_beyond_its_end_is_an_error() {
+        let (_folder, storage) = storage();
+        let key = ObjectKey::config();
+        storage.create_new(&key, b"0123456789").expect("created");
+        let again = storage.create_new(&key, b"other").expect_err("it exists");
+        assert_eq!(again.kind, StorageErrorKind::AlreadyExists);
+        assert_eq!(storage.get_range(&key, 3, 4), Ok(b"3456".to_vec()));
+        for (offset, len) in [(8, 3), (11, 0), (u64::MAX, 2), (0, u64::MAX)] {
+            let short = storage
+                .get_range(&key, offset, len)
+                .expect_err("beyond the end");
+            assert_eq!(short.kind, StorageErrorKind::Truncated, "{len} at {offset}");
+        }
+        storage.delete(&key).expect("deleted");
+        storage
+            .delete(&key)
+            .expect("deleting what is not there succeeds");
+        assert_eq!(storage.stat(&key), Ok(None));
+        assert_eq!(
+            storage.get(&key).expect_err("gone").kind,
+            StorageErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn a_place_without_room_or_permission_says_so() {
+        let full = LocalStorage::new("/dev/full");
+        assert!(full.put(&ObjectKey::config(), b"x").is_err());
+        let error = failed(
+            "write",
+            "config",
+            &io::Error::from(io::ErrorKind::StorageFull),
+        );
+        assert_eq!(error.kind, StorageErrorKind::NoSpace);
+        assert!(error.hint().is_some());
+    }
 }

@@ -17,6 +17,7 @@ pub mod throttle;
 pub use local::LocalStorage;
 pub use probe::{ProbeReport, probe};
 
+use jiff::Timestamp;
 use pgkeep_model::CancelToken;
 use secrecy::SecretString;
 use std::{fmt, sync::Arc, time::Duration};
@@ -136,6 +137,10 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Prepares an empty place for a new repository (folders); harmless on one that exists.
     fn prepare(&self) -> Result<(), StorageError> {
         Ok(())
+    }
+    /// Removes unfinished writes that began before a moment and that no listing shows; returns how many there were.
+    fn remove_leftovers(&self, _begun_before: Timestamp) -> Result<u64, StorageError> {
+        Ok(0)
     }
     /// The place in words, without secrets.
     fn location(&self) -> String;

@@ -146,6 +146,12 @@ impl Storage for Retry {
         })
     }
 
+    fn remove_leftovers(&self, begun_before: jiff::Timestamp) -> Result<u64, StorageError> {
+        self.run("clear", &"unfinished writes", |_| {
+            self.inner.remove_leftovers(begun_before)
+        })
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }

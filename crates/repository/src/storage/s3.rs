@@ -355,7 +355,7 @@ fn storage_error(
     object: &dyn fmt::Display,
     error: &opendal::Error,
 ) -> StorageError {
-    let text = error.to_string();
+    let text = cause(error);
     let kind = match error.kind() {
         ErrorKind::NotFound => StorageErrorKind::NotFound,
         ErrorKind::PermissionDenied => StorageErrorKind::PermissionDenied,
@@ -365,15 +365,26 @@ fn storage_error(
         _ if text.contains("XMinioStorageFull") || text.contains("QuotaExceeded") => {
             StorageErrorKind::NoSpace
         }
+        // Neither the certificate nor what is trusted changes by waiting.
+        _ if text.contains("certificate") => StorageErrorKind::Other,
         // A body that ends before its announced length.
         _ if error.is_temporary() || text.contains(TOO_LITTLE) => StorageErrorKind::Temporary,
         _ => StorageErrorKind::Other,
     };
-    StorageError::new(kind, operation, object, one_line(&text))
+    StorageError::new(kind, operation, object, text)
 }
 
-/// opendal's errors span lines and end in a list of context; one line serves a user better.
-fn one_line(text: &str) -> String {
+/// The error with everything that led to it, in one line and without opendal's list of context.
+fn cause(error: &opendal::Error) -> String {
+    let mut text = error.message().to_owned();
+    let mut next = std::error::Error::source(error);
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = source.source();
+    }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
