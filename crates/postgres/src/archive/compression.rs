@@ -1,6 +1,6 @@
 //! Compression of data inside archives: which kind, and how to undo it.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 /// How a member's bytes are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +39,15 @@ pub fn decompress<'a>(
     compression: Compression,
     input: impl Read + Send + 'a,
 ) -> std::io::Result<Box<dyn Read + Send + 'a>> {
+    let mut input = BufReader::with_capacity(128 << 10, input);
+    // Since 16 pg_dump leaves the file of an empty large object without even an empty stream.
+    if input.fill_buf()?.is_empty() {
+        return Ok(Box::new(io::empty()));
+    }
     Ok(match compression {
         Compression::None => Box::new(input),
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(input)),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
         Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
-        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(
-            128 * 1024,
-            input,
-        ))?),
+        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
     })
 }

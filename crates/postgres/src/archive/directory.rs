@@ -47,8 +47,7 @@ impl DirectoryArchive {
             with_suffix.push(compression.suffix());
             match File::open(Path::new(&with_suffix)) {
                 Ok(opened) => {
-                    return decompress(compression, BufReader::with_capacity(128 * 1024, opened))
-                        .map_err(ArchiveError::from);
+                    return decompress(compression, opened).map_err(ArchiveError::from);
                 }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(ArchiveError::Io(e)),

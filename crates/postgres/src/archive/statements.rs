@@ -1,6 +1,7 @@
 //! The few SQL statements inside a table of contents that pgkeep must understand.
 
 use super::Entry;
+use pgkeep_model::evidence::QualifiedName;
 
 /// What a `TABLE DATA` entry's COPY statement loads into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,24 @@ impl CopyTarget {
             columns: columns.to_owned(),
             through_root: loads_through_root(entry),
         })
+    }
+
+    /// The table's name without quotes; the schema is empty when the statement has none.
+    pub fn name(&self) -> QualifiedName {
+        let mut parts = Vec::new();
+        let mut rest = self.table.as_str();
+        while let Some(length) = identifier_length(rest) {
+            let part = &rest[..length];
+            parts.push(
+                match part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) {
+                    Some(quoted) => quoted.replace("\"\"", "\""),
+                    None => part.to_owned(),
+                },
+            );
+            rest = rest[length..].strip_prefix('.').unwrap_or("");
+        }
+        let name = parts.pop().unwrap_or_default();
+        QualifiedName::new(parts.pop().unwrap_or_default(), name)
     }
 }
 
@@ -156,6 +175,23 @@ mod tests {
             "COPY \"a (b).\"\"c\".\"x FROM stdin\" (\"y) z\", größe, \"\"\"\") FROM stdin;\n",
             "\"a (b).\"\"c\".\"x FROM stdin\"",
             "\"y) z\", größe, \"\"\"\"",
+        );
+    }
+
+    #[test]
+    fn names_lose_their_quotes() {
+        let name = |statement| {
+            CopyTarget::of(&entry(Some(statement), None))
+                .expect("a COPY statement")
+                .name()
+        };
+        assert_eq!(
+            name("COPY public.t (a) FROM stdin;\n"),
+            QualifiedName::new("public", "t")
+        );
+        assert_eq!(
+            name("COPY \"a.b\".\"c\"\"d\" (a) FROM stdin;\n"),
+            QualifiedName::new("a.b", "c\"d")
         );
     }
 

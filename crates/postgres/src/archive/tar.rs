@@ -2,7 +2,7 @@
 //!
 //! Only what pg_dump and pg_restore need of tar: plain files with short names, sizes as octal or, from 8 GiB on, base 256.
 
-use super::{ArchiveError, Toc, read_directory_toc};
+use super::{ArchiveError, Extra, Toc, read_directory_toc};
 use std::{
     collections::HashSet,
     io::{self, Read, Write},
@@ -54,7 +54,8 @@ impl<R: Read> TarReader<R> {
                 ));
             }
         }
-        reader.toc = read_directory_toc(io::BufReader::new(reader.member()))?;
+        let toc = read_directory_toc(io::BufReader::new(reader.member()))?;
+        reader.toc = with_lists_named(toc);
         reader.missing = reader
             .toc
             .entries
@@ -64,6 +65,7 @@ impl<R: Read> TarReader<R> {
         Ok(reader)
     }
 
+    /// With the lists of large objects as the files of their entries.
     pub fn toc(&self) -> &Toc {
         &self.toc
     }
@@ -127,6 +129,17 @@ impl<R: Read> TarReader<R> {
         (self.left, self.padding) = (0, 0);
         Ok(())
     }
+}
+
+/// In a tar dump the entries of large objects carry a file name that no member has; their member is the objects' list.
+fn with_lists_named(mut toc: Toc) -> Toc {
+    for index in 0..toc.entries.len() {
+        if toc.entries[index].is("BLOBS") {
+            let name = toc.large_object_list_name(&toc.entries[index]);
+            toc.entries[index].extra = Extra::File(Some(name.into_bytes()));
+        }
+    }
+    toc
 }
 
 struct Member<'a, R> {
