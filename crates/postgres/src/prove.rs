@@ -19,8 +19,8 @@ use crate::{
 use pgkeep_model::{
     CancelToken, Phase, Progress,
     evidence::{
-        ContentSum, DatabaseEvidence, ExtensionEvidence, LargeObjectEvidence, Proof, QualifiedName, SequenceEvidence,
-        TableEvidence, quote_literal,
+        ContentSum, DatabaseEvidence, ExtensionEvidence, LargeObjectEvidence, Proof, QualifiedName,
+        SequenceEvidence, TableEvidence, quote_literal,
     },
     manifest::DatabaseManifest,
 };
@@ -44,7 +44,9 @@ pub fn collect(
     }
     let mut leader = session::open(target, cancel)?;
     session::begin(&mut leader)?;
-    let snapshot = leader.query_value("SELECT pg_catalog.pg_export_snapshot()")?.unwrap_or_default();
+    let snapshot = leader
+        .query_value("SELECT pg_catalog.pg_export_snapshot()")?
+        .unwrap_or_default();
     let toc = table_of_contents(
         target,
         tools,
@@ -107,7 +109,11 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn plan(connection: &mut Connection, expected: &'a DatabaseManifest, proof: Proof) -> Result<Self> {
+    fn plan(
+        connection: &mut Connection,
+        expected: &'a DatabaseManifest,
+        proof: Proof,
+    ) -> Result<Self> {
         let tables = &expected.evidence.tables;
         Ok(Self {
             expected: tables,
@@ -123,8 +129,13 @@ impl<'a> Reading<'a> {
     }
 
     fn pieces(&self, connection: &mut Connection) -> Result<Vec<Piece>> {
-        let mut pieces = tables::table_pieces(self.expected, &self.facts, self.proof, &self.encoding);
-        pieces.extend(large_objects::pieces(connection, self.proof, &self.large_objects)?);
+        let mut pieces =
+            tables::table_pieces(self.expected, &self.facts, self.proof, &self.encoding);
+        pieces.extend(large_objects::pieces(
+            connection,
+            self.proof,
+            &self.large_objects,
+        )?);
         Ok(pieces)
     }
 
@@ -177,7 +188,10 @@ impl<'a> Reading<'a> {
 /// Something to read.
 enum Piece {
     /// Rows of the table with this place in the expected evidence.
-    Rows { table: usize, sql: String },
+    Rows {
+        table: usize,
+        sql: String,
+    },
     LargeObjects(Vec<u32>),
 }
 
@@ -206,17 +220,27 @@ fn sequences(connection: &mut Connection) -> Result<Vec<SequenceEvidence>> {
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.oid = d.refobjid AND c.oid = ANY (e.extconfig))) \
          ORDER BY 1, 2",
     )?;
-    let names: Vec<_> = names.iter().map(|r| QualifiedName::new(r.text("schema"), r.text("name"))).collect();
+    let names: Vec<_> = names
+        .iter()
+        .map(|r| QualifiedName::new(r.text("schema"), r.text("name")))
+        .collect();
     let mut found = Vec::with_capacity(names.len());
     for batch in names.chunks(100) {
         let each: Vec<_> = batch
             .iter()
             .enumerate()
-            .map(|(i, n)| format!("SELECT {i} AS place, last_value, is_called FROM {}", n.quoted()))
+            .map(|(i, n)| {
+                format!(
+                    "SELECT {i} AS place, last_value, is_called FROM {}",
+                    n.quoted()
+                )
+            })
             .collect();
         let rows = connection.query(&each.join(" UNION ALL "))?;
         for row in rows.iter() {
-            let Some(name) = row.parse("place").and_then(|i: usize| batch.get(i)) else { continue };
+            let Some(name) = row.parse("place").and_then(|i: usize| batch.get(i)) else {
+                continue;
+            };
             found.push(SequenceEvidence {
                 name: name.clone(),
                 last_value: row.parse("last_value").unwrap_or(0),

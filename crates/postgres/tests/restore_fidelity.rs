@@ -6,7 +6,12 @@ use pgkeep_postgres::{dump::DumpOptions, restore::RestoreOptions};
 use pgkeep_testkit::{ShopSize, TestPostgres};
 use restore_support::Backup;
 
-fn assert_same_schema(source: &TestPostgres, database: &str, target: &TestPostgres, restored: &str) {
+fn assert_same_schema(
+    source: &TestPostgres,
+    database: &str,
+    target: &TestPostgres,
+    restored: &str,
+) {
     let tools = target.major();
     let expected = source.pg_dump_schema_by(tools, database);
     let found = target.pg_dump_schema_by(tools, restored);
@@ -50,13 +55,29 @@ fn every_kind_of_object_survives_on_18() {
 
 fn shop_is_restored(from: u32, to: u32, skewed: bool) {
     let source = TestPostgres::start(from);
-    source.load_shop("shop", ShopSize { skewed, ..ShopSize::SMALL });
+    source.load_shop(
+        "shop",
+        ShopSize {
+            skewed,
+            ..ShopSize::SMALL
+        },
+    );
     // Small ranges, so that tables come in several segments.
-    let options = DumpOptions { split_above_bytes: 1 << 20, ..Default::default() };
+    let options = DumpOptions {
+        split_above_bytes: 1 << 20,
+        ..Default::default()
+    };
     let backup = Backup::with(&source, "shop", &options);
     let upgraded = (from != to).then(|| TestPostgres::start(to));
     let target = upgraded.as_ref().unwrap_or(&source);
-    let done = backup.restore(target, "again", &RestoreOptions { vacuum: true, ..Default::default() });
+    let done = backup.restore(
+        target,
+        "again",
+        &RestoreOptions {
+            vacuum: true,
+            ..Default::default()
+        },
+    );
     assert_eq!(done.rows, backup.manifest.evidence.rows());
     restore_by_stock_tools(&source, "shop", target, "stock", &[]);
     assert_same_schema(target, "stock", target, "again");
@@ -64,13 +85,28 @@ fn shop_is_restored(from: u32, to: u32, skewed: bool) {
 }
 
 /// What pg_dump and pg_restore make of it: a newer server words some definitions otherwise, whoever restores them.
-fn restore_by_stock_tools(source: &TestPostgres, database: &str, target: &TestPostgres, name: &str, flags: &[&str]) {
+fn restore_by_stock_tools(
+    source: &TestPostgres,
+    database: &str,
+    target: &TestPostgres,
+    name: &str,
+    flags: &[&str],
+) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("dump");
-    let dump = source.client("pg_dump").args(["-Fc", "-d", &source.dsn_for(database), "-f"]).arg(&file).status();
+    let dump = source
+        .client("pg_dump")
+        .args(["-Fc", "-d", &source.dsn_for(database), "-f"])
+        .arg(&file)
+        .status();
     assert!(dump.expect("pg_dump starts").success());
     target.create_database(name);
-    let restore = target.client("pg_restore").args(["-e", "-d", &target.dsn_for(name)]).args(flags).arg(&file).status();
+    let restore = target
+        .client("pg_restore")
+        .args(["-e", "-d", &target.dsn_for(name)])
+        .args(flags)
+        .arg(&file)
+        .status();
     assert!(restore.expect("pg_restore starts").success());
 }
 
@@ -94,15 +130,37 @@ fn everything_is_upgraded(to: u32) {
     source.load_everything("everything");
     target.provide_sample_extension();
     let globals = String::from_utf8(
-        source.client("pg_dumpall").args(["--globals-only", "-d", &source.dsn()]).output().expect("pg_dumpall").stdout,
+        source
+            .client("pg_dumpall")
+            .args(["--globals-only", "-d", &source.dsn()])
+            .output()
+            .expect("pg_dumpall")
+            .stdout,
     )
     .expect("text");
     let globals = globals.replace("CREATE ROLE postgres;", "");
-    let roles: String = globals.lines().filter(|l| !l.contains("TABLESPACE") && !l.starts_with('\\')).map(|l| format!("{l}\n")).collect();
+    let roles: String = globals
+        .lines()
+        .filter(|l| !l.contains("TABLESPACE") && !l.starts_with('\\'))
+        .map(|l| format!("{l}\n"))
+        .collect();
     target.psql("postgres", &roles);
     let backup = Backup::of(&source, "everything");
-    backup.restore(&target, "again", &RestoreOptions { no_tablespaces: true, ..Default::default() });
-    restore_by_stock_tools(&source, "everything", &target, "stock", &["--no-tablespaces"]);
+    backup.restore(
+        &target,
+        "again",
+        &RestoreOptions {
+            no_tablespaces: true,
+            ..Default::default()
+        },
+    );
+    restore_by_stock_tools(
+        &source,
+        "everything",
+        &target,
+        "stock",
+        &["--no-tablespaces"],
+    );
     assert_same_schema(&target, "stock", &target, "again");
     backup.assert_proven(&target, "again");
 }

@@ -26,7 +26,14 @@ fn options() -> SwapOptions {
 }
 
 fn swap(server: &TestPostgres, options: &SwapOptions) -> Result<SwapSummary, Error> {
-    restore::swap(&at(server, "postgres"), "shop", "shop_new", options, &CancelToken::new(), &Silent)
+    restore::swap(
+        &at(server, "postgres"),
+        "shop",
+        "shop_new",
+        options,
+        &CancelToken::new(),
+        &Silent,
+    )
 }
 
 fn one(server: &TestPostgres, database: &str, sql: &str) -> String {
@@ -36,7 +43,10 @@ fn one(server: &TestPostgres, database: &str, sql: &str) -> String {
 /// A live database that holds 1, and a replacement that holds 2.
 fn live_and_replacement(server: &TestPostgres) {
     server.create_database("shop");
-    server.psql("shop", "CREATE TABLE t AS SELECT 1 AS n; COMMENT ON DATABASE shop IS 'the shop'");
+    server.psql(
+        "shop",
+        "CREATE TABLE t AS SELECT 1 AS n; COMMENT ON DATABASE shop IS 'the shop'",
+    );
     let properties = DatabaseProperties {
         encoding: "UTF8".into(),
         collate: "C".into(),
@@ -64,10 +74,14 @@ fn a_database_in_use_is_swapped_and_undone_and_redone() {
     live_and_replacement(&server);
     let mut idle = Connection::open(&at(&server, "shop")).expect("a session");
     let mut busy = Connection::open(&at(&server, "shop")).expect("a session");
-    busy.execute("BEGIN; SELECT * FROM t").expect("a transaction");
+    busy.execute("BEGIN; SELECT * FROM t")
+        .expect("a transaction");
 
     let done = swap(&server, &options()).expect("swapped");
-    assert_eq!(done.kept_as.as_deref(), Some("shop_before_20261121T080509Z"));
+    assert_eq!(
+        done.kept_as.as_deref(),
+        Some("shop_before_20261121T080509Z")
+    );
     assert_eq!(done.ended.len(), 2, "{:?}", done.ended);
     assert!(done.blocked < Duration::from_secs(5), "{:?}", done.blocked);
     assert_eq!(one(&server, "shop", "SELECT n FROM t"), "2");
@@ -78,20 +92,41 @@ fn a_database_in_use_is_swapped_and_undone_and_redone() {
     let mut admin = Connection::open(&at(&server, "postgres")).expect("a session");
     let kept = restore::kept_databases(&mut admin, "shop").expect("listed");
     assert_eq!(kept.len(), 1);
-    assert!(matches!(&kept[0].mark, Mark::Kept { comment: Some(c), .. } if c == "the shop"), "{kept:?}");
-    assert!(kept[0].mark.is_expired(now() + SignedDuration::from_hours(24)));
+    assert!(
+        matches!(&kept[0].mark, Mark::Kept { comment: Some(c), .. } if c == "the shop"),
+        "{kept:?}"
+    );
+    assert!(
+        kept[0]
+            .mark
+            .is_expired(now() + SignedDuration::from_hours(24))
+    );
 
-    let later = SwapOptions { now: now() + SignedDuration::from_secs(60), ..options() };
+    let later = SwapOptions {
+        now: now() + SignedDuration::from_secs(60),
+        ..options()
+    };
     let undo = |options: &SwapOptions| {
-        restore::undo(&at(&server, "postgres"), "shop", None, options, &CancelToken::new(), &Silent)
+        restore::undo(
+            &at(&server, "postgres"),
+            "shop",
+            None,
+            options,
+            &CancelToken::new(),
+            &Silent,
+        )
     };
     let (back, _) = undo(&later).expect("undone");
     assert_eq!(back.name, "shop_before_20261121T080509Z");
     assert_eq!(one(&server, "shop", "SELECT n FROM t"), "1");
-    let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'shop'";
+    let comment =
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'shop'";
     assert_eq!(one(&server, "shop", comment), "the shop");
 
-    let redo = SwapOptions { now: now() + SignedDuration::from_secs(120), ..options() };
+    let redo = SwapOptions {
+        now: now() + SignedDuration::from_secs(120),
+        ..options()
+    };
     undo(&redo).expect("redone");
     assert_eq!(one(&server, "shop", "SELECT n FROM t"), "2");
 }
@@ -107,12 +142,18 @@ fn the_kept_database_can_be_dropped_but_not_one_whose_mark_changed() {
         &at(&server, "postgres"),
         "shop",
         None,
-        &SwapOptions { now: now() + SignedDuration::from_secs(1), ..options() },
+        &SwapOptions {
+            now: now() + SignedDuration::from_secs(1),
+            ..options()
+        },
         &CancelToken::new(),
         &Silent,
     )
     .expect("undone");
-    assert!(restore::drop_marked(&mut admin, &back).is_err(), "it is no longer there under that name");
+    assert!(
+        restore::drop_marked(&mut admin, &back).is_err(),
+        "it is no longer there under that name"
+    );
     let left = restore::list_marked(&mut admin).expect("listed").remove(0);
     assert_ne!(left.name, kept.name);
     assert!(restore::drop_marked(&mut admin, &left).expect("dropped"));
@@ -153,7 +194,10 @@ fn obstacles_are_named_and_nothing_changes() {
     let check = |make: &str, unmake: &str, word: &str| {
         server.psql("shop", make);
         let error = swap(&server, &options()).expect_err("refused");
-        assert!(error.to_string().contains(word) && error.hint().is_some(), "{error}");
+        assert!(
+            error.to_string().contains(word) && error.hint().is_some(),
+            "{error}"
+        );
         assert_eq!(one(&server, "shop", "SELECT n FROM t"), "1");
         server.psql("shop", unmake);
     };
@@ -199,9 +243,20 @@ fn an_owner_who_is_no_superuser_can_swap_and_undo() {
     let mut plain = at(&server, "postgres");
     plain.user = "plain".into();
     let _own = Connection::open(&plain.with_dbname("shop")).expect("a session");
-    let done = restore::swap(&plain, "shop", "shop_new", &options(), &CancelToken::new(), &Silent).expect("swapped");
+    let done = restore::swap(
+        &plain,
+        "shop",
+        "shop_new",
+        &options(),
+        &CancelToken::new(),
+        &Silent,
+    )
+    .expect("swapped");
     assert_eq!(done.ended.len(), 1);
-    let later = SwapOptions { now: now() + SignedDuration::from_secs(1), ..options() };
+    let later = SwapOptions {
+        now: now() + SignedDuration::from_secs(1),
+        ..options()
+    };
     restore::undo(&plain, "shop", None, &later, &CancelToken::new(), &Silent).expect("undone");
 }
 
@@ -215,8 +270,19 @@ fn sessions_that_cannot_be_ended_leave_everything_as_it_was() {
     let mut plain = at(&server, "postgres");
     plain.user = "plain".into();
     let mut boss = Connection::open(&at(&server, "shop")).expect("a superuser's session");
-    let options = SwapOptions { timeout: Duration::from_millis(100), ..options() };
-    let error = restore::swap(&plain, "shop", "shop_new", &options, &CancelToken::new(), &Silent).expect_err("refused");
+    let options = SwapOptions {
+        timeout: Duration::from_millis(100),
+        ..options()
+    };
+    let error = restore::swap(
+        &plain,
+        "shop",
+        "shop_new",
+        &options,
+        &CancelToken::new(),
+        &Silent,
+    )
+    .expect_err("refused");
     assert!(error.to_string().contains("session"), "{error}");
     boss.query("SELECT 1").expect("the session lives");
     let names = "SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE datname LIKE 'shop%'";

@@ -19,13 +19,17 @@ pub(super) fn pieces(
     proof: Proof,
     evidence: &Mutex<LargeObjectEvidence>,
 ) -> Result<Vec<Piece>> {
-    let rows = connection.query("SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid")?;
+    let rows =
+        connection.query("SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid")?;
     lock(evidence).count = rows.len() as u64;
     if proof == Proof::Counts {
         return Ok(Vec::new());
     }
     let oids: Vec<u32> = rows.iter().filter_map(|r| r.parse(0)).collect();
-    Ok(oids.chunks(OBJECTS_AT_ONCE).map(|c| Piece::LargeObjects(c.to_vec())).collect())
+    Ok(oids
+        .chunks(OBJECTS_AT_ONCE)
+        .map(|c| Piece::LargeObjects(c.to_vec()))
+        .collect())
 }
 
 /// Reads these objects whole; the result's count is not set.
@@ -50,7 +54,9 @@ pub(super) fn sum(
             .map_err(|e| e.doing("reading large objects"))?;
         let mut unfinished = Vec::new();
         for row in rows.iter() {
-            let (Some(oid), Some(piece)) = (row.parse::<u32>("oid"), row.get("piece")) else { continue };
+            let (Some(oid), Some(piece)) = (row.parse::<u32>("oid"), row.get("piece")) else {
+                continue;
+            };
             let bytes = hex::decode(piece).map_err(|e| Error::Protocol {
                 doing: "reading large objects".into(),
                 what: e.to_string(),

@@ -21,7 +21,9 @@ pub(super) struct TableFacts {
     columns: Vec<String>,
 }
 
-pub(super) fn table_facts(connection: &mut Connection) -> Result<HashMap<QualifiedName, TableFacts>> {
+pub(super) fn table_facts(
+    connection: &mut Connection,
+) -> Result<HashMap<QualifiedName, TableFacts>> {
     let rows = connection.query(
         "SELECT n.nspname AS schema, c.relname AS name, \
            c.relkind = 'r' AND coalesce(a.amname = 'heap', false) AS heap, \
@@ -86,9 +88,11 @@ fn split_identifiers(list: &str) -> Vec<String> {
 
 /// The table is there with every column that was read; one that is not is a difference, not a failure.
 pub(super) fn readable(table: &TableEvidence, facts: &HashMap<QualifiedName, TableFacts>) -> bool {
-    facts
-        .get(&table.name)
-        .is_some_and(|f| split_identifiers(&table.columns).iter().all(|c| f.columns.contains(c)))
+    facts.get(&table.name).is_some_and(|f| {
+        split_identifiers(&table.columns)
+            .iter()
+            .all(|c| f.columns.contains(c))
+    })
 }
 
 pub(super) fn table_pieces(
@@ -98,8 +102,14 @@ pub(super) fn table_pieces(
     encoding: &str,
 ) -> Vec<Piece> {
     let mut pieces: Vec<(u64, Piece)> = Vec::new();
-    for (index, table) in tables.iter().enumerate().filter(|(_, t)| readable(t, facts)) {
-        let Some(found) = facts.get(&table.name) else { continue };
+    for (index, table) in tables
+        .iter()
+        .enumerate()
+        .filter(|(_, t)| readable(t, facts))
+    {
+        let Some(found) = facts.get(&table.name) else {
+            continue;
+        };
         let condition = table.condition.as_deref().unwrap_or("");
         let whole = vec![(0, None)];
         let ranges = match found.heap && condition.is_empty() && proof == Proof::Full {
@@ -108,13 +118,17 @@ pub(super) fn table_pieces(
         };
         let weight = found.bytes / ranges.len() as u64;
         for range in ranges {
-            let only = ranges::condition(range).map_or(condition.to_string(), |c| format!("WHERE {c}"));
+            let only =
+                ranges::condition(range).map_or(condition.to_string(), |c| format!("WHERE {c}"));
             // Partitions whose rows are routed anew by a restore are proven together, through their root.
             let whole_tree = if found.partitioned { "" } else { "ONLY " };
             let from = format!("FROM {whole_tree}{} {only}", table.name.quoted());
             let sql = match proof {
                 Proof::Counts => format!("SELECT pg_catalog.count(*) {from}"),
-                _ => format!("COPY (SELECT {} {from}) TO STDOUT WITH (ENCODING {encoding})", table.columns),
+                _ => format!(
+                    "COPY (SELECT {} {from}) TO STDOUT WITH (ENCODING {encoding})",
+                    table.columns
+                ),
             };
             pieces.push((weight, Piece::Rows { table: index, sql }));
         }
@@ -174,9 +188,12 @@ pub(super) fn settle_hash_partitions(
             }
         }
     }
-    let wanted: HashMap<&QualifiedName, ContentSum> = expected.iter().map(|t| (&t.name, t.content)).collect();
+    let wanted: HashMap<&QualifiedName, ContentSum> =
+        expected.iter().map(|t| (&t.name, t.content)).collect();
     for table in found {
-        let Some([before, now]) = root(&table.name).and_then(|r| balance.get(&r)) else { continue };
+        let Some([before, now]) = root(&table.name).and_then(|r| balance.get(&r)) else {
+            continue;
+        };
         let same = before.rows == now.rows && (proof == Proof::Counts || before.hash == now.hash);
         if same && let Some(content) = wanted.get(&table.name) {
             table.content = *content;
@@ -190,7 +207,10 @@ mod tests {
 
     #[test]
     fn column_lists_are_compared_without_their_quotes() {
-        assert_eq!(split_identifiers(r#"a, "b, ""c", größe"#), ["a", "b, \"c", "größe"]);
+        assert_eq!(
+            split_identifiers(r#"a, "b, ""c", größe"#),
+            ["a", "b, \"c", "größe"]
+        );
         assert_eq!(split_identifiers(r#"a,"b""#), ["a", "b"]);
         assert_eq!(split_identifiers(""), Vec::<String>::new());
     }
@@ -228,7 +248,11 @@ mod tests {
         };
         let split = sql(&facts(true));
         assert_eq!(split.len(), 3);
-        assert!(split[2].contains("WHERE ctid >= '(16384,0)'"), "{}", split[2]);
+        assert!(
+            split[2].contains("WHERE ctid >= '(16384,0)'"),
+            "{}",
+            split[2]
+        );
         assert!(!split[2].contains("ctid <"), "{}", split[2]);
         assert_eq!(sql(&facts(false)).len(), 1);
     }

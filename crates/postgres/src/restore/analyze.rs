@@ -2,11 +2,7 @@
 
 use super::{data, workers::share_out};
 use crate::{Result, connect::ConnectOptions, wire::Connection};
-use pgkeep_model::{
-    CancelToken, Progress,
-    evidence::QualifiedName,
-    manifest::DatabaseManifest,
-};
+use pgkeep_model::{CancelToken, Progress, evidence::QualifiedName, manifest::DatabaseManifest};
 
 /// Runs ANALYZE on every table, several at once, biggest first; with `vacuum` also VACUUM, which sets the visibility
 /// map. Returns the number of tables.
@@ -20,10 +16,17 @@ pub(super) fn analyze_all(
     progress: &dyn Progress,
 ) -> Result<usize> {
     let mut connection = Connection::open(target)?;
-    let tables: Vec<QualifiedName> = tables_by_size(&mut connection)?.into_iter().filter(|t| only(t)).collect();
+    let tables: Vec<QualifiedName> = tables_by_size(&mut connection)?
+        .into_iter()
+        .filter(|t| only(t))
+        .collect();
     drop(connection);
     let count = tables.len();
-    let verb = if vacuum { "VACUUM (ANALYZE)" } else { "ANALYZE" };
+    let verb = if vacuum {
+        "VACUUM (ANALYZE)"
+    } else {
+        "ANALYZE"
+    };
     share_out(
         jobs,
         tables,
@@ -49,5 +52,8 @@ fn tables_by_size(connection: &mut Connection) -> Result<Vec<QualifiedName>> {
            AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' \
          ORDER BY c.relkind = 'p' DESC, pg_catalog.pg_relation_size(c.oid) DESC, 1, 2",
     )?;
-    Ok(rows.iter().map(|r| QualifiedName::new(r.text("schema"), r.text("name"))).collect())
+    Ok(rows
+        .iter()
+        .map(|r| QualifiedName::new(r.text("schema"), r.text("name")))
+        .collect())
 }

@@ -20,7 +20,9 @@ pub fn connect_beside(server: &ConnectOptions, avoid: &[&str]) -> Result<Connect
     }
     // Only someone already inside can name the other databases.
     for name in avoid {
-        let Ok(mut inside) = open(server, name) else { continue };
+        let Ok(mut inside) = open(server, name) else {
+            continue;
+        };
         let others = inside.query(
             "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn \
              AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY datname",
@@ -55,5 +57,8 @@ fn open(server: &ConnectOptions, name: &str) -> Result<Connection> {
 
 /// No such database, no privilege for it, connections not allowed, or none left.
 fn worth_another_try(error: &Error) -> bool {
-    matches!(error.sqlstate(), Some("3D000" | "42501" | "55000" | "53300" | "28000"))
+    matches!(
+        error.sqlstate(),
+        Some("3D000" | "42501" | "55000" | "53300" | "28000")
+    )
 }

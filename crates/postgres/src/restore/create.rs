@@ -30,10 +30,11 @@ pub fn create_database(
             "choose another name, or drop it first",
         ));
     }
-    let sql = create_statement(name, properties, options, admin.server_version_num()).map_err(|what| {
-        Error::refused(what, "restore it on a server of that version or newer")
-    })?;
-    admin.execute(&sql).map_err(|e| explain_locale(e, name, properties))?;
+    let sql = create_statement(name, properties, options, admin.server_version_num())
+        .map_err(|what| Error::refused(what, "restore it on a server of that version or newer"))?;
+    admin
+        .execute(&sql)
+        .map_err(|e| explain_locale(e, name, properties))?;
     let finished = admin
         .execute(&comment_statement(name, Some(&mark.to_comment())))
         .and_then(|_| set_owner(&mut admin, name, properties, options));
@@ -51,11 +52,17 @@ fn set_owner(
     properties: &DatabaseProperties,
     options: &PropertyOptions,
 ) -> Result<()> {
-    let Some(owner) = options.owner(properties) else { return Ok(()) };
+    let Some(owner) = options.owner(properties) else {
+        return Ok(());
+    };
     if actual_owner(admin, name)? == owner {
         return Ok(());
     }
-    admin.execute(&format!("ALTER DATABASE {} OWNER TO {}", quote_ident(name), quote_ident(owner)))?;
+    admin.execute(&format!(
+        "ALTER DATABASE {} OWNER TO {}",
+        quote_ident(name),
+        quote_ident(owner)
+    ))?;
     Ok(())
 }
 
@@ -95,7 +102,12 @@ pub fn finish_database(
     for statement in finish_statements(name, &owner, properties, options) {
         match admin.execute(&statement.sql) {
             Ok(_) => {}
-            Err(e) if matches!(e.sqlstate(), Some("42704" | "22023" | "42501" | "0LP01" | "0A000")) => {
+            Err(e)
+                if matches!(
+                    e.sqlstate(),
+                    Some("42704" | "22023" | "42501" | "0LP01" | "0A000")
+                ) =>
+            {
                 left_out.push(e.doing(statement.doing).to_string());
                 admin.execute("RESET ROLE")?;
             }
@@ -109,7 +121,9 @@ pub fn finish_database(
 pub fn unmark_database(server: &ConnectOptions, name: &str) -> Result<()> {
     let mut admin = connect_beside(server, &[name])?;
     let comment = read_comment(&mut admin, name)?;
-    let Some(mark) = comment.as_deref().and_then(Mark::parse) else { return Ok(()) };
+    let Some(mark) = comment.as_deref().and_then(Mark::parse) else {
+        return Ok(());
+    };
     admin.execute(&comment_statement(name, mark.own_comment()))?;
     Ok(())
 }

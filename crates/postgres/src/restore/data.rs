@@ -59,7 +59,11 @@ pub(super) fn plan<'a>(
     selection: &Selection,
     created: bool,
 ) -> Result<Vec<Load<'a>>> {
-    let members: HashMap<&str, &Member> = manifest.members.iter().map(|m| (m.file.as_str(), m)).collect();
+    let members: HashMap<&str, &Member> = manifest
+        .members
+        .iter()
+        .map(|m| (m.file.as_str(), m))
+        .collect();
     let encoding = toc.encoding().filter(|e| e != "UTF8");
     let mut loads = Vec::new();
     for (entry, name) in table_data(toc, selection) {
@@ -69,12 +73,18 @@ pub(super) fn plan<'a>(
         })?;
         if !matches!(member.what, MemberContent::Table { .. }) {
             return Err(Error::Refused {
-                what: format!("member {} of the backup is not the data of table {name}", member.file),
+                what: format!(
+                    "member {} of the backup is not the data of table {name}",
+                    member.file
+                ),
                 hint: None,
             });
         }
         let target = copy_target(entry, manifest, &name)?;
-        let made_here = created && entry.depends_on().any(|id| toc.entry(id).is_some_and(|e| e.is("TABLE")));
+        let made_here = created
+            && entry
+                .depends_on()
+                .any(|id| toc.entry(id).is_some_and(|e| e.is("TABLE")));
         loads.extend(loads_of(member, &target, encoding.clone(), made_here));
     }
     loads.sort_by_key(|load| std::cmp::Reverse(load.bytes));
@@ -82,7 +92,10 @@ pub(super) fn plan<'a>(
 }
 
 /// The chosen entries that hold rows, with their tables' names.
-fn table_data<'a>(toc: &'a Toc, selection: &'a Selection) -> impl Iterator<Item = (&'a Entry, QualifiedName)> {
+fn table_data<'a>(
+    toc: &'a Toc,
+    selection: &'a Selection,
+) -> impl Iterator<Item = (&'a Entry, QualifiedName)> {
     toc.entries
         .iter()
         .filter(|e| e.is("TABLE DATA") && e.has_data && selection.has(e))
@@ -91,7 +104,11 @@ fn table_data<'a>(toc: &'a Toc, selection: &'a Selection) -> impl Iterator<Item 
 }
 
 /// What `TRUNCATE` must name to empty all tables that have rows in the dump, empty ones included.
-pub(super) fn tables_to_empty(toc: &Toc, manifest: &DatabaseManifest, selection: &Selection) -> Result<Vec<String>> {
+pub(super) fn tables_to_empty(
+    toc: &Toc,
+    manifest: &DatabaseManifest,
+    selection: &Selection,
+) -> Result<Vec<String>> {
     let mut tables = table_data(toc, selection)
         .map(|(entry, name)| {
             let target = copy_target(entry, manifest, &name)?;
@@ -107,7 +124,11 @@ pub(super) fn tables_to_empty(toc: &Toc, manifest: &DatabaseManifest, selection:
 }
 
 /// Table and columns of the COPY statement. Where its text is in another encoding, the manifest knows the names.
-fn copy_target(entry: &Entry, manifest: &DatabaseManifest, name: &QualifiedName) -> Result<CopyTarget> {
+fn copy_target(
+    entry: &Entry,
+    manifest: &DatabaseManifest,
+    name: &QualifiedName,
+) -> Result<CopyTarget> {
     if let Some(target) = CopyTarget::of(entry) {
         return Ok(target);
     }
@@ -119,7 +140,9 @@ fn copy_target(entry: &Entry, manifest: &DatabaseManifest, name: &QualifiedName)
             through_root: false,
         })
         .ok_or_else(|| Error::Refused {
-            what: format!("the COPY statement of table {name} in the table of contents cannot be understood"),
+            what: format!(
+                "the COPY statement of table {name} in the table of contents cannot be understood"
+            ),
             hint: Some("restore this backup with stock pg_restore".into()),
         })
 }
@@ -143,7 +166,10 @@ fn loads_of<'a>(
         .filter(|i| member.segments[*i].rows.is_some_and(|rows| rows > 0))
         .collect();
     if full.len() > 1 {
-        return full.into_iter().map(|i| load(Some(i), member.segments[i].bytes, false)).collect();
+        return full
+            .into_iter()
+            .map(|i| load(Some(i), member.segments[i].bytes, false))
+            .collect();
     }
     if member.size <= COPY_END.len() as u64 {
         return Vec::new(); // nothing but the end mark
@@ -232,10 +258,12 @@ pub(super) fn load_one(
             .execute(&format!("TRUNCATE TABLE ONLY {}", load.table))
             .map_err(|e| e.doing(doing()))?;
     }
-    let copied = connection.copy_in(&load.statement(), &mut reader).map_err(|e| match cancel.is_cancelled() {
-        true => Error::Cancelled,
-        false => e.doing(doing()),
-    })?;
+    let copied = connection
+        .copy_in(&load.statement(), &mut reader)
+        .map_err(|e| match cancel.is_cancelled() {
+            true => Error::Cancelled,
+            false => e.doing(doing()),
+        })?;
     if load.fresh {
         connection.execute("COMMIT").map_err(|e| e.doing(doing()))?;
     }
@@ -246,7 +274,11 @@ pub(super) fn load_one(
 }
 
 /// Opens a session that is ready to load.
-pub(super) fn open(target: &ConnectOptions, manifest: &DatabaseManifest, stop: &CancelToken) -> Result<Connection> {
+pub(super) fn open(
+    target: &ConnectOptions,
+    manifest: &DatabaseManifest,
+    stop: &CancelToken,
+) -> Result<Connection> {
     let mut connection = Connection::open_with(target, stop)?;
     prepare(&mut connection, manifest)?;
     Ok(connection)
@@ -271,8 +303,13 @@ const LOAD_SETTINGS: &str = "SET client_encoding = 'UTF8'; SET standard_conformi
 
 /// `money` is written in the words of a locale; reading it back needs the same one. A target that lacks the locale keeps
 /// its own, and the proof then shows whether it mattered.
-pub(crate) fn set_monetary_locale(connection: &mut Connection, manifest: &DatabaseManifest) -> Result<()> {
-    let Some(locale) = manifest.server.settings.get("lc_monetary") else { return Ok(()) };
+pub(crate) fn set_monetary_locale(
+    connection: &mut Connection,
+    manifest: &DatabaseManifest,
+) -> Result<()> {
+    let Some(locale) = manifest.server.settings.get("lc_monetary") else {
+        return Ok(());
+    };
     match connection.execute(&format!("SET lc_monetary = {}", quote_literal(locale))) {
         Err(e) if e.sqlstate() == Some("22023") => Ok(()),
         other => other.map(drop),
@@ -280,7 +317,11 @@ pub(crate) fn set_monetary_locale(connection: &mut Connection, manifest: &Databa
 }
 
 /// Sets the sequences' values; returns how many.
-pub(super) fn set_sequences(connection: &mut Connection, toc: &Toc, selection: &Selection) -> Result<u64> {
+pub(super) fn set_sequences(
+    connection: &mut Connection,
+    toc: &Toc,
+    selection: &Selection,
+) -> Result<u64> {
     let mut statements = Vec::new();
     for entry in toc.entries.iter().filter(|e| e.is("SEQUENCE SET")) {
         let name = QualifiedName::new(entry.namespace(), entry.tag());
@@ -288,12 +329,18 @@ pub(super) fn set_sequences(connection: &mut Connection, toc: &Toc, selection: &
             continue;
         }
         let value = crate::archive::SequenceValue::of(entry).ok_or_else(|| Error::Refused {
-            what: format!("the value of sequence {name} in the table of contents cannot be understood"),
+            what: format!(
+                "the value of sequence {name} in the table of contents cannot be understood"
+            ),
             hint: None,
         })?;
         statements.push(format!(
             "SELECT pg_catalog.setval({}, {}, {})",
-            quote_literal(&format!("{}.{}", quote_ident(&name.schema), quote_ident(&name.name))),
+            quote_literal(&format!(
+                "{}.{}",
+                quote_ident(&name.schema),
+                quote_ident(&name.name)
+            )),
             value.last_value,
             value.is_called
         ));
@@ -325,7 +372,10 @@ impl Read for Metered<'_> {
             ));
         }
         self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "there is more stored data than was written")
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "there is more stored data than was written",
+            )
         })?;
         self.progress.bytes(n as u64);
         Ok(n)
@@ -364,7 +414,10 @@ mod tests {
             through_root,
         };
         let member = member(rows);
-        let found: Vec<_> = loads_of(&member, &target, None, true).iter().map(|l| (l.segment, l.fresh)).collect();
+        let found: Vec<_> = loads_of(&member, &target, None, true)
+            .iter()
+            .map(|l| (l.segment, l.fresh))
+            .collect();
         assert_eq!(found, expected);
     }
 
@@ -372,7 +425,11 @@ mod tests {
     fn only_a_table_in_one_piece_is_loaded_frozen() {
         check(&[Some(9), None], false, &[(None, true)]);
         check(&[Some(9), Some(0), None], false, &[(None, true)]);
-        check(&[Some(9), Some(1), None], false, &[(Some(0), false), (Some(1), false)]);
+        check(
+            &[Some(9), Some(1), None],
+            false,
+            &[(Some(0), false), (Some(1), false)],
+        );
         check(&[Some(9), None], true, &[(None, false)]);
         check(&[Some(0), None], false, &[]);
     }

@@ -28,8 +28,14 @@ pub(super) fn restore(
         left_out: selection.left_out.clone(),
         ..Default::default()
     };
-    if manifest.members.iter().any(|m| matches!(m.what, MemberContent::LargeObject { .. })) {
-        summary.left_out.push("large objects: they are not part of a data-only restore".into());
+    if manifest
+        .members
+        .iter()
+        .any(|m| matches!(m.what, MemberContent::LargeObject { .. }))
+    {
+        summary
+            .left_out
+            .push("large objects: they are not part of a data-only restore".into());
     }
     let started = Instant::now();
     let mut connection = data::open(target, manifest, cancel)?;
@@ -53,7 +59,9 @@ pub(super) fn restore(
         data::load_one(&mut connection, load, source, cancel, progress, &loaded)?;
     }
     summary.sequences = data::set_sequences(&mut connection, toc, selection)?;
-    connection.execute("COMMIT").map_err(|e| e.doing("committing the loaded rows"))?;
+    connection
+        .execute("COMMIT")
+        .map_err(|e| e.doing("committing the loaded rows"))?;
     summary.rows = loaded.rows();
     summary.bytes = loaded.bytes();
     summary.phases.push((Phase::Data, started.elapsed()));

@@ -9,10 +9,11 @@ use super::{
     RestoreOptions, RestoreSummary,
     data::{self, Loaded},
     data_only::quiet_triggers,
-    large_objects, leave_out_what_needs_a_superuser, open_toc, stored_bytes,
+    large_objects, leave_out_what_needs_a_superuser, open_toc,
     schema::{PgRestore, SchemaArchive, Section},
     selection::Selection,
     source::DumpSource,
+    stored_bytes,
 };
 use crate::{Error, Result, archive::Toc, connect::ConnectOptions, tools::Tools, wire::Connection};
 use pgkeep_model::{
@@ -61,7 +62,10 @@ pub fn restore_in_place(
         options,
         cancel,
     };
-    let (before, after) = (pg_restore.script(Section::PreData)?, pg_restore.script(Section::PostData)?);
+    let (before, after) = (
+        pg_restore.script(Section::PreData)?,
+        pg_restore.script(Section::PostData)?,
+    );
     let objects = match archive.makes_large_objects_late() {
         true => Some(pg_restore.script(Section::LargeObjects)?),
         false => None,
@@ -79,36 +83,61 @@ pub fn restore_in_place(
         empty_schema(&mut connection, &schema)?;
     }
     if selection.is_whole() {
-        connection.execute("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata")?;
+        connection
+            .execute("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata")?;
     }
     become_role(&mut connection, options)?;
-    connection.execute(&before).map_err(|e| e.doing("restoring the schema"))?;
+    connection
+        .execute(&before)
+        .map_err(|e| e.doing("restoring the schema"))?;
     if !options.schema_only {
         let loads = data::plan(&toc, manifest, &selection, true)?;
         progress.phase(Phase::Data, Some(stored_bytes(manifest)));
         let loaded = Loaded::default();
         for load in &loads {
-            data::load_one(&mut connection, &load.in_open_transaction(), source, cancel, progress, &loaded)?;
+            data::load_one(
+                &mut connection,
+                &load.in_open_transaction(),
+                source,
+                cancel,
+                progress,
+                &loaded,
+            )?;
         }
         summary.rows = loaded.rows();
         summary.bytes = loaded.bytes();
         if selection.is_whole() {
             if let Some(objects) = &objects {
-                connection.execute(objects).map_err(|e| e.doing("making large objects"))?;
+                connection
+                    .execute(objects)
+                    .map_err(|e| e.doing("making large objects"))?;
             }
-            summary.large_objects = large_objects::load_on(&mut connection, manifest, source, progress)?;
+            summary.large_objects =
+                large_objects::load_on(&mut connection, manifest, source, progress)?;
         }
         summary.sequences = data::set_sequences(&mut connection, &toc, &selection)?;
     }
     progress.phase(Phase::Indexes, None);
-    connection.execute(&after).map_err(|e| e.doing("building indexes, constraints and triggers"))?;
+    connection
+        .execute(&after)
+        .map_err(|e| e.doing("building indexes, constraints and triggers"))?;
     connection.execute("RESET ROLE")?;
     progress.phase(Phase::Prove, None);
     prove(&mut connection)?;
-    connection.execute("COMMIT").map_err(|e| e.doing("committing the restored content"))?;
+    connection
+        .execute("COMMIT")
+        .map_err(|e| e.doing("committing the restored content"))?;
     if options.analyze || options.vacuum {
         progress.phase(Phase::Analyze, None);
-        super::analyze::analyze_all(target, options.jobs, manifest, options.vacuum, |_| true, cancel, progress)?;
+        super::analyze::analyze_all(
+            target,
+            options.jobs,
+            manifest,
+            options.vacuum,
+            |_| true,
+            cancel,
+            progress,
+        )?;
     }
     summary.phases.push((Phase::Data, started.elapsed()));
     Ok(summary)
@@ -122,7 +151,11 @@ fn become_role(connection: &mut Connection, options: &RestoreOptions) -> Result<
 }
 
 /// Extensions that are there stay as they are, with the schemas they live in: making one again may take a superuser.
-fn keep_extensions(connection: &mut Connection, toc: &Toc, selection: &mut Selection) -> Result<()> {
+fn keep_extensions(
+    connection: &mut Connection,
+    toc: &Toc,
+    selection: &mut Selection,
+) -> Result<()> {
     let rows = connection.query(
         "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e \
          JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace",
@@ -132,10 +165,19 @@ fn keep_extensions(connection: &mut Connection, toc: &Toc, selection: &mut Selec
     for entry in &toc.entries {
         let kept = match &*entry.desc() {
             "EXTENSION" => extensions.contains(&*entry.tag()),
-            "COMMENT" => entry.tag().strip_prefix("EXTENSION ").is_some_and(|e| extensions.contains(e.trim_matches('"'))),
+            "COMMENT" => entry
+                .tag()
+                .strip_prefix("EXTENSION ")
+                .is_some_and(|e| extensions.contains(e.trim_matches('"'))),
             "SCHEMA" => schemas.contains(&*entry.tag()),
             // Their rows are still there.
-            "TABLE DATA" => entry.depends_on().filter_map(|id| toc.entry(id)).all(|e| e.is("EXTENSION")) && entry.dependencies.len() == 1,
+            "TABLE DATA" => {
+                entry
+                    .depends_on()
+                    .filter_map(|id| toc.entry(id))
+                    .all(|e| e.is("EXTENSION"))
+                    && entry.dependencies.len() == 1
+            }
             _ => false,
         };
         if kept {
@@ -149,7 +191,13 @@ fn schemas_of(toc: &Toc, selection: &Selection) -> BTreeSet<String> {
     toc.entries
         .iter()
         .filter(|e| selection.has(e))
-        .map(|e| if e.is("SCHEMA") { e.tag().into_owned() } else { e.namespace().into_owned() })
+        .map(|e| {
+            if e.is("SCHEMA") {
+                e.tag().into_owned()
+            } else {
+                e.namespace().into_owned()
+            }
+        })
         .filter(|schema| !schema.is_empty() && schema != "pg_catalog")
         .collect()
 }
@@ -167,7 +215,13 @@ fn empty_schema(connection: &mut Connection, schema: &str) -> Result<()> {
     ))?;
     let drops: Vec<String> = rows
         .iter()
-        .filter_map(|r| Some(format!("DROP {} IF EXISTS {} CASCADE", drop_keyword(r.get("type")?)?, r.get("identity")?)))
+        .filter_map(|r| {
+            Some(format!(
+                "DROP {} IF EXISTS {} CASCADE",
+                drop_keyword(r.get("type")?)?,
+                r.get("identity")?
+            ))
+        })
         .collect();
     for batch in drops.chunks(100) {
         connection

@@ -50,7 +50,11 @@ fn objects_of(manifest: &DatabaseManifest) -> Vec<(u32, &Member)> {
         MemberContent::LargeObject { oid } => Some(oid),
         _ => None,
     };
-    manifest.members.iter().filter_map(|m| Some((object(m)?, m))).collect()
+    manifest
+        .members
+        .iter()
+        .filter_map(|m| Some((object(m)?, m)))
+        .collect()
 }
 
 /// Neighbours go together until they reach the size of a batch.
@@ -88,8 +92,12 @@ fn fill(
             if n == 0 {
                 break;
             }
-            write!(sql, "SELECT pg_catalog.lo_put({oid}, {offset}, '\\x{}'); ", hex::encode(&piece[..n]))
-                .expect("writing to a string");
+            write!(
+                sql,
+                "SELECT pg_catalog.lo_put({oid}, {offset}, '\\x{}'); ",
+                hex::encode(&piece[..n])
+            )
+            .expect("writing to a string");
             offset += n as u64;
             progress.bytes(n as u64);
             if sql.len() >= BATCH {
@@ -105,7 +113,9 @@ fn fill(
         }
     }
     if !sql.is_empty() {
-        connection.execute(&sql).map_err(|e| e.doing("filling large objects"))?;
+        connection
+            .execute(&sql)
+            .map_err(|e| e.doing("filling large objects"))?;
     }
     Ok(())
 }

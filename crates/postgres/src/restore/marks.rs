@@ -51,7 +51,10 @@ impl Mark {
 
     /// The comment that carries it.
     pub fn to_comment(&self) -> String {
-        format!("{PREFIX}{}", serde_json::to_string(self).expect("a mark is plain data"))
+        format!(
+            "{PREFIX}{}",
+            serde_json::to_string(self).expect("a mark is plain data")
+        )
     }
 
     /// The comment that belongs to the database itself.
@@ -86,7 +89,11 @@ pub fn list_marked(admin: &mut Connection) -> Result<Vec<MarkedDatabase>> {
          FROM pg_catalog.pg_database d \
          WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE 'pgkeep {%' ORDER BY 1",
     )?;
-    let number = |i, column| rows.get(i, column).and_then(|t| t.parse().ok()).unwrap_or(0);
+    let number = |i, column| {
+        rows.get(i, column)
+            .and_then(|t| t.parse().ok())
+            .unwrap_or(0)
+    };
     Ok((0..rows.len())
         .filter_map(|i| {
             Some(MarkedDatabase {
@@ -101,7 +108,12 @@ pub fn list_marked(admin: &mut Connection) -> Result<Vec<MarkedDatabase>> {
 
 /// Drops a database only if it still carries exactly this mark: one that was finished or swapped back meanwhile stays.
 pub fn drop_marked(admin: &mut Connection, database: &MarkedDatabase) -> Result<bool> {
-    if read_comment(admin, &database.name)?.as_deref().and_then(Mark::parse).as_ref() != Some(&database.mark) {
+    if read_comment(admin, &database.name)?
+        .as_deref()
+        .and_then(Mark::parse)
+        .as_ref()
+        != Some(&database.mark)
+    {
         return Ok(false);
     }
     drop_database(admin, &database.name)?;
@@ -111,7 +123,10 @@ pub fn drop_marked(admin: &mut Connection, database: &MarkedDatabase) -> Result<
 /// Drops a database together with the sessions in it.
 pub fn drop_database(admin: &mut Connection, name: &str) -> Result<()> {
     admin
-        .execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_ident(name)))
+        .execute(&format!(
+            "DROP DATABASE IF EXISTS {} WITH (FORCE)",
+            quote_ident(name)
+        ))
         .map_err(|e| e.doing(format!("dropping database {name}")))?;
     Ok(())
 }
@@ -141,7 +156,10 @@ pub(super) fn comment_statement(name: &str, comment: Option<&str>) -> String {
 
 /// `<database>_before_<UTC time>`, shortened to what PostgreSQL allows.
 pub fn kept_name(database: &str, at: Timestamp) -> String {
-    with_suffix(database, &format!("_before_{}", at.strftime("%Y%m%dT%H%M%SZ")))
+    with_suffix(
+        database,
+        &format!("_before_{}", at.strftime("%Y%m%dT%H%M%SZ")),
+    )
 }
 
 /// `<database>_pgkeep_<id>`, shortened to what PostgreSQL allows.
@@ -170,7 +188,10 @@ mod tests {
         let now = at("2026-11-21T08:05:09Z");
         assert_eq!(kept_name("shop", now), "shop_before_20261121T080509Z");
         let long = kept_name(&"ä".repeat(31), now);
-        assert!(long.len() <= 63 && long.ends_with("ä_before_20261121T080509Z"), "{long}");
+        assert!(
+            long.len() <= 63 && long.ends_with("ä_before_20261121T080509Z"),
+            "{long}"
+        );
         assert_eq!(restoring_name("shop", "1a2b"), "shop_pgkeep_1a2b");
     }
 
@@ -184,7 +205,10 @@ mod tests {
         };
         assert_eq!(Mark::parse(&mark.to_comment()), Some(mark.clone()));
         assert_eq!(mark.own_comment(), Some("pgkeep {not a mark"));
-        assert!(!mark.is_expired(at("2026-11-22T07:59:59Z")) && mark.is_expired(at("2026-11-22T08:00:00Z")));
+        assert!(
+            !mark.is_expired(at("2026-11-22T07:59:59Z"))
+                && mark.is_expired(at("2026-11-22T08:00:00Z"))
+        );
         assert_eq!(Mark::parse("pgkeep {not a mark"), None);
         assert_eq!(Mark::parse("the shop"), None);
     }

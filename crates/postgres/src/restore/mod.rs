@@ -34,7 +34,9 @@ pub(crate) mod workers;
 pub use beside::connect_beside;
 pub use create::{create_database, finish_database, unmark_database};
 pub use in_place::restore_in_place;
-pub use marks::{Mark, MarkedDatabase, drop_database, drop_marked, kept_name, list_marked, restoring_name};
+pub use marks::{
+    Mark, MarkedDatabase, drop_database, drop_marked, kept_name, list_marked, restoring_name,
+};
 pub use properties::{AclItem, PropertyOptions, parse_acl_item};
 pub use requirements::{Missing, Requirements, missing, requirements};
 pub use selection::Selection;
@@ -159,7 +161,9 @@ pub fn restore_into(
     let (toc, toc_bytes) = open_toc(manifest, source)?;
     let mut selection = Selection::choose(&toc, &options.tables, &options.schemas)?;
     if options.data_only {
-        return data_only::restore(target, manifest, source, &toc, &selection, options, cancel, progress);
+        return data_only::restore(
+            target, manifest, source, &toc, &selection, options, cancel, progress,
+        );
     }
     let mut summary = RestoreSummary::default();
     let mut connection = data::open(target, manifest, cancel)?;
@@ -181,7 +185,15 @@ pub fn restore_into(
         let loads = data::plan(&toc, manifest, &selection, true)?;
         progress.phase(Phase::Data, Some(stored_bytes(manifest)));
         let started = Instant::now();
-        let loaded = data::load_all(target, options.jobs, loads, manifest, source, cancel, progress)?;
+        let loaded = data::load_all(
+            target,
+            options.jobs,
+            loads,
+            manifest,
+            source,
+            cancel,
+            progress,
+        )?;
         summary.rows = loaded.rows();
         summary.bytes = loaded.bytes();
         if selection.is_whole() {
@@ -198,12 +210,22 @@ pub fn restore_into(
 
     // Indexes, constraints, triggers, materialized views: after the rows, so that each is built once.
     progress.phase(Phase::Indexes, None);
-    summary.timed(Phase::Indexes, || pg_restore.run(Section::PostData, options.jobs))?;
+    summary.timed(Phase::Indexes, || {
+        pg_restore.run(Section::PostData, options.jobs)
+    })?;
 
     if !options.schema_only && (options.analyze || options.vacuum) {
         progress.phase(Phase::Analyze, None);
         summary.timed(Phase::Analyze, || {
-            analyze::analyze_all(target, options.jobs, manifest, options.vacuum, |_| true, cancel, progress)
+            analyze::analyze_all(
+                target,
+                options.jobs,
+                manifest,
+                options.vacuum,
+                |_| true,
+                cancel,
+                progress,
+            )
         })?;
     }
     Ok(summary)
@@ -222,7 +244,11 @@ pub fn open_toc(manifest: &DatabaseManifest, source: &dyn DumpSource) -> Result<
 }
 
 /// The evidence that a restore with these options must reproduce: all of it, or that of the chosen part.
-pub fn expected_evidence(manifest: &DatabaseManifest, toc: &Toc, options: &RestoreOptions) -> Result<DatabaseEvidence> {
+pub fn expected_evidence(
+    manifest: &DatabaseManifest,
+    toc: &Toc,
+    options: &RestoreOptions,
+) -> Result<DatabaseEvidence> {
     let mut evidence = manifest.evidence.clone();
     let selection = Selection::choose(toc, &options.tables, &options.schemas)?;
     if options.schema_only {
@@ -231,8 +257,12 @@ pub fn expected_evidence(manifest: &DatabaseManifest, toc: &Toc, options: &Resto
         evidence.large_objects = Default::default();
     }
     if !selection.is_whole() {
-        evidence.tables.retain(|t| selection.has_content_of(&t.name));
-        evidence.sequences.retain(|s| selection.has_content_of(&s.name));
+        evidence
+            .tables
+            .retain(|t| selection.has_content_of(&t.name));
+        evidence
+            .sequences
+            .retain(|s| selection.has_content_of(&s.name));
         evidence.large_objects = Default::default();
         evidence.extensions.clear();
         evidence.objects.clear();
@@ -254,14 +284,17 @@ fn leave_out_what_needs_a_superuser(
     toc: &Toc,
     selection: &mut Selection,
 ) -> Result<()> {
-    let superuser = connection.query_value("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")?;
+    let superuser = connection
+        .query_value("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")?;
     if superuser.as_deref() == Some("t") {
         return Ok(());
     }
     for entry in &toc.entries {
         if entry.is("COMMENT") && entry.tag().starts_with("EXTENSION ") && selection.has(entry) {
             selection.remove(toc, entry.dump_id);
-            selection.left_out.push(format!("the comment on {}", entry.tag().to_lowercase()));
+            selection
+                .left_out
+                .push(format!("the comment on {}", entry.tag().to_lowercase()));
         }
     }
     Ok(())

@@ -21,16 +21,24 @@ pub(super) fn restore(
     cancel: &CancelToken,
     progress: &dyn Progress,
 ) -> Result<RestoreSummary> {
-    if options.schema_only || options.data_only || !options.tables.is_empty() || !options.schemas.is_empty() {
+    if options.schema_only
+        || options.data_only
+        || !options.tables.is_empty()
+        || !options.schemas.is_empty()
+    {
         return Err(Error::refused(
             "a plain SQL script can only be restored whole",
             "restore it into a database of its own, back that up, and take the part you want from that backup",
         ));
     }
-    let member = manifest.members.iter().find(|m| m.what == MemberContent::Script).ok_or_else(|| Error::Refused {
-        what: format!("the backup of {} holds no script", manifest.name),
-        hint: None,
-    })?;
+    let member = manifest
+        .members
+        .iter()
+        .find(|m| m.what == MemberContent::Script)
+        .ok_or_else(|| Error::Refused {
+            what: format!("the backup of {} holds no script", manifest.name),
+            hint: None,
+        })?;
     let doing = "reading the script";
     let script = source.read(member).map_err(|e| Error::local(doing, e))?;
     let mut summary = RestoreSummary::default();
@@ -38,7 +46,13 @@ pub(super) fn restore(
     let started = Instant::now();
     let mut command = tools
         .psql(target)
-        .args(["--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"])
+        .args([
+            "--quiet",
+            "--single-transaction",
+            "--set=ON_ERROR_STOP=1",
+            "--output=/dev/null",
+            "--file=-",
+        ])
         .setting("default_transaction_read_only", "off")
         .setting("synchronous_commit", "off")
         .setting("statement_timeout", "0");
@@ -46,7 +60,9 @@ pub(super) fn restore(
         command = command.setting("role", role);
     }
     let mut psql = command.with_stdin().start(cancel)?;
-    let mut stdin = psql.stdin().ok_or_else(|| Error::local(doing, io::ErrorKind::BrokenPipe.into()))?;
+    let mut stdin = psql
+        .stdin()
+        .ok_or_else(|| Error::local(doing, io::ErrorKind::BrokenPipe.into()))?;
     match feed(script, &mut stdin, cancel, progress) {
         Ok(bytes) => summary.bytes = bytes,
         // psql has stopped, and says why.
@@ -62,7 +78,9 @@ pub(super) fn restore(
         Err(Stop::Command(line, command)) => {
             psql.stop();
             return Err(Error::refused(
-                format!("line {line} of the script is the psql command {command:?}, which could leave the target database"),
+                format!(
+                    "line {line} of the script is the psql command {command:?}, which could leave the target database"
+                ),
                 "dump again without --create, or remove that line",
             ));
         }
@@ -73,7 +91,15 @@ pub(super) fn restore(
     if options.analyze || options.vacuum {
         progress.phase(Phase::Analyze, None);
         summary.timed(Phase::Analyze, || {
-            analyze::analyze_all(target, options.jobs, manifest, options.vacuum, |_| true, cancel, progress)
+            analyze::analyze_all(
+                target,
+                options.jobs,
+                manifest,
+                options.vacuum,
+                |_| true,
+                cancel,
+                progress,
+            )
         })?;
     }
     Ok(summary)
@@ -109,11 +135,20 @@ fn feed(
             in_copy = text.strip_suffix(b"\r").unwrap_or(text) != b"\\.";
         } else if text.starts_with(b"COPY ") && text.trim_ascii_end().ends_with(b"FROM stdin;") {
             in_copy = true;
-        } else if text.starts_with(b"\\") && ![&b"\\restrict "[..], b"\\unrestrict "].iter().any(|c| text.starts_with(c)) {
-            return Err(Stop::Command(number, String::from_utf8_lossy(text).trim().to_owned()));
+        } else if text.starts_with(b"\\")
+            && ![&b"\\restrict "[..], b"\\unrestrict "]
+                .iter()
+                .any(|c| text.starts_with(c))
+        {
+            return Err(Stop::Command(
+                number,
+                String::from_utf8_lossy(text).trim().to_owned(),
+            ));
         }
         if number % 1024 == 0 {
-            cancel.check().map_err(|e| Stop::Source(io::Error::other(e)))?;
+            cancel
+                .check()
+                .map_err(|e| Stop::Source(io::Error::other(e)))?;
         }
         psql.write_all(&line).map_err(Stop::Pipe)?;
         bytes += line.len() as u64;
@@ -141,7 +176,10 @@ mod tests {
     #[test]
     fn commands_that_leave_the_database_are_refused() {
         let refused = check("SELECT 1;\n\\connect live\n");
-        assert!(matches!(refused, Err(Stop::Command(2, ref c)) if c == "\\connect live"), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Stop::Command(2, ref c)) if c == "\\connect live"),
+            "{refused:?}"
+        );
         assert!(matches!(check("\\! rm\n"), Err(Stop::Command(1, _))));
     }
 }

@@ -77,7 +77,10 @@ pub fn create_statement(
             add("ICU_LOCALE", locale);
             match properties.icu_rules.as_deref() {
                 Some(_) if server_version_num < 160_000 => {
-                    return Err("the database uses ICU rules, which PostgreSQL knows from version 16 on".into());
+                    return Err(
+                        "the database uses ICU rules, which PostgreSQL knows from version 16 on"
+                            .into(),
+                    );
                 }
                 Some(rules) => add("ICU_RULES", rules),
                 None => {}
@@ -95,7 +98,10 @@ pub fn create_statement(
         sql.push_str(&format!(" LOCALE_PROVIDER {}", properties.locale_provider));
     }
     if !options.no_tablespace && !matches!(properties.tablespace.as_str(), "" | "pg_default") {
-        sql.push_str(&format!(" TABLESPACE {}", quote_ident(&properties.tablespace)));
+        sql.push_str(&format!(
+            " TABLESPACE {}",
+            quote_ident(&properties.tablespace)
+        ));
     }
     Ok(sql)
 }
@@ -127,22 +133,34 @@ pub fn finish_statements(
     }
     for entry in &properties.settings {
         for setting in &entry.settings {
-            let Some((key, value)) = setting.split_once('=') else { continue };
+            let Some((key, value)) = setting.split_once('=') else {
+                continue;
+            };
             let whom = if entry.role.is_empty() {
                 format!("ALTER DATABASE {database}")
             } else {
-                format!("ALTER ROLE {} IN DATABASE {database}", quote_ident(&entry.role))
+                format!(
+                    "ALTER ROLE {} IN DATABASE {database}",
+                    quote_ident(&entry.role)
+                )
             };
             out.push(Statement::new(
                 format!("setting {key} on {name}"),
-                format!("{whom} SET {} TO {}", setting_name(key), setting_value(key, value)),
+                format!(
+                    "{whom} SET {} TO {}",
+                    setting_name(key),
+                    setting_value(key, value)
+                ),
             ));
         }
     }
     if properties.connection_limit >= 0 {
         out.push(Statement::new(
             format!("limiting the connections of {name}"),
-            format!("ALTER DATABASE {database} CONNECTION LIMIT {}", properties.connection_limit),
+            format!(
+                "ALTER DATABASE {database} CONNECTION LIMIT {}",
+                properties.connection_limit
+            ),
         ));
     }
     if properties.is_template {
@@ -162,7 +180,10 @@ pub fn finish_statements(
 
 /// A name of a setting, dots included, every part quoted.
 fn setting_name(key: &str) -> String {
-    key.split('.').map(quote_ident).collect::<Vec<_>>().join(".")
+    key.split('.')
+        .map(quote_ident)
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// Settings whose value is a list of identifiers; their stored text is already quoted and must not be quoted as a whole
@@ -184,7 +205,11 @@ fn setting_value(key: &str, value: &str) -> String {
     if names.is_empty() {
         return "''".into();
     }
-    names.iter().map(|n| quote_literal(n)).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|n| quote_literal(n))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Splits `"$user", public` into its names, without their quotes.
@@ -268,7 +293,11 @@ fn grants(name: &str, owner: &str, recorded_owner: &str, acl: &[String]) -> Vec<
     let database = quote_ident(name);
     let doing = format!("granting privileges on {name}");
     let renamed = |role: &str| {
-        if role == recorded_owner { owner.to_string() } else { role.to_string() }
+        if role == recorded_owner {
+            owner.to_string()
+        } else {
+            role.to_string()
+        }
     };
     let mut out = vec![Statement::new(
         doing.clone(),
@@ -298,8 +327,15 @@ fn grants(name: &str, owner: &str, recorded_owner: &str, acl: &[String]) -> Vec<
             if words.is_empty() {
                 continue;
             }
-            let option = if with_option { " WITH GRANT OPTION" } else { "" };
-            let grant = format!("GRANT {} ON DATABASE {database} TO {grantee}{option}", words.join(", "));
+            let option = if with_option {
+                " WITH GRANT OPTION"
+            } else {
+                ""
+            };
+            let grant = format!(
+                "GRANT {} ON DATABASE {database} TO {grantee}{option}",
+                words.join(", ")
+            );
             let sql = if grantor == owner {
                 grant
             } else {
@@ -342,7 +378,11 @@ mod tests {
             create(&plain, 140_000).unwrap(),
             r#"CREATE DATABASE "a""b" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'"#
         );
-        assert!(create(&plain, 150_000).unwrap().ends_with(" LOCALE_PROVIDER libc"));
+        assert!(
+            create(&plain, 150_000)
+                .unwrap()
+                .ends_with(" LOCALE_PROVIDER libc")
+        );
         let icu = DatabaseProperties {
             locale_provider: "icu".into(),
             locale: Some("de-AT".into()),
@@ -351,16 +391,27 @@ mod tests {
         };
         assert!(create(&icu, 140_000).unwrap_err().contains("version 15"));
         assert!(create(&icu, 150_000).unwrap_err().contains("version 16"));
-        assert!(create(&icu, 180_000).unwrap().contains("ICU_LOCALE 'de-AT' ICU_RULES '&a < b'"));
+        assert!(
+            create(&icu, 180_000)
+                .unwrap()
+                .contains("ICU_LOCALE 'de-AT' ICU_RULES '&a < b'")
+        );
         let builtin = DatabaseProperties {
             locale_provider: "builtin".into(),
             locale: Some("C.UTF-8".into()),
             tablespace: "fast".into(),
             ..properties()
         };
-        assert!(create(&builtin, 160_000).unwrap_err().contains("version 17"));
+        assert!(
+            create(&builtin, 160_000)
+                .unwrap_err()
+                .contains("version 17")
+        );
         let sql = create(&builtin, 170_000).unwrap();
-        assert!(sql.contains("BUILTIN_LOCALE 'C.UTF-8'") && sql.ends_with(r#"TABLESPACE "fast""#), "{sql}");
+        assert!(
+            sql.contains("BUILTIN_LOCALE 'C.UTF-8'") && sql.ends_with(r#"TABLESPACE "fast""#),
+            "{sql}"
+        );
     }
 
     #[test]
@@ -379,8 +430,13 @@ mod tests {
 
     #[test]
     fn grants_follow_a_new_owner_and_keep_other_grantors() {
-        let acl = ["=T/boss", "boss=CTc/boss", "ann=c*/boss", "bob=c/ann"].map(String::from).to_vec();
-        let sql: Vec<_> = grants("d", "new", "boss", &acl).into_iter().map(|s| s.sql).collect();
+        let acl = ["=T/boss", "boss=CTc/boss", "ann=c*/boss", "bob=c/ann"]
+            .map(String::from)
+            .to_vec();
+        let sql: Vec<_> = grants("d", "new", "boss", &acl)
+            .into_iter()
+            .map(|s| s.sql)
+            .collect();
         assert_eq!(
             sql,
             [

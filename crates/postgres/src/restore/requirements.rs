@@ -32,7 +32,13 @@ impl Missing {
 
     /// One line each, with the remedy.
     pub fn describe(&self) -> Vec<String> {
-        let list = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let list = |names: &BTreeSet<String>| {
+            names
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let mut lines = Vec::new();
         if !self.roles.is_empty() {
             lines.push(format!(
@@ -57,14 +63,24 @@ impl Missing {
 }
 
 /// Collects what the archive and the database's properties name.
-pub fn requirements(toc: &Toc, manifest: &DatabaseManifest, options: &PropertyOptions) -> Requirements {
+pub fn requirements(
+    toc: &Toc,
+    manifest: &DatabaseManifest,
+    options: &PropertyOptions,
+) -> Requirements {
     let mut needs = Requirements::default();
     for entry in &toc.entries {
         if entry.is("EXTENSION") {
             needs.extensions.insert(entry.tag().into_owned());
         }
-        if let Some(space) = entry.tablespace.as_deref().filter(|s| !s.is_empty() && !options.no_tablespace) {
-            needs.tablespaces.insert(String::from_utf8_lossy(space).into_owned());
+        if let Some(space) = entry
+            .tablespace
+            .as_deref()
+            .filter(|s| !s.is_empty() && !options.no_tablespace)
+        {
+            needs
+                .tablespaces
+                .insert(String::from_utf8_lossy(space).into_owned());
         }
         if !options.no_owner && !entry.owner().is_empty() {
             needs.roles.insert(entry.owner().into_owned());
@@ -77,10 +93,21 @@ pub fn requirements(toc: &Toc, manifest: &DatabaseManifest, options: &PropertyOp
     needs
 }
 
-fn properties_need(properties: &DatabaseProperties, options: &PropertyOptions, needs: &mut Requirements) {
-    needs.roles.extend(options.owner(properties).map(String::from));
+fn properties_need(
+    properties: &DatabaseProperties,
+    options: &PropertyOptions,
+    needs: &mut Requirements,
+) {
+    needs
+        .roles
+        .extend(options.owner(properties).map(String::from));
     if !options.no_acl {
-        for item in properties.acl.iter().flatten().filter_map(|text| parse_acl_item(text)) {
+        for item in properties
+            .acl
+            .iter()
+            .flatten()
+            .filter_map(|text| parse_acl_item(text))
+        {
             for role in [item.grantee, item.grantor] {
                 if !(options.no_owner && role == properties.owner) {
                     needs.roles.insert(role);
@@ -88,7 +115,9 @@ fn properties_need(properties: &DatabaseProperties, options: &PropertyOptions, n
             }
         }
     }
-    needs.roles.extend(properties.settings.iter().map(|s| s.role.clone()));
+    needs
+        .roles
+        .extend(properties.settings.iter().map(|s| s.role.clone()));
     if !options.no_tablespace {
         needs.tablespaces.insert(properties.tablespace.clone());
         needs.tablespaces.remove("");
@@ -129,7 +158,12 @@ fn roles_named_in(entry: &Entry, options: &PropertyOptions) -> Vec<String> {
         }
         _ => {}
     }
-    roles.retain(|r| !matches!(r.as_str(), "PUBLIC" | "public" | "CURRENT_USER" | "SESSION_USER"));
+    roles.retain(|r| {
+        !matches!(
+            r.as_str(),
+            "PUBLIC" | "public" | "CURRENT_USER" | "SESSION_USER"
+        )
+    });
     roles
 }
 
@@ -182,12 +216,22 @@ pub fn missing(admin: &mut Connection, needs: &Requirements) -> Result<Missing> 
         }
         let rows = admin.query(sql)?;
         let have: BTreeSet<&str> = rows.iter().filter_map(|r| r.get(0)).collect();
-        Ok(wanted.iter().filter(|w| !have.contains(w.as_str())).cloned().collect())
+        Ok(wanted
+            .iter()
+            .filter(|w| !have.contains(w.as_str()))
+            .cloned()
+            .collect())
     };
     Ok(Missing {
         roles: lacking(&needs.roles, "SELECT rolname FROM pg_catalog.pg_roles")?,
-        extensions: lacking(&needs.extensions, "SELECT name FROM pg_catalog.pg_available_extensions")?,
-        tablespaces: lacking(&needs.tablespaces, "SELECT spcname FROM pg_catalog.pg_tablespace")?,
+        extensions: lacking(
+            &needs.extensions,
+            "SELECT name FROM pg_catalog.pg_available_extensions",
+        )?,
+        tablespaces: lacking(
+            &needs.tablespaces,
+            "SELECT spcname FROM pg_catalog.pg_tablespace",
+        )?,
     })
 }
 
@@ -223,18 +267,33 @@ mod tests {
     #[test]
     fn roles_are_found_in_grants_policies_and_mappings() {
         assert_eq!(
-            roles("ACL", "REVOKE ALL ON TABLE public.\"a TO b\" FROM PUBLIC;\nGRANT SELECT ON TABLE public.t TO \"Ann \"\"x\"\"\" WITH GRANT OPTION;\n"),
+            roles(
+                "ACL",
+                "REVOKE ALL ON TABLE public.\"a TO b\" FROM PUBLIC;\nGRANT SELECT ON TABLE public.t TO \"Ann \"\"x\"\"\" WITH GRANT OPTION;\n"
+            ),
             ["Ann \"x\""]
         );
         assert_eq!(
-            roles("DEFAULT ACL", "ALTER DEFAULT PRIVILEGES FOR ROLE boss IN SCHEMA s GRANT SELECT ON TABLES TO bob;"),
+            roles(
+                "DEFAULT ACL",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE boss IN SCHEMA s GRANT SELECT ON TABLES TO bob;"
+            ),
             ["bob", "boss"]
         );
         assert_eq!(
-            roles("POLICY", "CREATE POLICY p ON public.t FOR SELECT TO ann, \"b c\" USING ((a = ' TO z'::text));"),
+            roles(
+                "POLICY",
+                "CREATE POLICY p ON public.t FOR SELECT TO ann, \"b c\" USING ((a = ' TO z'::text));"
+            ),
             ["ann", "b c"]
         );
-        assert_eq!(roles("POLICY", "CREATE POLICY p ON public.t USING (true);"), Vec::<String>::new());
-        assert_eq!(roles("USER MAPPING", "CREATE USER MAPPING FOR bob SERVER s;"), ["bob"]);
+        assert_eq!(
+            roles("POLICY", "CREATE POLICY p ON public.t USING (true);"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            roles("USER MAPPING", "CREATE USER MAPPING FOR bob SERVER s;"),
+            ["bob"]
+        );
     }
 }

@@ -8,10 +8,7 @@ use crate::{
     tools::{ToolCommand, Tools},
 };
 use pgkeep_model::CancelToken;
-use std::{
-    fs,
-    path::PathBuf,
-};
+use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
 /// A part of the archive, as pg_restore names it.
@@ -52,11 +49,16 @@ pub(super) struct SchemaArchive {
 impl SchemaArchive {
     pub(super) fn write(toc_bytes: &[u8], toc: &Toc, selection: &Selection) -> Result<Self> {
         let doing = |e| Error::local("writing the table of contents for pg_restore", e);
-        let folder = tempfile::Builder::new().prefix("pgkeep-restore-").tempdir().map_err(doing)?;
+        let folder = tempfile::Builder::new()
+            .prefix("pgkeep-restore-")
+            .tempdir()
+            .map_err(doing)?;
         fs::write(folder.path().join("toc.dat"), toc_bytes).map_err(doing)?;
         let list_file = |name: &str, list: Option<String>| {
             let path = folder.path().join(name);
-            list.map(|list| fs::write(&path, list).map(|()| path)).transpose().map_err(doing)
+            list.map(|list| fs::write(&path, list).map(|()| path))
+                .transpose()
+                .map_err(doing)
         };
         Ok(Self {
             use_list: list_file("use.list", selection.use_list(toc))?,
@@ -75,10 +77,20 @@ impl SchemaArchive {
 fn large_objects(toc: &Toc, selection: &Selection) -> Option<String> {
     let is_one = |e: &&Entry| {
         e.is("BLOB METADATA")
-            || (["ACL", "COMMENT", "SECURITY LABEL"].iter().any(|kind| e.is(kind)) && e.tag().starts_with("LARGE OBJECT"))
+            || (["ACL", "COMMENT", "SECURITY LABEL"]
+                .iter()
+                .any(|kind| e.is(kind))
+                && e.tag().starts_with("LARGE OBJECT"))
     };
-    let late = toc.entries.iter().any(|e| e.is("BLOB METADATA") && selection.has(e));
-    let lines = toc.entries.iter().filter(is_one).filter(|e| selection.has(e));
+    let late = toc
+        .entries
+        .iter()
+        .any(|e| e.is("BLOB METADATA") && selection.has(e));
+    let lines = toc
+        .entries
+        .iter()
+        .filter(is_one)
+        .filter(|e| selection.has(e));
     late.then(|| lines.map(|e| format!("{};\n", e.dump_id)).collect())
 }
 
@@ -161,7 +173,10 @@ const INDEX_MEMORY: &str = "256MB";
 /// A database name that libpq would take for a connection string has to be wrapped in one.
 fn dbname_argument(name: &str) -> String {
     if name.contains('=') || name.starts_with("postgres://") || name.starts_with("postgresql://") {
-        format!("dbname='{}'", name.replace('\\', "\\\\").replace('\'', "\\'"))
+        format!(
+            "dbname='{}'",
+            name.replace('\\', "\\\\").replace('\'', "\\'")
+        )
     } else {
         name.to_owned()
     }
@@ -169,8 +184,12 @@ fn dbname_argument(name: &str) -> String {
 
 /// Takes out the `\restrict KEY` and `\unrestrict KEY` lines that newer pg_restore wraps scripts for psql in.
 fn without_psql_commands(script: &str) -> String {
-    let key = script.lines().find_map(|line| line.strip_prefix("\\restrict "));
-    let Some(key) = key else { return script.to_owned() };
+    let key = script
+        .lines()
+        .find_map(|line| line.strip_prefix("\\restrict "));
+    let Some(key) = key else {
+        return script.to_owned();
+    };
     let (open, close) = (format!("\\restrict {key}"), format!("\\unrestrict {key}"));
     let kept = script.split_inclusive('\n').filter(|line| {
         let line = line.trim_end_matches('\n');
@@ -186,7 +205,10 @@ mod tests {
     #[test]
     fn only_the_lines_with_the_key_are_taken_out() {
         let script = "--\n\\restrict abc\nSELECT '\n\\unrestrict abd\n';\n\\unrestrict abc\n";
-        assert_eq!(without_psql_commands(script), "--\nSELECT '\n\\unrestrict abd\n';\n");
+        assert_eq!(
+            without_psql_commands(script),
+            "--\nSELECT '\n\\unrestrict abd\n';\n"
+        );
         assert_eq!(without_psql_commands("SELECT 1;\n"), "SELECT 1;\n");
     }
 

@@ -47,7 +47,13 @@ const ATTACHED: [&str; 20] = [
     "ACL",
     "SECURITY LABEL",
 ];
-const RELATIONS: [&str; 5] = ["TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE", "SEQUENCE"];
+const RELATIONS: [&str; 5] = [
+    "TABLE",
+    "VIEW",
+    "MATERIALIZED VIEW",
+    "FOREIGN TABLE",
+    "SEQUENCE",
+];
 
 impl Selection {
     /// The whole archive.
@@ -91,7 +97,9 @@ impl Selection {
     }
 
     pub fn has(&self, entry: &Entry) -> bool {
-        self.ids.as_ref().is_none_or(|ids| ids.contains(&entry.dump_id))
+        self.ids
+            .as_ref()
+            .is_none_or(|ids| ids.contains(&entry.dump_id))
     }
 
     /// True when the relation's content is part of the selection.
@@ -228,7 +236,9 @@ impl<'a> Graph<'a> {
                 continue;
             }
             for dependent in self.needed_by.get(&id).into_iter().flatten() {
-                let Some(entry) = self.entries.get(dependent) else { continue };
+                let Some(entry) = self.entries.get(dependent) else {
+                    continue;
+                };
                 let parts: Vec<i64> = match &*entry.desc() {
                     "SEQUENCE" => vec![*dependent],
                     // The link names the partition and depends on both; only the parent's side brings the other along.
@@ -254,12 +264,15 @@ impl<'a> Graph<'a> {
         let mut refused = HashSet::new();
         while let Some(id) = queue.pop() {
             for dependent in self.needed_by.get(&id).into_iter().flatten() {
-                let Some(entry) = self.entries.get(dependent) else { continue };
+                let Some(entry) = self.entries.get(dependent) else {
+                    continue;
+                };
                 if ids.contains(dependent) || !ATTACHED.contains(&&*entry.desc()) {
                     continue;
                 }
                 if self.links_outside(*dependent, ids) {
-                    if refused.insert(*dependent) {
+                    // Only what the chosen relation itself loses is worth telling, not links that others have to it.
+                    if is_part_of(entry, self.entries[&id]) && refused.insert(*dependent) {
                         left_out.push(describe(entry));
                     }
                     continue;
@@ -276,8 +289,9 @@ impl<'a> Graph<'a> {
             .iter()
             .copied()
             .filter(|id| {
-                self.entries.get(id).is_some_and(|e| e.is("FK CONSTRAINT") || e.is("TABLE ATTACH") || e.is("INDEX ATTACH"))
-                    && self.links_outside(*id, ids)
+                self.entries.get(id).is_some_and(|e| {
+                    e.is("FK CONSTRAINT") || e.is("TABLE ATTACH") || e.is("INDEX ATTACH")
+                }) && self.links_outside(*id, ids)
             })
             .collect();
         for id in leaving {
@@ -289,10 +303,12 @@ impl<'a> Graph<'a> {
     /// True for a link between two relations of which one is not chosen.
     fn links_outside(&self, id: i64, ids: &BTreeSet<i64>) -> bool {
         let entry = self.entries[&id];
-        let link = ["FK CONSTRAINT", "TABLE ATTACH", "INDEX ATTACH"].iter().any(|kind| entry.is(kind));
-        link && self
-            .needs(id)
-            .any(|(other, e)| !ids.contains(&other) && (is_relation(e) || e.is("INDEX") || e.is("CONSTRAINT")))
+        let link = ["FK CONSTRAINT", "TABLE ATTACH", "INDEX ATTACH"]
+            .iter()
+            .any(|kind| entry.is(kind));
+        link && self.needs(id).any(|(other, e)| {
+            !ids.contains(&other) && (is_relation(e) || e.is("INDEX") || e.is("CONSTRAINT"))
+        })
     }
 
     /// Adds, as structure only, everything that chosen entries need before them.
@@ -301,7 +317,11 @@ impl<'a> Graph<'a> {
         let settings = self
             .entries
             .values()
-            .filter(|e| ["ENCODING", "STDSTRINGS", "SEARCHPATH"].iter().any(|kind| e.is(kind)))
+            .filter(|e| {
+                ["ENCODING", "STDSTRINGS", "SEARCHPATH"]
+                    .iter()
+                    .any(|kind| e.is(kind))
+            })
             .map(|e| e.dump_id);
         ids.extend(settings);
         while let Some(id) = queue.pop() {
@@ -313,7 +333,10 @@ impl<'a> Graph<'a> {
             // Objects do not always record their schema as a dependency.
             let namespace = self.entries[&id].namespace();
             if !namespace.is_empty() {
-                let schemas = self.entries.values().filter(|e| e.is("SCHEMA") && e.tag() == namespace);
+                let schemas = self
+                    .entries
+                    .values()
+                    .filter(|e| e.is("SCHEMA") && e.tag() == namespace);
                 for schema in schemas {
                     if ids.insert(schema.dump_id) {
                         queue.push(schema.dump_id);
@@ -324,8 +347,21 @@ impl<'a> Graph<'a> {
     }
 }
 
+/// pg_dump tags what belongs to a relation with its name, alone or before the part's own.
+fn is_part_of(entry: &Entry, relation: &Entry) -> bool {
+    let (tag, name) = (entry.tag(), relation.tag());
+    let rest = tag.strip_prefix(&*name);
+    entry.namespace() == relation.namespace()
+        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
 fn describe(entry: &Entry) -> String {
-    format!("{} {} of schema {}", entry.desc().to_lowercase(), entry.tag(), entry.namespace())
+    format!(
+        "{} {} of schema {}",
+        entry.desc().to_lowercase(),
+        entry.tag(),
+        entry.namespace()
+    )
 }
 
 #[cfg(test)]
@@ -335,7 +371,10 @@ mod tests {
     #[test]
     fn names_are_split_as_sql_would() {
         let check = |text: &str, schema: Option<&str>, table: &str| {
-            assert_eq!(split_name(text), (schema.map(String::from), table.to_string()));
+            assert_eq!(
+                split_name(text),
+                (schema.map(String::from), table.to_string())
+            );
         };
         check("orders", None, "orders");
         check("shop.orders", Some("shop"), "orders");

@@ -23,7 +23,9 @@ pub struct DirectorySource {
 
 impl DirectorySource {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -43,7 +45,10 @@ impl DirectorySource {
         if size != member.size {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("{} has {size} bytes where {} were written", member.file, member.size),
+                format!(
+                    "{} has {size} bytes where {} were written",
+                    member.file, member.size
+                ),
             ));
         }
         Ok(file)
@@ -64,7 +69,10 @@ impl DumpSource for DirectorySource {
 }
 
 /// Reads the table of contents of a dump whole.
-pub(super) fn read_toc(manifest: &DatabaseManifest, source: &dyn DumpSource) -> crate::Result<Vec<u8>> {
+pub(super) fn read_toc(
+    manifest: &DatabaseManifest,
+    source: &dyn DumpSource,
+) -> crate::Result<Vec<u8>> {
     let doing = || format!("reading the table of contents of {}", manifest.name);
     let member = manifest
         .members

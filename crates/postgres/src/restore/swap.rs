@@ -101,21 +101,32 @@ pub fn swap(
             blocked: Duration::ZERO,
         });
     }
-    if let Some(obstacle) = obstacles(&mut admin, live, Some(replacement))?.into_iter().next() {
+    if let Some(obstacle) = obstacles(&mut admin, live, Some(replacement))?
+        .into_iter()
+        .next()
+    {
         return Err(Error::refused(obstacle.what, obstacle.remedy));
     }
     wait_for_transactions(&mut admin, live, options.grace, cancel)?;
-    let kept_as = kept_name(live, options.now);
+    let kept_as = unused_kept_name(&mut admin, live, options.now)?;
     let statements = statements(&mut admin, live, replacement, &kept_as, options)?;
     let mut ended = BTreeMap::new();
     let deadline = Instant::now() + options.timeout;
     let blocked = loop {
         cancel.check()?;
-        match attempt(server, &mut admin, [live, replacement], &statements, &mut ended) {
+        match attempt(
+            server,
+            &mut admin,
+            [live, replacement],
+            &statements,
+            &mut ended,
+        ) {
             Ok(blocked) => break blocked,
             // Sessions came or stayed: once more, while there is time.
             Err(e) if e.sqlstate() == Some("55006") && Instant::now() < deadline => {}
-            Err(e) if e.sqlstate() == Some("55006") => return Err(still_in_use(&mut admin, live, replacement, e)),
+            Err(e) if e.sqlstate() == Some("55006") => {
+                return Err(still_in_use(&mut admin, live, replacement, e));
+            }
             Err(e) => return Err(e),
         }
     };
@@ -124,6 +135,18 @@ pub fn swap(
         ended: ended.into_values().collect(),
         blocked,
     })
+}
+
+/// The name to keep the live database under. A second swap within one second takes the name of the next one.
+fn unused_kept_name(admin: &mut Connection, live: &str, now: Timestamp) -> Result<String> {
+    let mut at = now;
+    loop {
+        let name = kept_name(live, at);
+        if !inspect::database_exists(admin, &name)? {
+            return Ok(name);
+        }
+        at += Duration::from_secs(1);
+    }
 }
 
 /// Gives a database its predecessor back: `kept`, or else the latest that was replaced. The present one is kept in turn,
@@ -162,7 +185,9 @@ pub fn kept_databases(admin: &mut Connection, live: &str) -> Result<Vec<MarkedDa
         .into_iter()
         .filter_map(|d| match &d.mark {
             Mark::Kept {
-                database, replaced_at, ..
+                database,
+                replaced_at,
+                ..
             } if database == live => Some((*replaced_at, d)),
             _ => None,
         })
@@ -172,25 +197,43 @@ pub fn kept_databases(admin: &mut Connection, live: &str) -> Result<Vec<MarkedDa
 }
 
 /// Everything that forbids renaming `live` and that only its owner can decide on. Sessions are no obstacle.
-pub fn obstacles(admin: &mut Connection, live: &str, replacement: Option<&str>) -> Result<Vec<Obstacle>> {
+pub fn obstacles(
+    admin: &mut Connection,
+    live: &str,
+    replacement: Option<&str>,
+) -> Result<Vec<Obstacle>> {
     let mut found = Vec::new();
-    let mut add = |what: String, remedy: &str| found.push(Obstacle { what, remedy: remedy.into() });
+    let mut add = |what: String, remedy: &str| {
+        found.push(Obstacle {
+            what,
+            remedy: remedy.into(),
+        })
+    };
     let used = inspect::database_use(admin, live)?;
     for transaction in used.prepared_transactions {
         add(
-            format!("database {live} holds the prepared transaction {:?} of {}", transaction.gid, transaction.owner),
+            format!(
+                "database {live} holds the prepared transaction {:?} of {}",
+                transaction.gid, transaction.owner
+            ),
             "finish it in that database with COMMIT PREPARED or ROLLBACK PREPARED",
         );
     }
     for slot in used.replication_slots {
         add(
-            format!("database {live} has the logical replication slot {} ({})", slot.name, slot.plugin),
+            format!(
+                "database {live} has the logical replication slot {} ({})",
+                slot.name, slot.plugin
+            ),
             "its subscriber would go on with the replaced database: end the subscription, or drop the slot with pg_drop_replication_slot",
         );
     }
     for subscription in used.subscriptions.into_iter().filter(|s| s.enabled) {
         add(
-            format!("database {live} has the active subscription {}", subscription.name),
+            format!(
+                "database {live} has the active subscription {}",
+                subscription.name
+            ),
             "stop it in that database with ALTER SUBSCRIPTION … DISABLE",
         );
     }
@@ -209,7 +252,12 @@ pub fn obstacles(admin: &mut Connection, live: &str, replacement: Option<&str>) 
 /// Sessions that a rename has to wait for. Autovacuum gives way by itself, and parallel workers end with their leader.
 fn in_the_way(admin: &mut Connection, database: &str) -> Result<Vec<Session>> {
     let mut sessions = inspect::sessions(admin, database)?;
-    sessions.retain(|s| !matches!(s.backend_type.as_str(), "autovacuum worker" | "parallel worker"));
+    sessions.retain(|s| {
+        !matches!(
+            s.backend_type.as_str(),
+            "autovacuum worker" | "parallel worker"
+        )
+    });
     Ok(sessions)
 }
 
@@ -230,7 +278,11 @@ fn claim(admin: &mut Connection, live: &str) -> Result<()> {
 
 fn rename_only(admin: &mut Connection, live: &str, replacement: &str) -> Result<()> {
     let own = own_comment(admin, replacement)?;
-    let mut sql = format!("ALTER DATABASE {} RENAME TO {}", quote_ident(replacement), quote_ident(live));
+    let mut sql = format!(
+        "ALTER DATABASE {} RENAME TO {}",
+        quote_ident(replacement),
+        quote_ident(live)
+    );
     if let Some(comment) = own {
         sql = format!("{sql}; {}", comment_statement(live, comment.as_deref()));
     }
@@ -263,8 +315,16 @@ fn statements(
         comment,
     };
     let mut statements = vec![
-        format!("ALTER DATABASE {} RENAME TO {}", quote_ident(live), quote_ident(kept_as)),
-        format!("ALTER DATABASE {} RENAME TO {}", quote_ident(replacement), quote_ident(live)),
+        format!(
+            "ALTER DATABASE {} RENAME TO {}",
+            quote_ident(live),
+            quote_ident(kept_as)
+        ),
+        format!(
+            "ALTER DATABASE {} RENAME TO {}",
+            quote_ident(replacement),
+            quote_ident(live)
+        ),
         comment_statement(kept_as, Some(&mark.to_comment())),
     ];
     if let Some(comment) = own_comment(admin, replacement)? {
@@ -273,9 +333,18 @@ fn statements(
     Ok(statements)
 }
 
-fn wait_for_transactions(admin: &mut Connection, live: &str, grace: Duration, cancel: &CancelToken) -> Result<()> {
+fn wait_for_transactions(
+    admin: &mut Connection,
+    live: &str,
+    grace: Duration,
+    cancel: &CancelToken,
+) -> Result<()> {
     let end = Instant::now() + grace;
-    while Instant::now() < end && in_the_way(admin, live)?.iter().any(|s| s.state != "idle" && !s.state.is_empty()) {
+    while Instant::now() < end
+        && in_the_way(admin, live)?
+            .iter()
+            .any(|s| s.state != "idle" && !s.state.is_empty())
+    {
         cancel.check()?;
         thread::sleep(Duration::from_millis(100));
     }
@@ -298,7 +367,9 @@ fn attempt(
         let result = transaction(admin, statements);
         let blocked = started.elapsed();
         done.store(true, Ordering::SeqCst);
-        let gone = ender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let gone = ender
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         match (result, gone) {
             (result, Ok(sessions)) => {
                 ended.extend(sessions.into_iter().map(|s| (s.pid, s)));
@@ -320,18 +391,27 @@ fn transaction(admin: &mut Connection, statements: &[String]) -> Result<()> {
             return Err(error.doing("swapping the databases"));
         }
     }
-    admin.execute("COMMIT").map_err(|e| e.doing("swapping the databases"))?;
+    admin
+        .execute("COMMIT")
+        .map_err(|e| e.doing("swapping the databases"))?;
     Ok(())
 }
 
 /// Ends the sessions in both databases until told that the rename is through.
-fn end_sessions(helper: &mut Connection, databases: &[&str; 2], done: &AtomicBool) -> Result<Vec<Session>> {
+fn end_sessions(
+    helper: &mut Connection,
+    databases: &[&str; 2],
+    done: &AtomicBool,
+) -> Result<Vec<Session>> {
     let mut ended = Vec::new();
     while !done.load(Ordering::SeqCst) {
         for database in databases {
             for session in in_the_way(helper, database)? {
                 helper
-                    .execute(&format!("SELECT pg_catalog.pg_terminate_backend({})", session.pid))
+                    .execute(&format!(
+                        "SELECT pg_catalog.pg_terminate_backend({})",
+                        session.pid
+                    ))
                     .map_err(|e| e.doing(format!("ending the session with {session}")))?;
                 ended.push(session);
             }
@@ -347,7 +427,10 @@ fn still_in_use(admin: &mut Connection, live: &str, replacement: &str, error: Er
             && let Some(session) = left.first()
         {
             return Error::refused(
-                format!("database {database} is still in use: {} sessions, the first one {session}", left.len()),
+                format!(
+                    "database {database} is still in use: {} sessions, the first one {session}",
+                    left.len()
+                ),
                 "stop the application and try again; nothing was changed",
             );
         }

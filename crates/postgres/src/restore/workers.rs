@@ -35,7 +35,9 @@ pub(crate) fn share_out<T: Send>(
         let mut connection = open(&stop)?;
         loop {
             stop.check()?;
-            let Some(item) = lock(&queue).pop_front() else { return Ok(()) };
+            let Some(item) = lock(&queue).pop_front() else {
+                return Ok(());
+            };
             work(&mut connection, item)?;
         }
     };
@@ -52,7 +54,10 @@ pub(crate) fn share_out<T: Send>(
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    failure
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .map_or(Ok(()), Err)
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

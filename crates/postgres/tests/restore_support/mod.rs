@@ -10,9 +10,7 @@ use pgkeep_postgres::{
     connect::{ConnectOptions, Environment},
     dump::{self, DirectorySink, DumpOptions},
     prove,
-    restore::{
-        self, DirectorySource, Mark, PropertyOptions, RestoreOptions, RestoreSummary,
-    },
+    restore::{self, DirectorySource, Mark, PropertyOptions, RestoreOptions, RestoreSummary},
     tools::{Tools, tool_dirs},
 };
 use pgkeep_testkit::{TestPostgres, cache_dir};
@@ -20,7 +18,8 @@ use std::path::PathBuf;
 
 pub fn at(server: &TestPostgres, database: &str) -> ConnectOptions {
     let nothing: [(&str, &str); 0] = [];
-    ConnectOptions::resolve(Some(&server.url_for(database)), &Environment::new(nothing)).expect("a valid URL")
+    ConnectOptions::resolve(Some(&server.url_for(database)), &Environment::new(nothing))
+        .expect("a valid URL")
 }
 
 pub fn tools(major: u32) -> Tools {
@@ -46,7 +45,8 @@ impl Backup {
         let (cancel, target) = (CancelToken::new(), at(server, database));
         let tools = tools(server.major());
         let frozen = dump::freeze(&target, options, &cancel, &Silent).expect("freezing");
-        let dumped = dump::dump_database(&frozen, &tools, &sink, options, &cancel, &Silent).expect("dumping");
+        let dumped = dump::dump_database(&frozen, &tools, &sink, options, &cancel, &Silent)
+            .expect("dumping");
         sink.assemble(&dumped).expect("writing the folder");
         Self {
             folder,
@@ -59,8 +59,14 @@ impl Backup {
     }
 
     /// Creates the database and restores into it.
-    pub fn restore(&self, server: &TestPostgres, name: &str, options: &RestoreOptions) -> RestoreSummary {
-        self.try_restore(server, name, options).unwrap_or_else(|e| panic!("restoring {name}: {e}"))
+    pub fn restore(
+        &self,
+        server: &TestPostgres,
+        name: &str,
+        options: &RestoreOptions,
+    ) -> RestoreSummary {
+        self.try_restore(server, name, options)
+            .unwrap_or_else(|e| panic!("restoring {name}: {e}"))
     }
 
     pub fn try_restore(
@@ -70,7 +76,14 @@ impl Backup {
         options: &RestoreOptions,
     ) -> pgkeep_postgres::Result<RestoreSummary> {
         let (cancel, admin) = (CancelToken::new(), at(server, "postgres"));
-        restore::create_database(&admin, name, &self.manifest.properties, &options.properties(), &mark(name), &cancel)?;
+        restore::create_database(
+            &admin,
+            name,
+            &self.manifest.properties,
+            &options.properties(),
+            &mark(name),
+            &cancel,
+        )?;
         restore::restore_into(
             &admin.with_dbname(name),
             &self.manifest,
@@ -91,9 +104,20 @@ impl Backup {
     pub fn differences(&self, server: &TestPostgres, name: &str, proof: Proof) -> Vec<String> {
         let target = at(server, name);
         let cancel = CancelToken::new();
-        let found = prove::collect(&target, &self.manifest, &tools(server.major()), 2, proof, &cancel, &Silent)
-            .expect("the evidence can be collected");
-        compare(&self.manifest.evidence, &found, proof).iter().map(ToString::to_string).collect()
+        let found = prove::collect(
+            &target,
+            &self.manifest,
+            &tools(server.major()),
+            2,
+            proof,
+            &cancel,
+            &Silent,
+        )
+        .expect("the evidence can be collected");
+        compare(&self.manifest.evidence, &found, proof)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 }
 
