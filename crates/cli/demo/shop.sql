@@ -75,7 +75,7 @@ SELECT 1 + (h & 1073741823) % {customers},
 FROM (SELECT n, hashint8extended(n, 3) AS h FROM generate_series(1, {orders}) AS n) AS rows;
 INSERT INTO order_lines (order_id, position, product_id, quantity, price)
 SELECT n, line, 1 + (h >> line & 1073741823) % {products}, 1 + (h >> 40 + line & 3), 199 + (h >> line * 5 & 65535) % 40000
-FROM (SELECT n, hashint8extended(n, 4) AS h FROM generate_series(1, {orders}) AS n) AS rows, generate_series(1, 1 + (h >> 58 & 3)) AS line;
+FROM (SELECT n, hashint8extended(n, 4) AS h FROM generate_series(1, {orders}) AS n) AS rows, generate_series(1, 1 + (h >> 58 & 3)::int) AS line;
 
 -- part: fill reviews
 INSERT INTO reviews (product_id, customer_id, stars, body, written)

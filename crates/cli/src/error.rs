@@ -75,7 +75,9 @@ impl From<pgkeep_engine::Error> for CliError {
     fn from(error: pgkeep_engine::Error) -> Self {
         let mut out = CliError::new(exit_of(error.code), error.message);
         out.details = error.details;
-        if let Some(sqlstate) = error.sqlstate {
+        if let Some(sqlstate) = error.sqlstate
+            && !out.message.contains(&sqlstate)
+        {
             out.details.push(format!("SQLSTATE {sqlstate}"));
         }
         out.hint = error.hint;

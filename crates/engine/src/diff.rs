@@ -135,7 +135,7 @@ fn read_side(repository: &Repository, side: &DiffSide, context: &Context) -> Res
                 databases.push((database, toc));
             }
             Ok(Read {
-                title: format!("backup {} of {}", entry.short_id(), entry.time),
+                title: format!("backup {} of {:.0}", entry.short_id(), entry.time),
                 databases,
             })
         }

@@ -26,7 +26,7 @@ Examples:
   pgkeep demo --keep
 
 It starts a PostgreSQL server of its own in a temporary folder, on a unix socket, and touches nothing
-else. Server and folder are gone when it ends, unless --keep is given.")]
+else. Everything is removed when it ends; --keep leaves the repository.")]
 pub struct DemoArgs {
     /// Size of the shop database, about
     #[arg(long, value_name = "MB", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -34,10 +34,10 @@ pub struct DemoArgs {
     /// Major version of PostgreSQL [default: the newest installed]
     #[arg(long, value_name = "N")]
     pub major: Option<u32>,
-    /// Leave the folder with the repository and the server's data (the server is stopped)
+    /// Leave the folder with the repository and its key; the server is stopped and removed in any case
     #[arg(long)]
     pub keep: bool,
-    /// Folder to work in, not existing yet [default: a temporary one]
+    /// Folder for the repository, not existing yet [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }

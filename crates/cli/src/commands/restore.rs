@@ -188,7 +188,8 @@ pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
                 human::seconds(plan.age_secs.max(0) as f64)
             ),
         ),
-        ("to", format!("{target} on {}", database.target_server)),
+        ("to", target),
+        ("server", database.target_server.clone()),
         (
             "versions",
             format!(
@@ -291,10 +292,7 @@ pub fn render_report(text: &mut Text, report: &RestoreReport) {
         ),
         (
             "nobody could connect for",
-            report
-                .blocked_ms
-                .map(|ms| format!("{ms} ms"))
-                .unwrap_or_default(),
+            report.blocked_ms.map(blocked).unwrap_or_default(),
         ),
         (
             "replaced database",
@@ -314,6 +312,15 @@ pub fn render_report(text: &mut Text, report: &RestoreReport) {
     if report.kept_as.is_some() {
         text.blank();
         text.line(format!("To swap back: pgkeep undo {}", report.database));
+    }
+}
+
+/// How long nobody could connect.
+pub fn blocked(ms: u64) -> String {
+    if ms == 0 {
+        "less than 1 ms".into()
+    } else {
+        format!("{ms} ms")
     }
 }
 

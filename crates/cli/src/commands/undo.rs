@@ -61,7 +61,7 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
             ),
             (
                 "nobody could connect for",
-                format!("{} ms", report.blocked_ms),
+                super::restore::blocked(report.blocked_ms),
             ),
             ("kept", report.kept_as.clone()),
         ]);

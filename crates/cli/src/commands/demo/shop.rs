@@ -10,7 +10,7 @@ use pgkeep_postgres::{connect::ConnectOptions, wire::Connection};
 
 const SCRIPT: &str = include_str!("../../../demo/shop.sql");
 /// Size of the database, in MB, that the row counts below make.
-const UNIT_MB: f64 = 300.0;
+const UNIT_MB: f64 = 240.0;
 const ROWS: [(&str, f64); 5] = [
     ("{customers}", 40_000.0),
     ("{products}", 5_000.0),

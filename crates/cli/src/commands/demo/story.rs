@@ -119,7 +119,8 @@ pub fn tell(
 /// The closing table, or the whole answer as JSON.
 pub fn close(session: &Session, answer: &Answer) {
     session.screen.answer(answer, |text| {
-        text.heading("In short");
+        text.blank();
+        text.line(style("In short").bold().cyan().to_string());
         let mut table = crate::output::Rows::new(&[crate::output::Column::Left("step"), crate::output::Column::Right("time"), crate::output::Column::Left("result")]);
         for step in &answer.steps {
             table.add([step.name.clone(), human::seconds(step.seconds), step.result.clone()]);
@@ -257,7 +258,12 @@ fn restore_shop(
         |report| {
             let blocked = report
                 .blocked_ms
-                .map(|ms| format!("; nobody could connect for {ms} ms"))
+                .map(|ms| {
+                    format!(
+                        "; nobody could connect for {}",
+                        restore_command::blocked(ms)
+                    )
+                })
                 .unwrap_or_default();
             format!(
                 "{} rows restored and proven{blocked}",
@@ -283,7 +289,12 @@ fn swap(teller: &mut Teller<'_>, admin: &ConnectOptions, name: &'static str) -> 
             let plan = restore::plan_undo(admin, DATABASE, None, context)?;
             Ok(restore::execute_undo(admin, &plan, 1, context)?)
         },
-        |report| format!("swapped; nobody could connect for {} ms", report.blocked_ms),
+        |report| {
+            format!(
+                "swapped; nobody could connect for {}",
+                restore_command::blocked(report.blocked_ms)
+            )
+        },
     )?;
     teller.say(&format!("  kept for another swap: {}", report.kept_as));
     Ok(())
@@ -422,7 +433,7 @@ impl Teller<'_> {
         )?;
         let stock = self.steps.last().map_or(0.0, |step| step.seconds);
         self.say(&format!(
-            "  the backup took {:.1} times less",
+            "  pg_dump took {:.1} times as long as the backup",
             stock / ours.seconds.max(0.001)
         ));
         // Only its time and size were of interest.
