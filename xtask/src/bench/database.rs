@@ -43,7 +43,10 @@ impl Source {
         ));
         if !kept.exists() {
             eprintln!("loading the shop, {shape:?}, scale {scale}");
-            let mut server = configured(major).start();
+            // The log of a quick load would be kept with the data.
+            let mut server = TestPostgres::builder(major)
+                .setting("max_wal_size", "512MB")
+                .start();
             server.load_shop(
                 DATABASE,
                 ShopSize {
