@@ -166,7 +166,7 @@ fn ask(request: &DrillRequest, side: &str, context: &Context) -> Result<Vec<Asse
         connection.execute("BEGIN READ ONLY")?;
         let (passed, answer) = match connection.query(sql) {
             Ok(rows) => {
-                let first = rows.get(0, 0).unwrap_or("no row").to_string();
+                let first = rows.first().map_or("no row".into(), |row| row.optional(0).unwrap_or("null".into()));
                 (rows.len() == 1 && is_true(&first), first)
             }
             Err(e) => (false, Error::from(e).to_string()),

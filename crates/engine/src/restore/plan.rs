@@ -240,7 +240,7 @@ impl Findings<'_> {
             quote_literal(&name)
         ))?;
         let exists = !found.is_empty();
-        let bytes = found.get(0, 0).and_then(|text| text.parse().ok());
+        let bytes = found.first().and_then(|row| row.parse(0));
         match (&self.request.target, exists) {
             (RestoreTarget::Into { .. }, true) if self.request.content != Content::DataOnly => {
                 self.refuse(
