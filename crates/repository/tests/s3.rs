@@ -1,5 +1,10 @@
 //! Storage in real S3-compatible servers, with the wrappers that every store gets.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test runs itself with another environment"
+)]
+
 mod support;
 
 use std::{
@@ -237,21 +242,76 @@ fn a_server_that_is_away_is_a_temporary_failure_and_is_tried_again() {
 
 #[test]
 fn server_side_encryption_is_asked_for() {
+    use storage::ServerSideEncryption::{Kms, S3};
     let server = ObjectStore::moto();
-    for encryption in [
-        storage::ServerSideEncryption::S3,
-        storage::ServerSideEncryption::Kms { key_id: None },
-        storage::ServerSideEncryption::Kms {
-            key_id: Some("alias/backups".to_owned()),
-        },
+    for (number, encryption, headers) in [
+        (0, S3, &["x-amz-server-side-encryption: aes256"][..]),
+        (
+            1,
+            Kms { key_id: None },
+            &["x-amz-server-side-encryption: aws:kms"],
+        ),
+        (
+            2,
+            Kms {
+                key_id: Some("alias/backups".to_owned()),
+            },
+            &[
+                "x-amz-server-side-encryption: aws:kms",
+                "key-id: alias/backups",
+            ],
+        ),
     ] {
         let mut options = s3_options(&server);
         options.s3.as_mut().expect("set").server_side_encryption = Some(encryption);
         let storage = S3Storage::open(&server.repository("sse"), &options).expect("open");
-        let data = bytes(1000);
-        storage.put(&pack(&data), &data).expect("written");
-        assert_eq!(storage.get(&pack(&data)), Ok(data));
+        let data = bytes(1000 + number);
+        let key = pack(&data);
+        storage.put(&key, &data).expect("written");
+        assert_eq!(storage.get(&key), Ok(data));
+        let stored = server.moto_headers(&format!("sse/{}", key.path()));
+        for header in headers {
+            assert!(stored.contains(header), "{header} is not in {stored}");
+        }
     }
+}
+
+/// Tells the test below, running in a process of its own, where to connect.
+const TLS_ADDRESS: &str = "PGKEEP_TEST_TLS_ADDRESS";
+
+#[test]
+fn a_certificate_is_checked_against_the_authorities_of_the_system() {
+    if let Ok(address) = std::env::var(TLS_ADDRESS) {
+        let mut options = s3_options(&ObjectStore::rclone());
+        options.timeout = Duration::from_secs(20);
+        let storage = S3Storage::open(&address, &options).expect("open");
+        storage
+            .put(&pack(b"x"), b"x")
+            .expect("the authority is trusted here");
+        return;
+    }
+    let server = ObjectStore::rclone_tls();
+    let address = server.repository("tls");
+    let storage = S3Storage::open(&address, &s3_options(&server)).expect("open");
+    let error = storage
+        .put(&pack(b"x"), b"x")
+        .expect_err("an unknown authority");
+    assert!(error.to_string().contains("certificate"), "{error}");
+
+    let output = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args([
+            "--exact",
+            "a_certificate_is_checked_against_the_authorities_of_the_system",
+        ])
+        .env(TLS_ADDRESS, &address)
+        .env("SSL_CERT_FILE", server.root_cert())
+        .output()
+        .expect("the test runs itself");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
 }
 
 /// A local place with faults, and everything asked of it on record.

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 const ACCESS_KEY_ID: &str = "pgkeep-test";
 const SECRET_ACCESS_KEY: &str = "pgkeep-test-secret";
 const BUCKET: &str = "backups";
+/// Moto wants a signature and takes any.
+const ANY_SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=any";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server with one empty bucket; stopped on drop.
@@ -31,6 +33,7 @@ pub struct ObjectStore {
 enum Server {
     Moto,
     Rclone,
+    RcloneTls,
 }
 
 impl ObjectStore {
@@ -46,15 +49,29 @@ impl ObjectStore {
         Self::start(Server::Rclone)
     }
 
+    /// Starts `rclone serve s3` behind TLS, with a certificate of the authority in [`crate::TlsFiles::root_cert`].
+    pub fn rclone_tls() -> Self {
+        Self::start(Server::RcloneTls)
+    }
+
+    /// The authority that signed the certificate of [`ObjectStore::rclone_tls`].
+    pub fn root_cert(&self) -> PathBuf {
+        crate::tls::files().root_cert
+    }
+
     pub fn name(&self) -> &'static str {
         match self.server {
             Server::Moto => "moto_server",
-            Server::Rclone => "rclone serve s3",
+            Server::Rclone | Server::RcloneTls => "rclone serve s3",
         }
     }
 
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = match self.server {
+            Server::Moto | Server::Rclone => "http",
+            Server::RcloneTls => "https",
+        };
+        format!("{scheme}://{}", self.address)
     }
 
     pub fn bucket(&self) -> &'static str {
@@ -76,7 +93,7 @@ impl ObjectStore {
 
     /// The folder that holds the bucket's objects as files, where the server keeps them so.
     pub fn bucket_folder(&self) -> Option<PathBuf> {
-        (self.server == Server::Rclone).then(|| self.folder.path().join("objects").join(BUCKET))
+        (self.server != Server::Moto).then(|| self.folder.path().join("objects").join(BUCKET))
     }
 
     /// Stops the server; requests are refused until [`ObjectStore::resume`].
@@ -133,24 +150,35 @@ impl ObjectStore {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// What moto says of an object: status line and headers, in lower case.
+    pub fn moto_headers(&self, object: &str) -> String {
+        assert_eq!(self.server, Server::Moto, "only moto takes any signature");
+        self.request("HEAD", object).to_lowercase()
+    }
+
     fn create_moto_bucket(&self) {
-        let mut stream = TcpStream::connect(self.address).expect("moto_server accepts connections");
-        let request = format!(
-            "PUT /{BUCKET} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            self.address
-        );
-        stream
-            .write_all(request.as_bytes())
-            .expect("moto_server reads a request");
-        let mut answer = String::new();
-        stream
-            .read_to_string(&mut answer)
-            .expect("moto_server answers");
+        let answer = self.request("PUT", "");
         let status = answer.lines().next().unwrap_or_default();
         assert!(
             status.contains(" 200 "),
             "moto_server made no bucket: {status}"
         );
+    }
+
+    fn request(&self, method: &str, object: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).expect("the server accepts connections");
+        let request = format!(
+            "{method} /{BUCKET}/{object} HTTP/1.1\r\nHost: {}\r\nAuthorization: {ANY_SIGNATURE}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            self.address
+        );
+        stream
+            .write_all(request.as_bytes())
+            .expect("the server reads a request");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .expect("the server answers");
+        answer
     }
 }
 
@@ -187,7 +215,7 @@ fn spawn(server: Server, address: SocketAddr, folder: &Path) -> Child {
                 .arg(address.port().to_string());
             command
         }
-        Server::Rclone => {
+        Server::Rclone | Server::RcloneTls => {
             let mut command = Command::new(program("rclone"));
             command
                 .args(["serve", "s3", "--addr"])
@@ -198,6 +226,11 @@ fn spawn(server: Server, address: SocketAddr, folder: &Path) -> Child {
                 .args(["--dir-cache-time", "50ms", "--config"])
                 .arg(folder.join("rclone.conf"))
                 .arg(folder.join("objects"));
+            if server == Server::RcloneTls {
+                let root = crate::tls::files().root_cert;
+                command.arg("--cert").arg(root.with_file_name("server.crt"));
+                command.arg("--key").arg(root.with_file_name("server.key"));
+            }
             command
         }
     };

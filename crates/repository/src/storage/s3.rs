@@ -376,7 +376,7 @@ fn storage_error(
 
 /// The error with everything that led to it, in one line and without opendal's list of context.
 fn cause(error: &opendal::Error) -> String {
-    let mut text = error.message().to_owned();
+    let mut text = server_words(error.message()).unwrap_or_else(|| error.message().to_owned());
     let mut next = std::error::Error::source(error);
     while let Some(source) = next {
         let more = source.to_string();
@@ -386,6 +386,20 @@ fn cause(error: &opendal::Error) -> String {
         next = source.source();
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The code and message of a server's error document, out of opendal's `S3Error { code: "…", message: "…", … }`.
+fn server_words(text: &str) -> Option<String> {
+    let fields = text.strip_prefix("S3Error {")?;
+    let field = |name: &str| {
+        let (_, rest) = fields.split_once(&format!(" {name}: \""))?;
+        rest.split_once("\", ")
+            .map(|(value, _)| value.replace("\\\"", "\""))
+    };
+    match (field("code")?, field("message")) {
+        (code, Some(message)) if !message.is_empty() => Some(format!("{message} ({code})")),
+        (code, _) => Some(code),
+    }
 }
 
 #[cfg(test)]
@@ -428,5 +442,17 @@ mod tests {
             S3Storage::open("s3://bucket", &StorageOptions::default()).expect_err("no credentials");
         assert_eq!(error.kind, StorageErrorKind::PermissionDenied);
         assert!(error.to_string().contains("AWS_ACCESS_KEY_ID"), "{error}");
+    }
+
+    #[test]
+    fn a_servers_error_document_becomes_words() {
+        let text = r#"S3Error { code: "NoSuchBucket", message: "No \"such\" bucket, sorry", resource: "/b", request_id: "1" }"#;
+        assert_eq!(
+            server_words(text).as_deref(),
+            Some(r#"No "such" bucket, sorry (NoSuchBucket)"#)
+        );
+        let text = r#"S3Error { code: "AccessDenied", message: "", resource: "", request_id: "" }"#;
+        assert_eq!(server_words(text).as_deref(), Some("AccessDenied"));
+        assert_eq!(server_words("send http request"), None);
     }
 }
