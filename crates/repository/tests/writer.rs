@@ -329,13 +329,7 @@ fn packs_that_went_missing_or_short_are_stored_again() {
     let test = TestRepository::init();
     let content = noise(1, 12 << 20);
     back_up(&test.repository, &[("table", &content)]);
-    let mut packs = Vec::new();
-    for shard in fs::read_dir(test.path("data")).expect("data") {
-        for pack in fs::read_dir(shard.expect("entry").path()).expect("shard") {
-            packs.push(pack.expect("entry").path());
-        }
-    }
-    packs.sort_by_key(|p| fs::metadata(p).expect("there").len());
+    let packs = packs(&test);
     let [.., short, gone] = packs.as_slice() else {
         panic!("at least two packs: {packs:?}")
     };
@@ -461,4 +455,53 @@ fn a_reader_survives_a_repository_that_grows_under_it() {
             "t"
         ) == rows(2, 1 << 20)
     );
+}
+
+#[test]
+fn chunks_before_a_truncated_end_of_their_pack_are_still_read() {
+    let test = TestRepository::init();
+    let content = noise(1, 9 << 20);
+    let writer = test
+        .repository
+        .writer(WriterOptions {
+            workers: 1,
+            pack_size: 64 << 20,
+            ..options()
+        })
+        .expect("writer");
+    let table = file(&writer, "table", &content);
+    writer.publish(vec![table], meta()).expect("publish");
+    let pack = packs(&test).pop().expect("the largest is that of the data");
+    let bytes = fs::read(&pack).expect("read");
+    fs::remove_file(&pack).expect("removed");
+    fs::write(&pack, &bytes[..bytes.len() / 2]).expect("written");
+
+    let repository = test.reopen();
+    let snapshot = repository.find_snapshot("latest").expect("snapshot");
+    let reader = repository
+        .open_snapshot(&snapshot)
+        .expect("the tree is whole");
+    let mut stream = reader.read(reader.file("table").expect("there"));
+    let mut got = Vec::new();
+    let error = stream.read_to_end(&mut got).expect_err("half is gone");
+    assert!(RepositoryError::from_io(error).is_damage());
+    assert!(
+        got.len() >= 2 << 20 && content.starts_with(&got),
+        "{} bytes",
+        got.len()
+    );
+    let again = stream.read(&mut [0; 10]).expect_err("the error stays");
+    assert!(RepositoryError::from_io(again).is_damage());
+}
+
+/// All packs, smallest first.
+fn packs(test: &TestRepository) -> Vec<std::path::PathBuf> {
+    let mut packs = Vec::new();
+    for shard in fs::read_dir(test.path("data")).expect("data") {
+        for pack in fs::read_dir(shard.expect("entry").path()).expect("shard") {
+            packs.push(pack.expect("entry").path());
+        }
+    }
+    packs.sort_by_key(|p| fs::metadata(p).expect("there").len());
+    packs
 }

@@ -2,6 +2,7 @@
 
 mod blob;
 mod fetch;
+mod window;
 
 pub(crate) use blob::load_tree;
 pub use fetch::BlobStream;
