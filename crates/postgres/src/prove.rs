@@ -163,7 +163,7 @@ impl<'a> Reading<'a> {
     }
 
     fn finish(self, connection: &mut Connection) -> Result<DatabaseEvidence> {
-        let mut tables: Vec<TableEvidence> = self
+        let tables: Vec<TableEvidence> = self
             .expected
             .iter()
             .zip(&self.sums)
@@ -173,7 +173,6 @@ impl<'a> Reading<'a> {
                 ..table.clone()
             })
             .collect();
-        tables::settle_hash_partitions(&mut tables, self.expected, &self.facts, self.proof);
         let large_objects = *lock(&self.large_objects);
         Ok(DatabaseEvidence {
             tables,

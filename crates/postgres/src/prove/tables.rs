@@ -11,13 +11,12 @@ use std::collections::HashMap;
 pub(super) struct TableFacts {
     /// Can be read in ranges of `ctid`.
     heap: bool,
+    /// Holds its rows in partitions.
     partitioned: bool,
     blocks: u64,
     block_size: u64,
     /// Table and TOAST data.
     bytes: u64,
-    /// The topmost partitioned table above it that distributes rows by hash.
-    hash_root: Option<String>,
     columns: Vec<String>,
 }
 
@@ -31,10 +30,6 @@ pub(super) fn table_facts(
            CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END AS heap_bytes, \
            CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 END AS toast_bytes, \
            pg_catalog.current_setting('block_size') AS block_size, \
-           CASE WHEN c.relispartition THEN (SELECT a.relid::pg_catalog.oid \
-             FROM pg_catalog.pg_partition_ancestors(c.oid) WITH ORDINALITY a(relid, height) \
-             JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.relid \
-             WHERE p.partstrat = 'h' ORDER BY a.height DESC LIMIT 1) END AS hash_root, \
            (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(t.attname), ',' ORDER BY t.attnum) \
             FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0 AND NOT t.attisdropped) AS columns \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -53,7 +48,6 @@ pub(super) fn table_facts(
                     blocks: heap_bytes / block_size,
                     block_size,
                     bytes: heap_bytes + r.parse("toast_bytes").unwrap_or(0),
-                    hash_root: r.optional("hash_root"),
                     columns: split_identifiers(&r.text("columns")),
                 },
             )
@@ -168,39 +162,6 @@ pub(super) fn sum_rows(
     Ok(summer.sum())
 }
 
-/// Lets rows lie in another partition of the same hash partitioned table than they came from.
-///
-/// Where hashes depend on what differs between servers (OIDs of enum values, byte order, collations), pg_dump has such
-/// rows loaded through the partitioned table, which distributes them anew. If the partitions of one table together
-/// hold exactly the rows they held together before, each is shown with what was expected of it.
-pub(super) fn settle_hash_partitions(
-    found: &mut [TableEvidence],
-    expected: &[TableEvidence],
-    facts: &HashMap<QualifiedName, TableFacts>,
-    proof: Proof,
-) {
-    let root = |name: &QualifiedName| facts.get(name).and_then(|f| f.hash_root.clone());
-    let mut balance: HashMap<String, [ContentSum; 2]> = HashMap::new();
-    for (side, tables) in [expected, &*found].into_iter().enumerate() {
-        for table in tables {
-            if let Some(root) = root(&table.name) {
-                balance.entry(root).or_default()[side].add(table.content);
-            }
-        }
-    }
-    let wanted: HashMap<&QualifiedName, ContentSum> =
-        expected.iter().map(|t| (&t.name, t.content)).collect();
-    for table in found {
-        let Some([before, now]) = root(&table.name).and_then(|r| balance.get(&r)) else {
-            continue;
-        };
-        let same = before.rows == now.rows && (proof == Proof::Counts || before.hash == now.hash);
-        if same && let Some(content) = wanted.get(&table.name) {
-            table.content = *content;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,7 +193,7 @@ mod tests {
                     blocks,
                     block_size: 8192,
                     bytes: blocks * 8192,
-                    hash_root: None,
+                    partitioned: false,
                     columns: vec!["a".into()],
                 },
             )])
