@@ -1,5 +1,10 @@
 //! Client programs run against real servers, without a trace of the password and without leaving anything behind.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test starts itself again to be killed"
+)]
+
 use pgkeep_model::CancelToken;
 use pgkeep_postgres::{
     Error,
@@ -10,6 +15,7 @@ use pgkeep_testkit::{TestPostgres, cache_dir};
 use std::{
     io::{Read, Write},
     path::Path,
+    process::Command,
     time::Instant,
 };
 
@@ -189,6 +195,52 @@ fn cancelling_and_dropping_end_the_program_and_its_session() {
     wait_until(|| sessions(&server) >= 1);
     drop(running);
     assert_eq!(children("pg_sleep"), 0, "a process is left behind");
+    // psql does not cancel its statement when it is merely terminated; the server must not sleep on.
+    wait_until(|| sessions(&server) == 0);
+}
+
+/// The test's own program runs this test again as the process to be killed.
+#[test]
+fn a_killed_process_takes_its_programs_with_it() {
+    const TARGET: &str = "PGKEEP_TEST_KILLED";
+    if let Ok(dsn) = std::env::var(TARGET) {
+        let mut running = tools(15)
+            .psql(&options(&dsn))
+            .setting("client_connection_check_interval", "100ms")
+            .args(["--command", "SELECT pg_sleep(600)"])
+            .start(&CancelToken::new())
+            .expect("it starts");
+        let _ = running.stdout().read_to_end(&mut Vec::new());
+        panic!("psql ended by itself");
+    }
+    let server = TestPostgres::start(15);
+    let mut killed = Command::new(std::env::current_exe().expect("a program"))
+        .args([
+            "--exact",
+            "a_killed_process_takes_its_programs_with_it",
+            "--nocapture",
+        ])
+        .env(TARGET, server.dsn())
+        .spawn()
+        .expect("it starts");
+    wait_until(|| sessions(&server) == 1);
+    killed.kill().expect("it is killed");
+    killed.wait().expect("it is dead");
+    wait_until(|| sessions(&server) == 0 && processes(&server.port().to_string()) == 0);
+}
+
+/// Programs anywhere that sleep on the server with this port.
+fn processes(port: &str) -> usize {
+    let port = format!("PGPORT={port}\0");
+    let tasks = std::fs::read_dir("/proc").expect("there is a /proc");
+    tasks
+        .flatten()
+        .filter(|entry| {
+            let read = |what| std::fs::read(entry.path().join(what)).unwrap_or_default();
+            String::from_utf8_lossy(&read("cmdline")).contains("pg_sleep")
+                && String::from_utf8_lossy(&read("environ")).contains(&port)
+        })
+        .count()
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! A client program about to run.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the place where client programs are started"
+)]
+
 use super::{
     error::ToolError,
     password::PasswordFile,
@@ -21,6 +26,21 @@ use std::{
 
 /// Lets a child die with the thread that started it; from util-linux, present on practically every Linux.
 const SETPRIV: &str = "/usr/bin/setpriv";
+/// Variables that a program may see.
+const INHERITED: &[&str] = &[
+    "DYLD_LIBRARY_PATH",
+    "HOME",
+    "KRB5CCNAME",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "OPENSSL_CONF",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+];
 const SYSTEM_BUNDLES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -30,7 +50,7 @@ const SYSTEM_BUNDLES: &[&str] = &[
 
 /// A client program with its arguments.
 ///
-/// It runs in a process group of its own, with none of the caller's `PG*` variables, and is ended and reaped when its
+/// It runs in a process group of its own, with only the harmless part of our environment, and is ended and reaped when its
 /// [`RunningTool`] is dropped or its token cancelled. On Linux it is also sent SIGTERM when this process is killed.
 #[derive(Debug)]
 pub struct ToolCommand {
@@ -192,24 +212,15 @@ impl ToolCommand {
     }
 }
 
-/// Takes away what would change the program's behaviour: libpq's variables and translated messages.
+/// Lets through only what a program needs to run: neither libpq's variables, which would change where it connects, nor
+/// anything that may be a secret of ours, nor a language for its messages.
 fn clear_environment(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        let is_ours = name.to_string_lossy().starts_with("PGKEEP_");
-        if name.to_string_lossy().starts_with("PG") || is_ours {
-            command.env_remove(&name);
+    command.env_clear().env("LC_ALL", "C");
+    for name in INHERITED {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
         }
     }
-    for secret in [
-        "DATABASE_URL",
-        "DB_ADMIN_URL",
-        "BACKUP_ENCRYPTION_KEY",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-    ] {
-        command.env_remove(secret);
-    }
-    command.env_remove("LANGUAGE").env("LC_ALL", "C");
 }
 
 fn connection_environment(

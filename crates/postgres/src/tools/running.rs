@@ -20,7 +20,9 @@ use std::{
 
 /// How much of the error output is kept.
 const STDERR_TAIL: usize = 64 << 10;
-/// How long a program may take to end after SIGTERM.
+/// How long a program may take to cancel its statement and end after SIGINT.
+const POLITE_GRACE: Duration = Duration::from_secs(1);
+/// How long it may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What a program printed.
@@ -63,22 +65,32 @@ impl Group {
         }
     }
 
-    /// SIGTERM now, SIGKILL for what has not been reaped when the grace is over.
+    /// SIGINT now, on which psql too cancels its statement on the server; then SIGTERM, which psql does not take for a
+    /// wish to go on; then SIGKILL.
     fn end(self: &Arc<Self>) {
-        self.signal(Signal::TERM);
+        self.signal(Signal::INT);
         let group = self.clone();
         let killer = std::thread::Builder::new()
             .name("tool-kill".into())
             .spawn(move || {
-                let waited = group
-                    .reaped
-                    .wait_timeout_while(group.lock(), GRACE, |leader| leader.is_some());
-                drop(waited);
-                group.signal(Signal::KILL);
+                for (grace, signal) in [(POLITE_GRACE, Signal::TERM), (GRACE, Signal::KILL)] {
+                    if group.wait_reaped(grace) {
+                        return;
+                    }
+                    group.signal(signal);
+                }
             });
         if killer.is_err() {
             self.signal(Signal::KILL);
         }
+    }
+
+    fn wait_reaped(&self, limit: Duration) -> bool {
+        let waited = self
+            .reaped
+            .wait_timeout_while(self.lock(), limit, |leader| leader.is_some());
+        let (leader, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        leader.is_none()
     }
 }
 

@@ -39,6 +39,7 @@ pub struct Connection {
     cancel_hook: Option<CancelHook>,
     to: String,
     dbname: String,
+    notices_loss: bool,
     /// The conversation is out of step or over; nothing more can be said.
     pub(super) broken: bool,
 }
@@ -142,6 +143,7 @@ impl Connection {
             cancel_hook: None,
             to: session.to,
             dbname: dbname.to_owned(),
+            notices_loss: false,
             broken: false,
         })
     }
@@ -176,9 +178,16 @@ impl Connection {
     /// Lets the server look now and then whether its client is still there, so that a statement that sends nothing
     /// (building an index) does not outlive a killed client. Not every platform's server can; then nothing is lost.
     fn notice_a_lost_client(&mut self) {
-        if self.server_version_num() >= 140_000 {
-            let _ = self.execute("SET client_connection_check_interval = '5s'");
-        }
+        self.notices_loss = self.server_version_num() >= 140_000
+            && self
+                .execute("SET client_connection_check_interval = '5s'")
+                .is_ok();
+    }
+
+    /// True when the server ends a running statement soon after its client is gone, because
+    /// `client_connection_check_interval` works there; client programs may then be given that setting too.
+    pub fn server_notices_loss(&self) -> bool {
+        self.notices_loss
     }
 
     /// Lets a token stop this connection: what runs is cancelled on the server, what follows fails at once.
