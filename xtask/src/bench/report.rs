@@ -139,6 +139,9 @@ fn of(contenders: &[Contender], shape: Shape) -> Vec<&Contender> {
 
 /// One line a contender; a column for each baseline says how many times faster than it the contender is.
 fn table(text: &mut String, title: &str, contenders: &[&Contender], baselines: &[&str]) {
+    if contenders.is_empty() {
+        return;
+    }
     let times: BTreeMap<&str, f64> = contenders
         .iter()
         .map(|one| (one.name, one.took().as_secs_f64()))
