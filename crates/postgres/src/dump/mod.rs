@@ -46,6 +46,8 @@ pub struct DumpOptions {
     pub schemas: Vec<String>,
     /// Tables larger than this (with TOAST data) are read in ranges side by side.
     pub split_above_bytes: u64,
+    /// Bytes that each range aims at.
+    pub range_bytes: u64,
     /// How long to wait, in all, for sessions that hold tables exclusively.
     pub lock_timeout: Duration,
 }
@@ -57,6 +59,7 @@ impl Default for DumpOptions {
             exclude_table_data: Vec::new(),
             schemas: Vec::new(),
             split_above_bytes: 128 << 20,
+            range_bytes: ranges::RANGE_BYTES,
             lock_timeout: Duration::from_secs(120),
         }
     }

@@ -105,7 +105,12 @@ fn plan_table(
         && relation.condition.is_none()
         && relation.bytes > options.split_above_bytes;
     let ranges = match split {
-        true => ranges::split(relation.blocks, relation.bytes, relation.block_size),
+        true => ranges::split_by(
+            options.range_bytes,
+            relation.blocks,
+            relation.bytes,
+            relation.block_size,
+        ),
         false => vec![(0, None)],
     };
     let share = relation.bytes / ranges.len() as u64;

@@ -3,8 +3,8 @@
 //! Ranges have a fixed number of blocks, not a share of the table, so that the same rows lie in the same range from one
 //! backup to the next while a table grows.
 
-/// Bytes of table and TOAST data that a range aims at.
-const RANGE_BYTES: u64 = 64 << 20;
+/// Bytes of table and TOAST data that a range aims at, unless told otherwise.
+pub const RANGE_BYTES: u64 = 64 << 20;
 /// More ranges than this only make the manifest long.
 const MAX_RANGES: u64 = 8192;
 
@@ -13,7 +13,12 @@ pub type BlockRange = (u64, Option<u64>);
 
 /// Cuts a table of `blocks` blocks whose table and TOAST data together take `bytes`; a single range means "do not split".
 pub fn split(blocks: u64, bytes: u64, block_size: u64) -> Vec<BlockRange> {
-    let step = blocks_per_range(blocks, bytes, block_size);
+    split_by(RANGE_BYTES, blocks, bytes, block_size)
+}
+
+/// As [`split`], into ranges of about `range_bytes`.
+pub fn split_by(range_bytes: u64, blocks: u64, bytes: u64, block_size: u64) -> Vec<BlockRange> {
+    let step = blocks_per_range(range_bytes, blocks, bytes, block_size);
     let count = blocks.div_ceil(step).max(1);
     (0..count)
         .map(|i| (i * step, (i + 1 < count).then_some((i + 1) * step)))
@@ -21,9 +26,9 @@ pub fn split(blocks: u64, bytes: u64, block_size: u64) -> Vec<BlockRange> {
 }
 
 /// A power of two, so that it seldom changes and old boundaries stay boundaries when it does.
-fn blocks_per_range(blocks: u64, bytes: u64, block_size: u64) -> u64 {
+fn blocks_per_range(range_bytes: u64, blocks: u64, bytes: u64, block_size: u64) -> u64 {
     let bytes_per_block = (bytes / blocks.max(1)).max(block_size).max(1);
-    let wanted = (RANGE_BYTES / bytes_per_block).max(1);
+    let wanted = (range_bytes / bytes_per_block).max(1);
     let mut step = 1 << wanted.ilog2();
     while blocks.div_ceil(step) > MAX_RANGES {
         step *= 2;

@@ -37,6 +37,7 @@ pub fn split_small() -> DumpOptions {
     DumpOptions {
         jobs: 3,
         split_above_bytes: 0,
+        range_bytes: 16 << 10,
         ..DumpOptions::default()
     }
 }
@@ -153,6 +154,17 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Sessions of a dump that are still on the server.
+pub fn sessions(server: &TestPostgres) -> u32 {
+    server
+        .psql(
+            "postgres",
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pgkeep%' OR application_name = 'pg_dump'",
+        )
+        .parse()
+        .expect("a number")
 }
 
 /// The words of an error and of its hint.
