@@ -313,7 +313,10 @@ fn a_server_that_does_not_heed_the_request_is_hung_up_on() {
     let peer = std::thread::spawn(move || {
         use std::io::{Read, Write};
         let (mut stream, _) = listener.accept().expect("a client");
-        stream.read(&mut [0; 1024]).expect("a start-up message");
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).expect("a length");
+        let mut message = vec![0; u32::from_be_bytes(length) as usize - 4];
+        stream.read_exact(&mut message).expect("a start-up message");
         stream
             .write_all(b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x07\0\0\0\x08Z\0\0\0\x05I")
             .expect("consent");
