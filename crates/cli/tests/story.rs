@@ -249,3 +249,157 @@ fn doctor_finds_a_healthy_set_up_healthy() {
     let report = shop.run(&["doctor", "--json"]).succeeds().json();
     assert_eq!(report["healthy"], true, "{report:#}");
 }
+
+#[test]
+fn ctrl_c_ends_a_backup_that_waits_for_a_lock_and_leaves_nothing_behind() {
+    let shop = Shop::new();
+    let mut holder = shop.server.client("psql");
+    holder
+        .args(["-d", &shop.server.dsn_for("shop"), "-c"])
+        .arg("BEGIN; LOCK TABLE orders; SELECT pg_sleep(100)");
+    let mut holder = holder.stdout(std::process::Stdio::null()).spawn().unwrap();
+    wait_until("the lock is held", || shop.locks("AccessExclusiveLock") > 0);
+
+    let mut command = shop.pgkeep.child(&["backup"]);
+    command
+        .env("PGKEEP_REPO", "./backups")
+        .env("DATABASE_URL", shop.server.url_for("shop"));
+    let backup = command
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the backup is connected", || shop.sessions() > 0);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(backup.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let run = Run::of(&backup.wait_with_output().unwrap()).fails_with(130);
+    assert!(run.stderr.contains("cancelled"), "{}", run.stderr);
+
+    wait_until("its sessions are gone", || shop.sessions() == 0);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!(
+        shop.run(&["list", "--json"]).succeeds().json()["backups"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    shop.server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()");
+    shop.backup();
+}
+
+#[test]
+fn a_password_is_shown_nowhere() {
+    let server = TestPostgres::builder(15).hba("scram-sha-256").start();
+    server.load_shop("shop", ShopSize::TINY);
+    let pgkeep = Pgkeep::new();
+    let secret = server.superuser_password();
+    let run = |args: &[&str], url: &str| {
+        let mut command = pgkeep.command(args);
+        command
+            .env("PGKEEP_REPO", "./backups")
+            .env("DATABASE_URL", url);
+        let run = Run::of(&command.output().unwrap());
+        assert!(
+            !run.stdout.contains(secret) && !run.stderr.contains(secret),
+            "{run:?}"
+        );
+        run
+    };
+    let url = server.url_for("shop");
+    run(&["init"], &url).succeeds();
+    run(&["backup", "--verbose"], &url).succeeds();
+    run(&["show", "--json"], &url).succeeds();
+    run(&["config", "show"], &url).succeeds();
+    run(&["restore", "--into", "side", "--dry-run"], &url).succeeds();
+    run(&["restore", "--into", "side", "--json"], &url).succeeds();
+    run(&["backup"], &server.url_for("missing")).fails_with(7);
+    let wrong = format!(
+        "postgres://postgres:falsch@127.0.0.1:{}/shop",
+        server.port()
+    );
+    let refused = run(&["backup"], &wrong).fails_with(7);
+    assert!(!refused.stderr.contains("falsch"), "{}", refused.stderr);
+}
+
+#[test]
+fn parts_of_a_backup_are_restored_by_table_and_by_kind() {
+    let shop = Shop::new();
+    shop.backup();
+    let products = shop.count("shop", "products");
+    shop.run(&[
+        "restore",
+        "--into",
+        "one_table",
+        "--table",
+        "public.products",
+    ])
+    .succeeds();
+    assert_eq!(shop.count("one_table", "products"), products);
+    assert_eq!(
+        shop.server
+            .psql("one_table", "SELECT to_regclass('public.orders') IS NULL")
+            .trim(),
+        "t"
+    );
+    shop.run(&["restore", "--into", "no_rows", "--schema-only"])
+        .succeeds();
+    assert_eq!(shop.count("no_rows", "products"), "0");
+}
+
+#[test]
+fn several_databases_become_one_recovery_point() {
+    let shop = Shop::new();
+    shop.server.create_database("billing");
+    shop.server.psql(
+        "billing",
+        "CREATE TABLE invoice AS SELECT generate_series(1, 10) AS id",
+    );
+    shop.run(&[
+        "backup", "--dbname", "shop", "--dbname", "billing", "--app", "platform",
+    ])
+    .succeeds();
+    let list = shop
+        .run(&["list", "--app", "platform", "--json"])
+        .succeeds()
+        .json();
+    assert_eq!(list["backups"][0]["databases"].as_array().unwrap().len(), 2);
+    let unclear = shop.run(&["restore", "--into", "side"]).fails_with(2);
+    assert!(
+        unclear.stderr.contains("--database: "),
+        "{}",
+        unclear.stderr
+    );
+    shop.run(&["restore", "--into", "side", "--database", "billing"])
+        .succeeds();
+    assert_eq!(shop.count("side", "invoice"), "10");
+}
+
+/// Waits for something that another process does.
+#[track_caller]
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !holds() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "waited in vain until {what}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+impl Shop {
+    /// Sessions of pgkeep and its tools in the shop.
+    fn sessions(&self) -> u32 {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop' AND (application_name LIKE 'pgkeep%' OR application_name = 'pg_dump')";
+        self.server.psql("postgres", sql).trim().parse().unwrap()
+    }
+
+    fn locks(&self, mode: &str) -> u32 {
+        let sql = format!(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND granted AND mode = '{mode}'"
+        );
+        self.server.psql("postgres", &sql).trim().parse().unwrap()
+    }
+}

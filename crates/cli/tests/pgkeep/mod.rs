@@ -41,6 +41,19 @@ impl Pgkeep {
         command
     }
 
+    /// The same as a process that can be signalled while it runs.
+    #[expect(clippy::disallowed_methods, reason = "the test is about the process")]
+    pub fn child(&self, args: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pgkeep"));
+        command
+            .env_clear()
+            .env("HOME", self.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .current_dir(self.path())
+            .args(args);
+        command
+    }
+
     pub fn run(&self, args: &[&str]) -> Run {
         Run::of(&self.command(args).output().unwrap())
     }
