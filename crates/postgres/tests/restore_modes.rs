@@ -280,6 +280,85 @@ fn in_place_all_is_replaced_or_nothing() {
 }
 
 #[test]
+fn chosen_tables_go_back_where_they_were() {
+    let server = TestPostgres::start(15);
+    let backup = sample(&server);
+    let schema = server.pg_dump_schema("source");
+    let run = |options: &RestoreOptions| -> Result<RestoreSummary, Error> {
+        restore::restore_in_place(
+            &at(&server, "source"),
+            &backup.manifest,
+            &backup.source(),
+            &tools(15),
+            options,
+            &|_| Ok(()),
+            &CancelToken::new(),
+            &Silent,
+        )
+    };
+    // One that is there gets its rows back, and only it.
+    server.psql(
+        "source",
+        "DELETE FROM sales.lines; UPDATE other.customers SET name = 'kept'",
+    );
+    assert_eq!(run(&some(&["sales.lines"])).expect("restored").rows, 2000);
+    assert_eq!(
+        server.psql("source", "SELECT count(*) FROM sales.lines"),
+        "2000"
+    );
+    assert_eq!(
+        server.psql("source", "SELECT DISTINCT name FROM other.customers"),
+        "kept"
+    );
+
+    // One that was dropped comes back with its foreign keys in both directions.
+    server.psql("source", "DROP TABLE sales.orders CASCADE");
+    let done = run(&some(&["sales.orders"])).expect("restored");
+    assert_eq!((done.rows, done.left_out), (500, vec![]));
+    assert_eq!(server.pg_dump_schema("source"), schema);
+
+    // A whole schema, beside another that stays as it is.
+    server.psql(
+        "source",
+        "DELETE FROM sales.lines; CREATE TABLE sales.later (a int)",
+    );
+    let schema_sales = RestoreOptions {
+        schemas: vec!["sales".into()],
+        ..Default::default()
+    };
+    assert_eq!(run(&schema_sales).expect("restored").rows, 2500);
+    assert_eq!(server.pg_dump_schema("source"), schema);
+    assert_eq!(
+        server.psql(
+            "source",
+            "SELECT count(*) FROM other.customers WHERE name = 'kept'"
+        ),
+        "50"
+    );
+
+    // Rows that newer rows refer to are not taken away from under them.
+    server.psql("source", "INSERT INTO sales.orders VALUES (9999, 1); INSERT INTO sales.lines (\"order\") VALUES (9999)");
+    let error = run(&some(&["sales.orders"])).expect_err("a line would refer to nothing");
+    assert!(error.to_string().contains("lines_order_fkey"), "{error}");
+    assert_eq!(
+        server.psql("source", "SELECT count(*) FROM sales.orders"),
+        "501"
+    );
+
+    // What others built on it is not lost in passing.
+    server.psql(
+        "source",
+        "CREATE VIEW other.report AS SELECT * FROM sales.orders",
+    );
+    let error = run(&schema_sales).expect_err("a view depends on the schema");
+    assert!(error.to_string().contains("other.report"), "{error}");
+    assert_eq!(
+        server.psql("source", "SELECT count(*) FROM other.report"),
+        "501"
+    );
+}
+
+#[test]
 fn an_ordinary_user_restores_a_database_of_his_own() {
     let server = TestPostgres::start(17);
     let backup = sample(&server);

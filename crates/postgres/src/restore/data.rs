@@ -17,7 +17,7 @@ use pgkeep_model::{
     manifest::{DatabaseManifest, Member, MemberContent},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io::{self, Read},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -101,6 +101,11 @@ fn table_data<'a>(
         .filter(|e| e.is("TABLE DATA") && e.has_data && selection.has(e))
         .map(|e| (e, QualifiedName::new(e.namespace(), e.tag())))
         .filter(|(_, name)| selection.has_content_of(name))
+}
+
+/// Names of the chosen tables that have rows in the dump.
+pub(super) fn table_names(toc: &Toc, selection: &Selection) -> BTreeSet<QualifiedName> {
+    table_data(toc, selection).map(|(_, name)| name).collect()
 }
 
 /// What `TRUNCATE` must name to empty all tables that have rows in the dump, empty ones included.

@@ -1,8 +1,11 @@
 //! Loading rows into tables that are there already: one connection, one transaction, all or nothing.
+//!
+//! Triggers stay silent where the user may say so; the foreign keys that they would have checked are checked at the end.
 
 use super::{
     RestoreOptions, RestoreSummary,
     data::{self, Loaded},
+    fit,
     selection::Selection,
     source::DumpSource,
 };
@@ -39,7 +42,8 @@ pub(super) fn restore(
     }
     let started = Instant::now();
     let mut connection = data::open(target, manifest, cancel)?;
-    if !quiet_triggers(&mut connection)? {
+    let quiet = quiet_triggers(&mut connection)?;
+    if !quiet {
         progress.warn(
             "triggers fire and foreign keys are checked while rows are loaded: the user may not set session_replication_role",
         );
@@ -50,15 +54,16 @@ pub(super) fn restore(
     connection.execute("SET CONSTRAINTS ALL DEFERRED")?;
     let tables = data::tables_to_empty(toc, manifest, selection)?;
     if options.replace_rows && !tables.is_empty() {
-        connection
-            .execute(&format!("TRUNCATE TABLE {}", tables.join(", ")))
-            .map_err(|e| e.doing("emptying the tables"))?;
+        fit::empty_tables(&mut connection, &tables)?;
     }
     let loaded = Loaded::default();
     for load in &loads {
         data::load_one(&mut connection, load, source, cancel, progress, &loaded)?;
     }
     summary.sequences = data::set_sequences(&mut connection, toc, selection)?;
+    if quiet {
+        fit::check_foreign_keys(&mut connection, &data::table_names(toc, selection))?;
+    }
     connection
         .execute("COMMIT")
         .map_err(|e| e.doing("committing the loaded rows"))?;

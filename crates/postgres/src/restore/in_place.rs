@@ -2,23 +2,30 @@
 //!
 //! Order of effects: the objects of the backup's schemas are dropped (extensions and what belongs to them stay), the
 //! schema is made again, rows are loaded, indexes and constraints built, the caller's proof runs, and only then is all of
-//! it committed. Until then other sessions wait for the locks, and any failure leaves the database as it was.
+//! it committed. Of a part of the backup only the named schemas are dropped, and single tables are fitted in (see
+//! [`super::fit`]). Until then other sessions wait for the locks, and any failure leaves the database as it was.
 //! One connection does all the work, so this is slower than a restore beside the live database.
 
 use super::{
     RestoreOptions, RestoreSummary,
     data::{self, Loaded},
     data_only::quiet_triggers,
-    large_objects, leave_out_what_needs_a_superuser, open_toc,
+    fit, large_objects, leave_out_what_needs_a_superuser, open_toc,
     schema::{PgRestore, SchemaArchive, Section},
     selection::Selection,
     source::DumpSource,
     stored_bytes,
 };
-use crate::{Error, Result, archive::Toc, connect::ConnectOptions, tools::Tools, wire::Connection};
+use crate::{
+    Error, Result,
+    archive::{Entry, Toc},
+    connect::ConnectOptions,
+    tools::Tools,
+    wire::Connection,
+};
 use pgkeep_model::{
     CancelToken, Phase, Progress,
-    evidence::{quote_ident, quote_literal},
+    evidence::{QualifiedName, quote_ident, quote_literal},
     manifest::{DatabaseContent, DatabaseManifest},
 };
 use std::{collections::BTreeSet, time::Instant};
@@ -45,14 +52,17 @@ pub fn restore_in_place(
     let started = Instant::now();
     let (toc, toc_bytes) = open_toc(manifest, source)?;
     let mut selection = Selection::choose(&toc, &options.tables, &options.schemas)?;
-    if !options.tables.is_empty() {
-        return Err(Error::refused(
-            "single tables cannot be restored in place",
-            "restore them into a schema or database of their own",
-        ));
-    }
     let mut connection = data::open(target, manifest, cancel)?;
-    keep_extensions(&mut connection, &toc, &mut selection)?;
+    // Event triggers and the like must not run on what happens here, where that can be said.
+    let quiet = quiet_triggers(&mut connection)?;
+    connection.execute("BEGIN")?;
+
+    progress.phase(Phase::Schema, None);
+    let emptied = match selection.is_whole() {
+        true => schemas_of(&toc),
+        false => options.schemas.iter().cloned().collect(),
+    };
+    let kept = tables_to_rewrite(&mut connection, &toc, &mut selection, &emptied)?;
     leave_out_what_needs_a_superuser(&mut connection, &toc, &mut selection)?;
     let archive = SchemaArchive::write(&toc_bytes, &toc, &selection)?;
     let pg_restore = PgRestore {
@@ -62,54 +72,36 @@ pub fn restore_in_place(
         options,
         cancel,
     };
-    let (before, after) = (
-        pg_restore.script(Section::PreData)?,
-        pg_restore.script(Section::PostData)?,
-    );
-    let objects = match archive.makes_large_objects_late() {
-        true => Some(pg_restore.script(Section::LargeObjects)?),
-        false => None,
-    };
     let mut summary = RestoreSummary {
         left_out: selection.left_out.clone(),
         ..Default::default()
     };
-
-    progress.phase(Phase::Schema, None);
-    // Event triggers and the like must not run on what happens here, where that can be said.
-    quiet_triggers(&mut connection)?;
-    connection.execute("BEGIN")?;
-    for schema in schemas_of(&toc, &selection) {
-        empty_schema(&mut connection, &schema)?;
-    }
     if selection.is_whole() {
         connection
             .execute("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata")?;
     }
     become_role(&mut connection, options)?;
     connection
-        .execute(&before)
+        .execute(&pg_restore.script(Section::PreData)?)
         .map_err(|e| e.doing("restoring the schema"))?;
+
     if !options.schema_only {
-        let loads = data::plan(&toc, manifest, &selection, true)?;
         progress.phase(Phase::Data, Some(stored_bytes(manifest)));
+        let rewritten = selection.only(&kept);
+        fit::empty_tables(
+            &mut connection,
+            &data::tables_to_empty(&toc, manifest, &rewritten)?,
+        )?;
         let loaded = Loaded::default();
-        for load in &loads {
-            data::load_one(
-                &mut connection,
-                &load.in_open_transaction(),
-                source,
-                cancel,
-                progress,
-                &loaded,
-            )?;
+        for load in &data::plan(&toc, manifest, &selection, true)? {
+            let load = load.in_open_transaction();
+            data::load_one(&mut connection, &load, source, cancel, progress, &loaded)?;
         }
-        summary.rows = loaded.rows();
-        summary.bytes = loaded.bytes();
+        (summary.rows, summary.bytes) = (loaded.rows(), loaded.bytes());
         if selection.is_whole() {
-            if let Some(objects) = &objects {
+            if archive.makes_large_objects_late() {
                 connection
-                    .execute(objects)
+                    .execute(&pg_restore.script(Section::LargeObjects)?)
                     .map_err(|e| e.doing("making large objects"))?;
             }
             summary.large_objects =
@@ -117,30 +109,77 @@ pub fn restore_in_place(
         }
         summary.sequences = data::set_sequences(&mut connection, &toc, &selection)?;
     }
+
     progress.phase(Phase::Indexes, None);
     connection
-        .execute(&after)
+        .execute(&pg_restore.script(Section::PostData)?)
         .map_err(|e| e.doing("building indexes, constraints and triggers"))?;
     connection.execute("RESET ROLE")?;
+    if quiet {
+        fit::check_foreign_keys(&mut connection, &kept)?;
+    }
     progress.phase(Phase::Prove, None);
     prove(&mut connection)?;
     connection
         .execute("COMMIT")
         .map_err(|e| e.doing("committing the restored content"))?;
+    drop(connection);
+
     if options.analyze || options.vacuum {
         progress.phase(Phase::Analyze, None);
-        super::analyze::analyze_all(
-            target,
-            options.jobs,
-            manifest,
-            options.vacuum,
-            |_| true,
-            cancel,
-            progress,
-        )?;
+        let only = |name: &QualifiedName| selection.has_content_of(name);
+        let (jobs, vacuum) = (options.jobs, options.vacuum);
+        super::analyze::analyze_all(target, jobs, manifest, vacuum, only, cancel, progress)?;
     }
     summary.phases.push((Phase::Data, started.elapsed()));
     Ok(summary)
+}
+
+/// Drops the content of whole schemas, and fits a part of the backup to what stays. Returns the tables that stay and
+/// get new rows.
+fn tables_to_rewrite(
+    connection: &mut Connection,
+    toc: &Toc,
+    selection: &mut Selection,
+    emptied: &BTreeSet<String>,
+) -> Result<BTreeSet<QualifiedName>> {
+    let before = relations_outside(connection, emptied)?;
+    for schema in emptied {
+        empty_schema(connection, schema)?;
+    }
+    if selection.is_whole() {
+        keep_extensions(connection, toc, selection)?;
+        return Ok(BTreeSet::new());
+    }
+    let after = relations_outside(connection, emptied)?;
+    let lost: Vec<&str> = before.difference(&after).map(String::as_str).collect();
+    if !lost.is_empty() {
+        return Err(Error::refused(
+            format!(
+                "{} depend on what would be replaced and would be lost",
+                lost.join(", ")
+            ),
+            "restore their schemas as well, or restore into another database; nothing was changed",
+        ));
+    }
+    fit::fit_to_live(connection, toc, selection, emptied)
+}
+
+/// Tables, views and sequences of other schemas.
+fn relations_outside(
+    connection: &mut Connection,
+    schemas: &BTreeSet<String>,
+) -> Result<BTreeSet<String>> {
+    let rows = connection.query(
+        "SELECT n.nspname, n.nspname || '.' || c.relname FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'",
+    )?;
+    Ok(rows
+        .iter()
+        .filter(|r| !schemas.contains(&r.text(0)))
+        .map(|r| r.text(1))
+        .collect())
 }
 
 fn become_role(connection: &mut Connection, options: &RestoreOptions) -> Result<()> {
@@ -187,22 +226,20 @@ fn keep_extensions(
     Ok(())
 }
 
-fn schemas_of(toc: &Toc, selection: &Selection) -> BTreeSet<String> {
-    toc.entries
-        .iter()
-        .filter(|e| selection.has(e))
-        .map(|e| {
-            if e.is("SCHEMA") {
-                e.tag().into_owned()
-            } else {
-                e.namespace().into_owned()
-            }
-        })
-        .filter(|schema| !schema.is_empty() && schema != "pg_catalog")
-        .collect()
+/// Schemas that the backup holds something of.
+fn schemas_of(toc: &Toc) -> BTreeSet<String> {
+    let schema = |e: &Entry| match e.is("SCHEMA") {
+        true => e.tag().into_owned(),
+        false => e.namespace().into_owned(),
+    };
+    let mut schemas: BTreeSet<String> = toc.entries.iter().map(schema).collect();
+    schemas.remove("");
+    schemas.remove("pg_catalog");
+    schemas
 }
 
-/// Drops what lives in a schema and belongs to no extension, with whatever depends on it.
+/// Drops what lives in a schema and belongs to no extension, with whatever depends on it. What is inseparable from
+/// something else (the sequence of an identity column) goes with that.
 fn empty_schema(connection: &mut Connection, schema: &str) -> Result<()> {
     let rows = connection.query(&format!(
         "SELECT o.type, o.identity FROM pg_catalog.pg_depend d \
@@ -210,7 +247,8 @@ fn empty_schema(connection: &mut Connection, schema: &str) -> Result<()> {
          WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.deptype = 'n' \
            AND d.refobjid = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = {}) \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x \
-             WHERE x.classid = d.classid AND x.objid = d.objid AND x.deptype = 'e')",
+             WHERE x.classid = d.classid AND x.objid = d.objid AND x.deptype IN ('e', 'i')) \
+         ORDER BY d.classid <> 'pg_catalog.pg_class'::pg_catalog.regclass, d.objid",
         quote_literal(schema)
     ))?;
     let drops: Vec<String> = rows

@@ -19,6 +19,7 @@ mod beside;
 mod create;
 mod data;
 mod data_only;
+mod fit;
 mod in_place;
 mod large_objects;
 mod marks;

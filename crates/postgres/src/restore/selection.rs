@@ -119,6 +119,28 @@ impl Selection {
             .remove(&dump_id);
     }
 
+    /// Keeps only the entries that `keep` says yes to.
+    pub(super) fn narrow(&mut self, toc: &Toc, keep: impl Fn(&Entry) -> bool) {
+        let kept = toc.entries.iter().filter(|e| self.has(e) && keep(e));
+        self.ids = Some(kept.map(|e| e.dump_id).collect());
+    }
+
+    /// The same with the content of these relations alone.
+    pub(super) fn only(&self, relations: &BTreeSet<QualifiedName>) -> Self {
+        Self {
+            relations: relations.clone(),
+            chosen: true,
+            ..self.clone()
+        }
+    }
+
+    /// Puts an entry in; everything is in already when nothing was taken out.
+    pub(super) fn add(&mut self, dump_id: i64) {
+        if let Some(ids) = &mut self.ids {
+            ids.insert(dump_id);
+        }
+    }
+
     /// The list that `pg_restore --use-list` reads, in the archive's own order; `None` when nothing is left out.
     pub fn use_list(&self, toc: &Toc) -> Option<String> {
         let ids = self.ids.as_ref()?;
@@ -355,7 +377,7 @@ fn is_part_of(entry: &Entry, relation: &Entry) -> bool {
         && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
 }
 
-fn describe(entry: &Entry) -> String {
+pub(super) fn describe(entry: &Entry) -> String {
     format!(
         "{} {} of schema {}",
         entry.desc().to_lowercase(),
