@@ -115,6 +115,13 @@ fn a_lost_table_comes_back_and_the_restore_can_be_undone_and_redone() {
     );
     assert_eq!(shop.count("shop", "orders"), orders);
 
+    let latest = shop.run(&["show", "latest", "--json"]).succeeds().json();
+    assert_eq!(
+        latest["id"],
+        id.as_str(),
+        "the safety backup is not what `latest` means"
+    );
+
     shop.run(&["undo", "shop", "--confirm", PHRASE]).succeeds();
     assert_eq!(shop.count("shop", "orders"), "0");
     shop.run(&["undo", "shop", "--confirm", PHRASE]).succeeds();

@@ -13,6 +13,8 @@ use serde::Serialize;
 /// Marks the snapshots that pgkeep made; others in the same repository are left alone.
 pub const TAG: &str = "pgkeep";
 pub const PINNED: &str = "pinned";
+/// The user tag of the backup that a restore takes of the database it is about to replace.
+pub const PRE_RESTORE: &str = "pre-restore";
 
 /// One backup as a list shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -87,7 +89,7 @@ pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Vec<BackupEn
     Ok(entries)
 }
 
-/// Finds one backup by id (or its first digits), or `latest`, among those that `filter` accepts.
+/// Finds one backup by id (or its first digits), or `latest` (which passes over safety backups), among those that `filter` accepts.
 pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Result<BackupEntry> {
     let mut entries = list(repository, &ListFilter { limit: None, ..filter.clone() })?;
     if entries.is_empty() {
@@ -95,7 +97,10 @@ pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Resul
             .hint("`pgkeep list` shows what there is; `pgkeep backup` makes one"));
     }
     if wanted == "latest" {
-        return Ok(entries.pop().expect("checked that it is not empty"));
+        // A restore's safety backup holds what the restore was to get rid of: only its id names it.
+        let latest = entries.iter().rposition(|e| !e.tags.iter().any(|t| t == PRE_RESTORE));
+        let latest = latest.unwrap_or(entries.len() - 1);
+        return Ok(entries.swap_remove(latest));
     }
     let wanted_lower = wanted.to_ascii_lowercase();
     let mut found: Vec<BackupEntry> = entries

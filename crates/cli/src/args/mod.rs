@@ -95,16 +95,15 @@ pub enum ColorArg {
 
 /// Where the database is. Without any of these, DATABASE_URL, then pgkeep.toml, then libpq's PG* variables are used.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
     /// Database as postgres:// URL or as key=value pairs; prefer DATABASE_URL when it holds a password
-    #[arg(long, short = 'd', value_name = "URL")]
+    #[arg(long, short = 'd', value_name = "URL", help_heading = "Connection")]
     pub database_url: Option<String>,
     /// Privileged connection, for creating, swapping and dropping databases [env: DB_ADMIN_URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub admin_url: Option<String>,
     /// Folder of PostgreSQL's client programs, tried before the usual places (repeatable)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Connection")]
     pub bin_dir: Vec<PathBuf>,
 }
 

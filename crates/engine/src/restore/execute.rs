@@ -370,7 +370,7 @@ impl<'a> Run<'a> {
                 environment: self.plan.manifest.environment.clone(),
                 kind: BackupKind::Database,
                 description: format!("before the restore of backup {}", self.plan.entry.short_id()),
-                tags: vec!["pre-restore".into()],
+                tags: vec![crate::catalog::PRE_RESTORE.into()],
                 pinned: false,
                 databases: vec![self.plan.request.admin.with_dbname(live)],
                 globals: false,
