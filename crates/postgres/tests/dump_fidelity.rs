@@ -2,11 +2,14 @@
 
 mod dump_support;
 
-use dump_support::{Dump, pg_restore, split_small};
-use pgkeep_model::evidence::{Proof, compare};
+use dump_support::{Dump, at, pg_restore, split_small, tools};
+use pgkeep_model::{
+    CancelToken, Silent,
+    evidence::{Proof, compare},
+};
 use pgkeep_postgres::{
     archive::{self, Toc},
-    dump::DumpOptions,
+    dump::{self, DirectorySink, DumpOptions},
 };
 use pgkeep_testkit::{ShopSize, TestPostgres};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -117,4 +120,50 @@ fn a_dump_of_17_equals_pg_dumps_and_restores_with_pg_restore() {
 #[test]
 fn a_dump_of_18_equals_pg_dumps_and_restores_with_pg_restore() {
     check(18);
+}
+
+/// The way of an upgrade: the newer major's programs dump the older server, roles go first, then the database.
+#[test]
+fn a_dump_of_15_by_the_programs_of_17_restores_into_17() {
+    let (old, new) = (TestPostgres::start(15), TestPostgres::start(17));
+    old.load_everything("everything");
+    new.provide_sample_extension();
+    let cancel = CancelToken::new();
+    let dump = |server: &TestPostgres, to: &Path| {
+        let sink = DirectorySink::create(to).expect("a new folder");
+        let frozen = dump::freeze(&at(server, "everything"), &split_small(), &cancel, &Silent)
+            .expect("frozen");
+        let dumped =
+            dump::dump_database(&frozen, &tools(17), &sink, &split_small(), &cancel, &Silent)
+                .expect("dumped");
+        sink.assemble(&dumped).expect("assembled");
+        dumped
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let before = dump(&old, &folder.path().join("before"));
+    assert_eq!(before.toc.header.version.1, 16);
+
+    let globals = DirectorySink::create(folder.path().join("globals")).expect("a new folder");
+    let done =
+        dump::dump_globals(&at(&old, "everything"), &tools(17), &globals, &cancel).expect("dumped");
+    let script = globals
+        .folder()
+        .join(format!("segment-{}.part", done.token));
+    let roles: String = fs::read_to_string(script)
+        .expect("a script")
+        .lines()
+        .filter(|line| {
+            !line.contains(&format!("ROLE {}", old.superuser())) && !line.contains("TABLESPACE")
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    new.psql("postgres", &roles);
+    pg_restore(&new, "everything", &folder.path().join("before"), 2);
+    let after = dump(&new, &folder.path().join("after"));
+    let differences = compare(
+        &before.manifest.evidence,
+        &after.manifest.evidence,
+        Proof::Full,
+    );
+    assert!(differences.is_empty(), "{differences:#?}");
 }

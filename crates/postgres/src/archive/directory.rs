@@ -97,7 +97,7 @@ pub fn parse_large_object_toc(input: impl Read) -> Result<Vec<(u32, String)>, Ar
             what: "a line in the list of large objects".into(),
         };
         if line.pop() != Some(b'\n') {
-            return Err(match line.len() < LARGE_OBJECT_LINE_LIMIT {
+            return Err(match got < LARGE_OBJECT_LINE_LIMIT {
                 true => ArchiveError::Truncated {
                     what: "the list of large objects".into(),
                 },

@@ -63,9 +63,8 @@ pub(super) fn assemble(
         let mut parts: Vec<Stored> = result.parts.into_iter().flatten().collect();
         match &member.what {
             MemberContent::Table { name } => {
-                if !add_table(&mut tables, name, member, &parts) {
-                    unlike_columns.insert(name.clone());
-                }
+                let alike = add_table(&mut tables, name, member, &parts);
+                unlike_columns.extend((!alike).then(|| name.clone()));
             }
             MemberContent::LargeObject { .. } => {
                 large_objects.add_finished(result.large_object.unwrap_or_default());

@@ -116,6 +116,7 @@ pub fn dump_database(
         encoding: &moment.encoding,
         jobs: options.jobs,
     };
+    session::prefer_plain_scans(&mut moment.connection)?;
     let results = run::run(&task, &mut moment.connection, cancel)?;
 
     // 4. Members and evidence, now that every part is known.
