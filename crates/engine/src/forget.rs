@@ -36,7 +36,7 @@ pub fn plan(repository: &Repository, request: &ForgetRequest, context: &Context)
                 let entry = catalog::find(repository, wanted, &ListFilter::default())?;
                 if entry.pinned {
                     return Err(Error::refused(format!("backup {} is pinned", entry.short_id()))
-                        .hint("`pgkeep forget --unpin ID` lets it go first"));
+                        .hint("`pgkeep tag ID --unpin` lets it go first"));
                 }
                 remove.push((entry.id, "named by the user".to_string()));
             }

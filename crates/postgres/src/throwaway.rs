@@ -3,10 +3,12 @@
 //! It listens on a socket in its own folder only, belongs to an unprivileged account (PostgreSQL refuses to run as
 //! root), and is stopped and removed when the value is dropped.
 
-use crate::{Error, Result, connect::{ConnectOptions, Environment}};
+use crate::{
+    Error, Result,
+    connect::{ConnectOptions, Environment},
+};
 use std::{
-    fs,
-    io,
+    fs, io,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -36,14 +38,18 @@ impl Throwaway {
     /// Makes a cluster with the programs in `bin_dir` and starts it. `settings` are lines of `postgresql.conf`.
     pub fn start(bin_dir: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let begin = |e| Error::local("making a throwaway PostgreSQL server", e);
-        let folder = tempfile::Builder::new().prefix("pgkeep-throwaway-").tempdir().map_err(begin)?;
+        let folder = tempfile::Builder::new()
+            .prefix("pgkeep-throwaway-")
+            .tempdir()
+            .map_err(begin)?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).map_err(begin)?;
         let account = account_for_server().map_err(begin)?;
         for name in ["data", "socket"] {
             let path = folder.path().join(name);
             fs::create_dir(&path).map_err(begin)?;
             if let Some(account) = account {
-                std::os::unix::fs::chown(&path, Some(account.uid), Some(account.gid)).map_err(begin)?;
+                std::os::unix::fs::chown(&path, Some(account.uid), Some(account.gid))
+                    .map_err(begin)?;
             }
         }
         let mut this = Self {
@@ -60,7 +66,10 @@ impl Throwaway {
     pub fn connect_options(&self, dbname: &str) -> Result<ConnectOptions> {
         let socket = self.folder.path().join("socket");
         let dsn = format!("host={} user={SUPERUSER} dbname={dbname}", socket.display());
-        Ok(ConnectOptions::resolve(Some(&dsn), &Environment::default())?)
+        Ok(ConnectOptions::resolve(
+            Some(&dsn),
+            &Environment::default(),
+        )?)
     }
 
     pub fn major(&self) -> u32 {
@@ -71,15 +80,33 @@ impl Throwaway {
         self.folder.path().join("data")
     }
 
-    fn init(&self, bin_dir: &Path, account: Option<Account>, settings: &[(&str, &str)]) -> Result<()> {
+    fn init(
+        &self,
+        bin_dir: &Path,
+        account: Option<Account>,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
         let mut command = program(bin_dir, "initdb", account);
         command
-            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", SUPERUSER, "-D"])
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "-U",
+                SUPERUSER,
+                "-D",
+            ])
             .arg(self.data());
-        let output = command.output().map_err(|e| Error::local("starting initdb", e))?;
+        let output = command
+            .output()
+            .map_err(|e| Error::local("starting initdb", e))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
-            return Err(Error::local("making a throwaway PostgreSQL server", io::Error::other(said)));
+            return Err(Error::local(
+                "making a throwaway PostgreSQL server",
+                io::Error::other(said),
+            ));
         }
         let mut lines = format!(
             "listen_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\nlc_messages = 'C'\n",
@@ -99,7 +126,12 @@ impl Throwaway {
         let failed = |e| Error::local("starting a throwaway PostgreSQL server", e);
         let log = fs::File::create(&log_path).map_err(failed)?;
         let mut command = program(bin_dir, "postgres", account);
-        command.arg("-D").arg(self.data()).stdout(Stdio::null()).stderr(log).process_group(0);
+        command
+            .arg("-D")
+            .arg(self.data())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0);
         self.server = Some(command.spawn().map_err(failed)?);
         let options = self.connect_options("postgres")?;
         let deadline = Instant::now() + PATIENCE;
@@ -136,9 +168,18 @@ impl Drop for Throwaway {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this crate starts processes; these hold no secret and are stopped when dropped"
+)]
 fn program(bin_dir: &Path, name: &str, account: Option<Account>) -> Command {
     let mut command = Command::new(bin_dir.join(name));
-    command.current_dir("/").env_clear().env("LC_ALL", "C").env("TZ", "UTC").env("PATH", "/usr/bin:/bin");
+    command
+        .current_dir("/")
+        .env_clear()
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC")
+        .env("PATH", "/usr/bin:/bin");
     command.stdin(Stdio::null());
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
@@ -150,9 +191,16 @@ fn major_of(bin_dir: &Path, account: Option<Account>) -> Result<u32> {
     let output = program(bin_dir, "postgres", account)
         .arg("--version")
         .output()
-        .map_err(|e| Error::local(format!("starting {}", bin_dir.join("postgres").display()), e))?;
+        .map_err(|e| {
+            Error::local(
+                format!("starting {}", bin_dir.join("postgres").display()),
+                e,
+            )
+        })?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let number = text.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok());
+    let number = text
+        .split_whitespace()
+        .find_map(|word| word.split('.').next()?.parse().ok());
     number.ok_or_else(|| Error::Protocol {
         doing: "asking postgres for its version".into(),
         what: text.trim().to_string(),
@@ -176,6 +224,8 @@ fn account_for_server() -> io::Result<Option<Account>> {
         })
     });
     found.map(Some).ok_or_else(|| {
-        io::Error::other("PostgreSQL does not run as root, and there is no account postgres or nobody to run it")
+        io::Error::other(
+            "PostgreSQL does not run as root, and there is no account postgres or nobody to run it",
+        )
     })
 }

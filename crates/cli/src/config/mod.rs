@@ -8,15 +8,18 @@ mod environment;
 mod key_file;
 mod locate;
 mod raw;
+mod repository;
 mod resolve;
 mod secret;
+mod settings;
 
 pub use environment::{Environment, process_environment};
 pub use key_file::{KeyPlace, generate_key, write_new};
 pub use locate::Places;
 pub use raw::RawConfig;
-pub use resolve::{Database, Flags, Key, RepositorySettings, Settings, resolve};
+pub use resolve::{Flags, resolve};
 pub use secret::{masked_url, read_file, read_secret};
+pub use settings::{Database, Key, RepositorySettings, S3Settings, Settings};
 
 use std::{fmt, path::PathBuf};
 

@@ -1,3 +1,4 @@
+use super::super::{Key, RepositorySettings};
 use super::*;
 
 fn places(root: &Path) -> Places {
@@ -208,19 +209,4 @@ fn mistakes_in_references_are_named() {
     assert!(wrong_app.message.contains("[app.x]"));
     let wrong_jobs = settings(Flags::default(), &[("PGKEEP_JOBS", "many")], "").unwrap_err();
     assert!(wrong_jobs.message.contains("PGKEEP_JOBS"));
-}
-
-#[test]
-fn sizes_take_units() {
-    for (text, want) in [
-        ("20MiB", 20 << 20),
-        ("512k", 512 << 10),
-        ("1 G", 1 << 30),
-        ("7", 7),
-    ] {
-        assert_eq!(parse_size(text, "x").unwrap(), want);
-    }
-    for wrong in ["", "M", "-1k", "1T", "0"] {
-        assert!(parse_size(wrong, "x").is_err(), "{wrong}");
-    }
 }

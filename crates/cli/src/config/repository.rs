@@ -1,0 +1,259 @@
+//! The repository in force: its address, its key, and how to reach it.
+
+use super::{
+    ConfigError, Key, KeyPlace, RepositorySettings, S3Settings, Source, Sourced,
+    raw::{RawApp, RawRepository, nearest},
+    resolve::{Resolver, pick},
+    secret::{read_file, read_secret},
+};
+use crate::args::human_duration;
+use secrecy::{ExposeSecret, SecretString};
+use std::path::{Path, PathBuf};
+
+impl Resolver<'_> {
+    pub(super) fn repository(
+        &mut self,
+        raw_app: &RawApp,
+    ) -> Result<Option<RepositorySettings>, ConfigError> {
+        let only = match self.raw.repository.keys().collect::<Vec<_>>()[..] {
+            [only] => Some(only.clone()),
+            _ => None,
+        };
+        let from_file = raw_app
+            .repository
+            .clone()
+            .or(self.raw.defaults.repository.clone())
+            .or(only);
+        let given = pick([
+            (self.flags.repo.clone(), Source::Flag("--repo")),
+            (
+                self.variable("PGKEEP_REPO"),
+                Source::Variable("PGKEEP_REPO"),
+            ),
+            (
+                self.variable("BACKUPS_DIR"),
+                Source::Variable("BACKUPS_DIR"),
+            ),
+            (from_file, self.file_source()),
+        ]);
+        let Some(given) = given else { return Ok(None) };
+        let (address, raw) = match self.raw.repository.get(&given.value) {
+            Some(raw) => {
+                let address = raw.address.as_deref().ok_or_else(|| {
+                    ConfigError::new(format!(
+                        "{}: [repository.{}] has no address",
+                        self.file_source(),
+                        given.value
+                    ))
+                })?;
+                (self.absolute(address, self.base()), raw.clone())
+            }
+            None if matches!(given.source, Source::File(_))
+                && !looks_like_address(&given.value) =>
+            {
+                let error = ConfigError::new(format!(
+                    "{}: no table [repository.{}]",
+                    given.source, given.value
+                ));
+                let alike = nearest(&given.value, self.raw.repository.keys().map(String::as_str));
+                return Err(match alike {
+                    Some(alike) => error.with_hint(format!("did you mean '{alike}'?")),
+                    None => error.with_hint(
+                        "give the table, or an address such as ./backups or s3://bucket/prefix",
+                    ),
+                });
+            }
+            None => {
+                let base = if matches!(given.source, Source::File(_)) {
+                    self.base()
+                } else {
+                    &self.places.current_dir
+                };
+                (self.absolute(&given.value, base), RawRepository::default())
+            }
+        };
+        let key_place = KeyPlace::of(&address, self.places);
+        let key = self.key(&raw, &key_place)?;
+        let amount = |text: &Option<String>, what: &str| {
+            text.as_deref().map(|t| parse_size(t, what)).transpose()
+        };
+        let (upload_limit, download_limit) = (
+            amount(&raw.upload_limit, "upload_limit")?,
+            amount(&raw.download_limit, "download_limit")?,
+        );
+        let timeout = raw
+            .timeout
+            .as_deref()
+            .map(human_duration)
+            .transpose()
+            .map_err(|e| ConfigError::new(format!("timeout: {e}")))?;
+        Ok(Some(RepositorySettings {
+            address: Sourced::new(address, given.source),
+            key,
+            key_place,
+            s3: self.s3(&raw)?,
+            upload_limit,
+            download_limit,
+            retries: raw.retries,
+            timeout,
+        }))
+    }
+
+    fn key(&mut self, raw: &RawRepository, place: &KeyPlace) -> Result<Key, ConfigError> {
+        let file = pick([
+            (self.flags.key_file.clone(), Source::Flag("--key-file")),
+            (
+                self.variable("PGKEEP_KEY_FILE").map(PathBuf::from),
+                Source::Variable("PGKEEP_KEY_FILE"),
+            ),
+        ]);
+        if let Some(file) = file {
+            if !file.value.exists() {
+                return Ok(Key::MissingFile(file));
+            }
+            return Ok(Key::Known(Sourced::new(
+                read_file(&file.value, "key file")?,
+                file.source,
+            )));
+        }
+        if let Some(key) = self.variable("BACKUP_ENCRYPTION_KEY") {
+            return Ok(Key::Known(Sourced::new(
+                key.into(),
+                Source::Variable("BACKUP_ENCRYPTION_KEY"),
+            )));
+        }
+        if let Some(text) = &raw.key {
+            if let Some(path) = text.strip_prefix("file:") {
+                let path = self.base().join(path);
+                if !path.exists() {
+                    return Ok(Key::MissingFile(Sourced::new(path, self.file_source())));
+                }
+            }
+            let (secret, literal) = read_secret(text, self.base(), self.environment, "key")?;
+            if literal {
+                self.warnings.push(format!(
+                    "{} holds a repository key in plain text; use env:NAME or file:PATH",
+                    self.file_source()
+                ));
+            }
+            return Ok(Key::Known(Sourced::new(secret, self.file_source())));
+        }
+        if place.0.exists() {
+            let secret = read_file(&place.0, "key file")?;
+            return Ok(Key::Known(Sourced::new(
+                secret,
+                Source::File(place.0.clone()),
+            )));
+        }
+        Ok(Key::None)
+    }
+
+    fn s3(&mut self, raw: &RawRepository) -> Result<S3Settings, ConfigError> {
+        let mut secret = |variable: &str,
+                          text: &Option<String>,
+                          what: &str,
+                          is_secret: bool|
+         -> Result<Option<SecretString>, ConfigError> {
+            if let Some(value) = self.environment.get(variable) {
+                return Ok(Some(value.into()));
+            }
+            let Some(text) = text else { return Ok(None) };
+            let (value, literal) = read_secret(
+                text,
+                self.path
+                    .and_then(Path::parent)
+                    .unwrap_or(&self.places.current_dir),
+                self.environment,
+                what,
+            )?;
+            if literal && is_secret {
+                self.warnings.push(format!(
+                    "the configuration file holds {what} in plain text; use env:NAME or file:PATH"
+                ));
+            }
+            Ok(Some(value))
+        };
+        let access_key_id = secret(
+            "AWS_ACCESS_KEY_ID",
+            &raw.access_key_id,
+            "access_key_id",
+            false,
+        )?;
+        let secret_access_key = secret(
+            "AWS_SECRET_ACCESS_KEY",
+            &raw.secret_access_key,
+            "secret_access_key",
+            true,
+        )?;
+        let session_token = secret(
+            "AWS_SESSION_TOKEN",
+            &raw.session_token,
+            "session_token",
+            true,
+        )?;
+        let plain = |names: &[&str], text: &Option<String>| {
+            names
+                .iter()
+                .find_map(|name| self.variable(name))
+                .or_else(|| text.clone())
+        };
+        Ok(S3Settings {
+            access_key_id: access_key_id.map(|id| id.expose_secret().to_owned()),
+            secret_access_key,
+            session_token,
+            endpoint: plain(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"], &raw.endpoint),
+            region: plain(&["AWS_REGION", "AWS_DEFAULT_REGION"], &raw.region),
+            server_side_encryption: raw.server_side_encryption.clone(),
+            virtual_host_style: raw.virtual_host_style.unwrap_or(false),
+        })
+    }
+}
+
+fn looks_like_address(text: &str) -> bool {
+    text.contains('/') || text.starts_with('.')
+}
+
+/// Parses `20MiB`, `20M`, `512k`, `1GiB` or plain bytes; units count in 1024s.
+fn parse_size(text: &str, what: &str) -> Result<u64, ConfigError> {
+    let wrong = || {
+        ConfigError::new(format!(
+            "{what}: '{text}' is not a size such as 512k, 20MiB or 1G"
+        ))
+    };
+    let trimmed = text.trim();
+    let digits = trimmed
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(trimmed.len());
+    let factor: u64 = match trimmed[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = trimmed[..digits].parse().map_err(|_| wrong())?;
+    count
+        .checked_mul(factor)
+        .filter(|size| *size > 0)
+        .ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_take_units() {
+        for (text, want) in [
+            ("20MiB", 20 << 20),
+            ("512k", 512 << 10),
+            ("1 G", 1 << 30),
+            ("7", 7),
+        ] {
+            assert_eq!(parse_size(text, "x").unwrap(), want);
+        }
+        for wrong in ["", "M", "-1k", "1T", "0"] {
+            assert!(parse_size(wrong, "x").is_err(), "{wrong}");
+        }
+    }
+}

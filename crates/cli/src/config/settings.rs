@@ -1,0 +1,88 @@
+//! Settings with no doubt left in them: what every command works with.
+
+use super::{KeyPlace, Source, Sourced};
+use secrecy::SecretString;
+use std::{path::PathBuf, time::Duration};
+
+/// Everything that is in force.
+#[derive(Debug)]
+pub struct Settings {
+    pub file: Option<PathBuf>,
+    pub app: Option<Sourced<String>>,
+    pub environment: Option<Sourced<String>>,
+    pub databases: Vec<Sourced<Database>>,
+    pub admin_url: Option<Sourced<SecretString>>,
+    pub repository: Option<RepositorySettings>,
+    pub jobs: Sourced<usize>,
+    pub compression: Sourced<i32>,
+    pub exclude_table_data: Vec<String>,
+    pub schemas: Vec<String>,
+    pub bin_dirs: Vec<PathBuf>,
+    /// Things that work but should be done otherwise.
+    pub warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Nothing but defaults, for what must not depend on any configuration.
+    pub fn none() -> Self {
+        Settings {
+            file: None,
+            app: None,
+            environment: None,
+            databases: Vec::new(),
+            admin_url: None,
+            repository: None,
+            jobs: Sourced::new(2, Source::Default),
+            compression: Sourced::new(1, Source::Default),
+            exclude_table_data: Vec::new(),
+            schemas: Vec::new(),
+            bin_dirs: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// A database to work on; with neither part, libpq's `PG*` variables and defaults decide.
+#[derive(Debug, Clone, Default)]
+pub struct Database {
+    /// Connection string.
+    pub url: Option<SecretString>,
+    /// Name that replaces the one in the connection.
+    pub name: Option<String>,
+}
+
+/// A repository and what opens it.
+#[derive(Debug)]
+pub struct RepositorySettings {
+    /// Absolute path or URL.
+    pub address: Sourced<String>,
+    pub key: Key,
+    /// Where `init` writes a key when there is none.
+    pub key_place: KeyPlace,
+    pub s3: S3Settings,
+    pub upload_limit: Option<u64>,
+    pub download_limit: Option<u64>,
+    pub retries: Option<u32>,
+    pub timeout: Option<Duration>,
+}
+
+/// The repository's key, as far as it is known.
+#[derive(Debug)]
+pub enum Key {
+    Known(Sourced<SecretString>),
+    /// `--key-file` or `PGKEEP_KEY_FILE` names a file that does not exist (yet).
+    MissingFile(Sourced<PathBuf>),
+    /// Nothing names a key, and there is none in the default place.
+    None,
+}
+
+#[derive(Debug, Default)]
+pub struct S3Settings {
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<SecretString>,
+    pub session_token: Option<SecretString>,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub server_side_encryption: Option<String>,
+    pub virtual_host_style: bool,
+}
