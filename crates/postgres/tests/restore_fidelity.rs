@@ -14,17 +14,24 @@ fn assert_same_schema(
 ) {
     let tools = target.major();
     let expected = source.pg_dump_schema_by(tools, database);
-    let found = target.pg_dump_schema_by(tools, restored);
-    if expected != found {
-        let difference: Vec<String> = expected
-            .lines()
-            .zip(found.lines())
-            .filter(|(a, b)| a != b)
-            .take(5)
-            .map(|(a, b)| format!("- {a}\n+ {b}"))
-            .collect();
-        panic!("schemas differ:\n{}", difference.join("\n"));
+    assert_same_text(&expected, &target.pg_dump_schema_by(tools, restored));
+}
+
+/// Shows the first lines that only one side has, not two whole schemas.
+fn assert_same_text(expected: &str, found: &str) {
+    if expected == found {
+        return;
     }
+    let only = |one: &str, other: &str, sign: &str| -> Vec<String> {
+        let there: std::collections::HashSet<&str> = other.lines().collect();
+        let alone = one.lines().filter(|line| !there.contains(line));
+        alone
+            .take(10)
+            .map(|line| format!("{sign} {line}"))
+            .collect()
+    };
+    let (lost, added) = (only(expected, found, "-"), only(found, expected, "+"));
+    panic!("schemas differ:\n{}\n{}", lost.join("\n"), added.join("\n"));
 }
 
 fn everything_is_restored(major: u32) {
@@ -173,4 +180,39 @@ fn every_kind_of_object_survives_the_way_from_15_to_17() {
 #[test]
 fn every_kind_of_object_survives_the_way_from_15_to_18() {
     everything_is_upgraded(18);
+}
+
+/// Everything is dropped and made again inside the live database.
+fn everything_is_restored_in_place(major: u32) {
+    let server = TestPostgres::start(major);
+    server.load_everything("everything");
+    let backup = Backup::of(&server, "everything");
+    let schema = server.pg_dump_schema("everything");
+    server.psql(
+        "everything",
+        "CREATE TABLE app.later (a int); CREATE VIEW public.later AS SELECT * FROM app.later",
+    );
+    pgkeep_postgres::restore::restore_in_place(
+        &restore_support::at(&server, "everything"),
+        &backup.manifest,
+        &backup.source(),
+        &restore_support::tools(major),
+        &RestoreOptions::default(),
+        &|_| Ok(()),
+        &pgkeep_model::CancelToken::new(),
+        &pgkeep_model::Silent,
+    )
+    .unwrap_or_else(|e| panic!("restoring in place: {e}"));
+    assert_same_text(&schema, &server.pg_dump_schema("everything"));
+    backup.assert_proven(&server, "everything");
+}
+
+#[test]
+fn every_kind_of_object_survives_in_place_on_15() {
+    everything_is_restored_in_place(15);
+}
+
+#[test]
+fn every_kind_of_object_survives_in_place_on_18() {
+    everything_is_restored_in_place(18);
 }

@@ -34,6 +34,8 @@ pub(super) struct Load<'a> {
     encoding: Option<String>,
     /// Truncate first and write frozen rows.
     fresh: bool,
+    /// The table came with its extension, foreign keys included: it is loaded before all others, in the archive's order.
+    in_order: bool,
 }
 
 /// Rows and bytes loaded.
@@ -81,13 +83,20 @@ pub(super) fn plan<'a>(
             });
         }
         let target = copy_target(entry, manifest, &name)?;
-        let made_here = created
-            && entry
-                .depends_on()
-                .any(|id| toc.entry(id).is_some_and(|e| e.is("TABLE")));
-        loads.extend(loads_of(member, &target, encoding.clone(), made_here));
+        let of_archive = entry
+            .depends_on()
+            .any(|id| toc.entry(id).is_some_and(|e| e.is("TABLE")));
+        let pieces = loads_of(member, &target, encoding.clone(), created && of_archive);
+        loads.extend(pieces.into_iter().map(|load| Load {
+            in_order: !of_archive,
+            ..load
+        }));
     }
-    loads.sort_by_key(|load| std::cmp::Reverse(load.bytes));
+    // Stable: those that go first keep the archive's order.
+    loads.sort_by_key(|load| match load.in_order {
+        true => (false, std::cmp::Reverse(0)),
+        false => (true, std::cmp::Reverse(load.bytes)),
+    });
     Ok(loads)
 }
 
@@ -166,6 +175,7 @@ fn loads_of<'a>(
         columns: target.columns.clone(),
         encoding: encoding.clone(),
         fresh,
+        in_order: false,
     };
     let full: Vec<usize> = (0..member.segments.len())
         .filter(|i| member.segments[*i].rows.is_some_and(|rows| rows > 0))
@@ -215,7 +225,7 @@ impl Load<'_> {
     }
 }
 
-/// Loads every piece, `jobs` at a time.
+/// Loads every piece, `jobs` at a time once those that have an order are loaded.
 pub(super) fn load_all(
     target: &ConnectOptions,
     jobs: usize,
@@ -226,13 +236,16 @@ pub(super) fn load_all(
     progress: &dyn Progress,
 ) -> Result<Loaded> {
     let loaded = Loaded::default();
-    share_out(
-        jobs,
-        loads,
-        cancel,
-        |stop| open(target, manifest, stop),
-        |connection, load| load_one(connection, &load, source, cancel, progress, &loaded),
-    )?;
+    let (first, rest) = loads.into_iter().partition(|load| load.in_order);
+    for (jobs, loads) in [(1, first), (jobs, rest)] {
+        share_out(
+            jobs,
+            loads,
+            cancel,
+            |stop| open(target, manifest, stop),
+            |connection, load| load_one(connection, &load, source, cancel, progress, &loaded),
+        )?;
+    }
     Ok(loaded)
 }
 

@@ -20,6 +20,7 @@ use crate::{
     Error, Result,
     archive::{Entry, Toc},
     connect::ConnectOptions,
+    inspect,
     tools::Tools,
     wire::Connection,
 };
@@ -148,6 +149,7 @@ fn tables_to_rewrite(
         empty_schema(connection, schema)?;
     }
     if selection.is_whole() {
+        forget_default_privileges(connection)?;
         keep_extensions(connection, toc, selection)?;
         return Ok(BTreeSet::new());
     }
@@ -163,6 +165,41 @@ fn tables_to_rewrite(
         ));
     }
     fit::fit_to_live(connection, toc, selection, emptied)
+}
+
+/// Default privileges would add grants to everything made from here on; the backup brings its own at the end.
+fn forget_default_privileges(connection: &mut Connection) -> Result<()> {
+    // A row disappears once it says what would hold without it: nothing in a schema, the built-in defaults elsewhere.
+    let rows = connection.query(
+        "SELECT pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s ', r.rolname, ' IN SCHEMA ' || \
+             pg_catalog.quote_ident(n.nspname)) AS head, o.kind, pg_catalog.quote_ident(r.rolname) AS owner, \
+           d.defaclnamespace = 0 AS everywhere, \
+           (SELECT pg_catalog.string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' \
+              ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, ', ') \
+            FROM pg_catalog.aclexplode(d.defaclacl) a) AS grantees \
+         FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles r ON r.oid = d.defaclrole \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace \
+         JOIN (VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS'), \
+             ('L', 'LARGE OBJECTS')) AS o(type, kind) ON o.type = d.defaclobjtype::text \
+         WHERE pg_catalog.pg_has_role(d.defaclrole, 'USAGE')",
+    )?;
+    for row in rows.iter() {
+        let (head, kind) = (row.text("head"), row.text("kind"));
+        let mut sql = match row.get("grantees") {
+            Some(grantees) => format!("{head} REVOKE ALL ON {kind} FROM {grantees}; "),
+            None => String::new(),
+        };
+        if row.is_true("everywhere") {
+            sql += &format!("{head} GRANT ALL ON {kind} TO {}; ", row.text("owner"));
+            if matches!(kind.as_str(), "FUNCTIONS" | "TYPES") {
+                sql += &format!("{head} GRANT ALL ON {kind} TO PUBLIC; ");
+            }
+        }
+        connection
+            .execute(&sql)
+            .map_err(|e| e.doing("resetting default privileges"))?;
+    }
+    Ok(())
 }
 
 /// Tables, views and sequences of other schemas.
@@ -190,38 +227,52 @@ fn become_role(connection: &mut Connection, options: &RestoreOptions) -> Result<
 }
 
 /// Extensions that are there stay as they are, with the schemas they live in: making one again may take a superuser.
+/// Their configuration tables lose the rows that the backup will bring, where this user may change them at all.
 fn keep_extensions(
     connection: &mut Connection,
     toc: &Toc,
     selection: &mut Selection,
 ) -> Result<()> {
-    let rows = connection.query(
-        "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e \
-         JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace",
-    )?;
-    let extensions: BTreeSet<String> = rows.iter().map(|r| r.text("extname")).collect();
-    let schemas: BTreeSet<String> = rows.iter().map(|r| r.text("nspname")).collect();
+    let extensions = inspect::extensions(connection)?;
+    let mut untouchable = BTreeSet::new();
+    for table in extensions.iter().flat_map(|e| &e.configuration) {
+        let name = table.name.quoted();
+        let literal = quote_literal(&name);
+        let may = connection.query_value(&format!(
+            "SELECT pg_catalog.has_table_privilege({literal}, 'INSERT') \
+               AND pg_catalog.has_table_privilege({literal}, 'DELETE')"
+        ))?;
+        if may.as_deref() != Some("t") {
+            untouchable.insert(&table.name);
+        } else if matches!(table.kind, 'r' | 'p') {
+            let condition = table.condition.as_deref().unwrap_or("");
+            connection
+                .execute(&format!("DELETE FROM {name} {condition}"))
+                .map_err(|e| e.doing(format!("emptying table {}", table.name)))?;
+        }
+    }
     for entry in &toc.entries {
+        let there = |name: &str| extensions.iter().any(|e| e.name == name);
         let kept = match &*entry.desc() {
-            "EXTENSION" => extensions.contains(&*entry.tag()),
-            "COMMENT" => entry
-                .tag()
-                .strip_prefix("EXTENSION ")
-                .is_some_and(|e| extensions.contains(e.trim_matches('"'))),
-            "SCHEMA" => schemas.contains(&*entry.tag()),
-            // Their rows are still there.
-            "TABLE DATA" => {
-                entry
-                    .depends_on()
-                    .filter_map(|id| toc.entry(id))
-                    .all(|e| e.is("EXTENSION"))
-                    && entry.dependencies.len() == 1
+            "EXTENSION" => there(&entry.tag()),
+            "COMMENT" => {
+                let tag = entry.tag();
+                tag.strip_prefix("EXTENSION ")
+                    .is_some_and(|e| there(e.trim_matches('"')))
+            }
+            "SCHEMA" => extensions.iter().any(|e| e.schema == *entry.tag()),
+            "TABLE DATA" | "SEQUENCE SET" => {
+                untouchable.contains(&QualifiedName::new(entry.namespace(), entry.tag()))
             }
             _ => false,
         };
         if kept {
             selection.remove(toc, entry.dump_id);
         }
+    }
+    for table in untouchable {
+        let what = format!("the rows of {table}, which belongs to an extension");
+        selection.left_out.push(what);
     }
     Ok(())
 }
@@ -245,6 +296,7 @@ fn empty_schema(connection: &mut Connection, schema: &str) -> Result<()> {
         "SELECT o.type, o.identity FROM pg_catalog.pg_depend d \
          CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, 0) o \
          WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.deptype = 'n' \
+           AND d.classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass \
            AND d.refobjid = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = {}) \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x \
              WHERE x.classid = d.classid AND x.objid = d.objid AND x.deptype IN ('e', 'i')) \

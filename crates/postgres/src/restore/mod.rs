@@ -12,7 +12,7 @@
 //!   their names: [`restore_in_place`] and data-only restores, which are one transaction too.
 //! - Errors of pg_restore are always fatal. What is left out on purpose is listed in [`RestoreSummary::left_out`].
 //! - Schema by stock pg_restore (sections pre-data and post-data of the archive's own table of contents), data by
-//!   parallel COPY: see [`data`].
+//!   parallel COPY: see `data`.
 
 mod analyze;
 mod beside;
