@@ -14,10 +14,13 @@ use pgkeep_postgres::{
 use pgkeep_testkit::{ShopSize, TestPostgres};
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// Entries by dump id, without what differs from run to run.
+/// Entries by dump id, without the dependencies that we add to pg_dump's (on other tables' rows).
 fn comparable(toc: &Toc) -> Vec<archive::Entry> {
     let mut entries = toc.entries.clone();
     entries.sort_by_key(|e| e.dump_id);
+    for entry in entries.iter_mut().filter(|e| e.is("TABLE DATA")) {
+        entry.dependencies.truncate(1);
+    }
     entries
 }
 

@@ -11,7 +11,7 @@ use crate::{
     wire::Connection,
 };
 use pgkeep_model::manifest::MemberContent;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Large objects read by one statement's round trip.
 const LARGE_OBJECT_BATCH: usize = 64;
@@ -52,10 +52,11 @@ pub(super) struct Plan {
 
 /// Turns the captured table of contents into members and work.
 pub(super) fn make(toc: &Toc, connection: &mut Connection, options: &DumpOptions) -> Result<Plan> {
-    let toc = toc.for_files(|entry| match entry.is("BLOBS") {
+    let mut toc = toc.for_files(|entry| match entry.is("BLOBS") {
         true => toc.large_object_list_name(entry),
         false => format!("{}.dat", entry.dump_id),
     });
+    load_configuration_tables_in_order(&mut toc);
     let tables = toc.entries.iter().filter(|e| e.is("TABLE DATA"));
     let mut relations = catalog::relations(connection, tables.map(Entry::oid))?;
     let may_split = connection.server_version_num() >= TID_RANGE_SCANS;
@@ -90,6 +91,28 @@ pub(super) fn make(toc: &Toc, connection: &mut Connection, options: &DumpOptions
         work: weighed.into_iter().map(|(_, work)| work).collect(),
         estimated_bytes,
     })
+}
+
+/// Makes the rows of each extension's configuration table wait for those of the one before.
+///
+/// Their foreign keys are there as soon as the extension is, and pg_dump sorts the tables so that loading one by one
+/// works, but it does not write the dependencies down: its own archives fail by chance in `pg_restore -j`.
+fn load_configuration_tables_in_order(toc: &mut Toc) {
+    let made_by_archive: HashSet<i64> = toc
+        .entries
+        .iter()
+        .filter(|e| e.is("TABLE"))
+        .map(|e| e.dump_id)
+        .collect();
+    let mut previous = None;
+    for entry in toc.entries.iter_mut().filter(|e| e.is("TABLE DATA")) {
+        if entry.depends_on().any(|id| made_by_archive.contains(&id)) {
+            continue;
+        }
+        let dependency = previous.map(|id: i64| id.to_string().into_bytes());
+        entry.dependencies.extend(dependency);
+        previous = Some(entry.dump_id);
+    }
 }
 
 fn plan_table(

@@ -463,6 +463,7 @@ mod tests {
             columns: String::new(),
             encoding: None,
             fresh: false,
+            in_order: false,
         };
         assert_eq!(load.statement(), "COPY public.t FROM STDIN");
         load.columns = "a, \"B\"".into();
