@@ -1,5 +1,5 @@
-//! Restoring: [`plan`] looks at backup and target and says what would happen, [`execute`] does it, [`undo`] takes a
-//! replacement back.
+//! Restoring: [`plan()`] looks at backup and target and says what would happen, [`execute()`] does it,
+//! [`plan_undo`] and [`execute_undo`] take a replacement back.
 //!
 //! A live database is never written to by a restore that has not been proven: the backup is built in a new database
 //! beside it, proven there, and only then do two renames in one transaction put it in the old one's place. Whatever
@@ -34,7 +34,7 @@ pub struct RestoreRequest {
     pub content: Content,
     pub jobs: usize,
     pub prove: Proof,
-    /// Seconds for which a replaced database is kept, for [`undo`].
+    /// Seconds for which a replaced database is kept, so that it can be swapped back.
     pub keep_old_secs: u64,
     pub no_owner: bool,
     /// Role that owns everything restored, set before the objects are created.

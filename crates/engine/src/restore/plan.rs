@@ -23,7 +23,7 @@ use pgkeep_repository::Repository;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// A restore as it will be carried out: shown by `--dry-run`, confirmed by the user, then given to [`super::execute`].
+/// A restore as it will be carried out: shown by `--dry-run`, confirmed by the user, then given to [`super::execute()`].
 #[derive(Serialize)]
 pub struct RestorePlan {
     pub backup: String,
@@ -36,7 +36,7 @@ pub struct RestorePlan {
     pub steps: Vec<String>,
     /// What the user should know before confirming.
     pub warnings: Vec<String>,
-    /// What makes the restore impossible as asked; [`super::execute`] refuses a plan that has any.
+    /// What makes the restore impossible as asked; [`super::execute()`] refuses a plan that has any.
     pub refusals: Vec<Refusal>,
     /// True when the confirmation phrase is needed.
     pub overwrites: bool,

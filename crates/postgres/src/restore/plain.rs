@@ -122,7 +122,8 @@ fn feed(
     progress: &dyn Progress,
 ) -> Result<u64, Stop> {
     let mut script = BufReader::with_capacity(256 * 1024, script);
-    let (mut line, mut number, mut bytes, mut in_copy) = (Vec::new(), 0, 0, false);
+    let (mut line, mut number, mut bytes) = (Vec::new(), 0, 0);
+    let (mut copy_begun, mut in_copy) = (false, false);
     loop {
         line.clear();
         if script.read_until(b'\n', &mut line).map_err(Stop::Source)? == 0 {
@@ -133,8 +134,10 @@ fn feed(
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         if in_copy {
             in_copy = text.strip_suffix(b"\r").unwrap_or(text) != b"\\.";
-        } else if text.starts_with(b"COPY ") && text.trim_ascii_end().ends_with(b"FROM stdin;") {
-            in_copy = true;
+        } else if copy_begun || text.starts_with(b"COPY ") {
+            // A name with a newline in it puts the statement on several lines.
+            in_copy = text.trim_ascii_end().ends_with(b"FROM stdin;");
+            copy_begun = !in_copy;
         } else if text.starts_with(b"\\")
             && ![&b"\\restrict "[..], b"\\unrestrict "]
                 .iter()
@@ -170,6 +173,12 @@ mod tests {
     #[test]
     fn what_pg_dump_writes_passes_unchanged() {
         let script = "\\restrict k\nCOPY public.t (a) FROM stdin;\n\\N\n\\connect\n\\.\n\nSELECT 1;\n\\unrestrict k";
+        assert_eq!(check(script).expect("passes"), script);
+    }
+
+    #[test]
+    fn a_name_with_a_newline_does_not_hide_its_rows() {
+        let script = "COPY public.\"odd\nname\" (a) FROM stdin;\n\\N\n\\.\n\nSELECT 1;\n";
         assert_eq!(check(script).expect("passes"), script);
     }
 
