@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use pgkeep_model::manifest::{BackupKind, FORMAT, MANIFEST_PATH, Manifest};
 use pgkeep_repository::{Repository, Snapshot};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Marks the snapshots that pgkeep made; others in the same repository are left alone.
 pub const TAG: &str = "pgkeep";
@@ -74,10 +75,11 @@ pub struct ListFilter {
     pub limit: Option<usize>,
 }
 
-/// Lists backups, oldest first.
+/// Lists backups, oldest first. A snapshot file that cannot be read must not hide the others; [`unreadable`] names it.
 pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Vec<BackupEntry>> {
     let mut entries: Vec<BackupEntry> = repository
-        .snapshots()?
+        .snapshots_lenient()?
+        .0
         .into_iter()
         .filter_map(BackupEntry::from_snapshot)
         .filter(|e| filter.accepts(e))
@@ -89,6 +91,12 @@ pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Vec<BackupEn
     Ok(entries)
 }
 
+/// Says which snapshot files cannot be read, and why; each may be a backup that [`list`] does not show.
+pub fn unreadable(repository: &Repository) -> Result<Vec<String>> {
+    let (_, problems) = repository.snapshots_lenient()?;
+    Ok(problems.iter().map(|p| format!("snapshot {} cannot be read: {}", p.id, p.error)).collect())
+}
+
 /// Finds one backup by id (or its first digits), or `latest` (which passes over safety backups), among those that `filter` accepts.
 pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Result<BackupEntry> {
     let mut entries = list(repository, &ListFilter { limit: None, ..filter.clone() })?;
@@ -97,6 +105,12 @@ pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Resul
             .hint("`pgkeep list` shows what there is; `pgkeep backup` makes one"));
     }
     if wanted == "latest" {
+        let apps: BTreeSet<&str> = entries.iter().map(|e| e.app.as_str()).collect();
+        if apps.len() > 1 {
+            let names: Vec<&str> = apps.into_iter().collect();
+            return Err(Error::invalid(format!("the repository holds backups of several apps: {}", names.join(", ")))
+                .hint("say with --app whose latest backup is meant, or give the backup's id"));
+        }
         // A restore's safety backup holds what the restore was to get rid of: only its id names it.
         let latest = entries.iter().rposition(|e| !e.tags.iter().any(|t| t == PRE_RESTORE));
         let latest = latest.unwrap_or(entries.len() - 1);

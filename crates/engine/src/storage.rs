@@ -2,8 +2,8 @@
 
 use crate::{Context, Error, ErrorCode, Result};
 use pgkeep_repository::{
-    Repository,
-    storage::{self, StorageOptions},
+    LockGuard, LockMode, Repository, RepositoryError,
+    storage::{self, StorageErrorKind, StorageOptions},
 };
 use secrecy::SecretString;
 
@@ -42,6 +42,23 @@ pub fn init(address: &RepositoryAddress, context: &Context) -> Result<InitReport
         location: repository.storage().location(),
         lacks: probe.lacks(),
     })
+}
+
+/// Keeps stock tools and other runs from deleting what is being read. A place that takes no lock file (read-only media, a
+/// write-protected bucket) can still be restored from: nobody can delete there either.
+pub(crate) fn lock_for_reading(
+    repository: &Repository,
+    reason: &str,
+    context: &Context,
+) -> Result<Option<LockGuard>> {
+    match repository.lock(LockMode::Shared, reason) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(RepositoryError::Storage(e)) if e.kind == StorageErrorKind::PermissionDenied => {
+            context.progress.warn(&format!("the repository is read without a lock: {e}"));
+            Ok(None)
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Opens an existing repository.

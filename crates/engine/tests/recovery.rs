@@ -157,3 +157,43 @@ fn a_second_backup_of_the_same_data_adds_next_to_nothing() {
         first.bytes_added
     );
 }
+
+#[test]
+fn a_damaged_snapshot_file_does_not_hide_the_other_backups() {
+    let server = TestPostgres::start(15);
+    server.load_shop("shop", ShopSize::TINY);
+    let place = Place::new();
+    let first = place.backup(&server, "shop");
+    let second = place.backup(&server, "shop");
+    let file = place.folder.path().join("repo/snapshots").join(&second.id);
+    let mut bytes = std::fs::read(&file).expect("stored");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("own file");
+    std::fs::write(&file, bytes).expect("own file");
+
+    let listed = catalog::list(&place.repository, &ListFilter::default()).expect("a list");
+    assert_eq!(listed.iter().map(|e| &e.id).collect::<Vec<_>>(), [&first.id]);
+    let problems = catalog::unreadable(&place.repository).expect("a list");
+    assert!(problems.len() == 1 && problems[0].contains(&second.id), "{problems:?}");
+    let report = place.restore(&restore_request(&server, into("again")));
+    assert!(report.proof.proven());
+}
+
+#[test]
+fn latest_must_be_of_one_app() {
+    let server = TestPostgres::start(15);
+    server.load_shop("shop", ShopSize::TINY);
+    let place = Place::new();
+    place.backup(&server, "shop");
+    let other = pgkeep_engine::backup::BackupRequest {
+        app: "billing".into(),
+        ..support::backup_request(&server, "shop")
+    };
+    let billing = pgkeep_engine::backup::run(&place.repository, &other, &place.context).expect("backup");
+    let any = ListFilter::default();
+    let error = catalog::find(&place.repository, "latest", &any).expect_err("two apps, which one?");
+    assert!(error.message.contains("billing, shop"), "{error}");
+    let filter = ListFilter { app: Some("billing".into()), ..any };
+    assert_eq!(catalog::find(&place.repository, "latest", &filter).expect("one app").id, billing.id);
+}

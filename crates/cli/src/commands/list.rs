@@ -15,6 +15,8 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 struct Answer {
     repository: String,
+    /// Snapshot files that cannot be read; each may be a backup that is not listed.
+    unreadable: Vec<String>,
     backups: Vec<BackupEntry>,
 }
 
@@ -31,6 +33,10 @@ pub fn run(args: &ListArgs, session: &Session) -> CliResult<Exit> {
         tags: args.tag.clone(),
         limit: None,
     };
+    let unreadable = catalog::unreadable(&repository)?;
+    for problem in &unreadable {
+        session.screen.warn(problem);
+    }
     let mut backups = catalog::list(&repository, &filter)?;
     if let Some(environment) = &args.environment {
         backups.retain(|entry| entry.environment == *environment);
@@ -40,6 +46,7 @@ pub fn run(args: &ListArgs, session: &Session) -> CliResult<Exit> {
     }
     let answer = Answer {
         repository: repository.storage().location(),
+        unreadable,
         backups,
     };
     session.screen.answer(&answer, |text| {

@@ -5,6 +5,7 @@ use crate::{
     Context, Error, ErrorCode, Result,
     backup::{self, BackupRequest},
     lease::DatabaseLease,
+    storage::lock_for_reading,
 };
 use pgkeep_model::{
     evidence::{self, DatabaseEvidence, Difference, Proof},
@@ -17,7 +18,7 @@ use pgkeep_postgres::{
     tools::Tools,
     wire::Connection,
 };
-use pgkeep_repository::{LockMode, Repository};
+use pgkeep_repository::Repository;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -104,7 +105,7 @@ pub fn execute(repository: &Repository, plan: RestorePlan, context: &Context) ->
     if let Some(refusal) = plan.refusals.first() {
         return Err(Error::refused(refusal.message.clone()).hint(refusal.remedy.clone()));
     }
-    let _lock = repository.lock(LockMode::Shared, "restore")?;
+    let _lock = lock_for_reading(repository, "restore", context)?;
     let run = Run::new(repository, &plan, context)?;
     match &plan.request.target {
         RestoreTarget::Into { name } => run.into_new(name),
