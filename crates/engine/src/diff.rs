@@ -3,6 +3,7 @@
 use crate::{
     Context, Error, Result,
     catalog::{self, ListFilter},
+    shown,
 };
 use pgkeep_model::manifest::{DatabaseManifest, MemberContent};
 use pgkeep_postgres::{archive::{self, Toc}, connect::ConnectOptions, dump, tools::Tools};
@@ -135,7 +136,7 @@ fn read_side(repository: &Repository, side: &DiffSide, context: &Context) -> Res
                 databases.push((database, toc));
             }
             Ok(Read {
-                title: format!("backup {} of {:.0}", entry.short_id(), entry.time),
+                title: format!("backup {} of {}", entry.short_id(), shown(entry.time)),
                 databases,
             })
         }

@@ -3,7 +3,7 @@
 use crate::{
     Context, Error, Result,
     catalog::{self, ListFilter},
-    restore,
+    restore, shown,
     storage::{self, RepositoryAddress},
 };
 use jiff::Timestamp;
@@ -260,7 +260,7 @@ fn look_at_repository(address: &RepositoryAddress, context: &Context, findings: 
         (Some(newest), None) => findings.add(
             Severity::Warning,
             &subject,
-            format!("{} backups, the newest of {}, none of them ever proven", backups.len(), newest.time),
+            format!("{} backups, the newest of {}, none of them ever proven", backups.len(), shown(newest.time)),
             "`pgkeep drill` restores the newest into a throwaway database and proves it",
         ),
         (Some(newest), Some(proven)) => findings.good(
@@ -268,9 +268,9 @@ fn look_at_repository(address: &RepositoryAddress, context: &Context, findings: 
             format!(
                 "{} backups, the newest of {}; the newest proven one is {} of {}",
                 backups.len(),
-                newest.time,
+                shown(newest.time),
                 proven.short_id(),
-                proven.time
+                shown(proven.time)
             ),
         ),
     }

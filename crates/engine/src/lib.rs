@@ -25,6 +25,11 @@ pub use error::{Error, ErrorCode, Result};
 use pgkeep_model::{CancelToken, Clock, Progress};
 use std::sync::Arc;
 
+/// A time as it stands in a message: to the second, in UTC.
+pub(crate) fn shown(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// What every operation needs from its caller.
 #[derive(Clone)]
 pub struct Context {

@@ -79,6 +79,18 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// `tables a, b and schemas c`; `None` for everything.
+    pub fn describe(&self) -> Option<String> {
+        let list = |noun: &str, names: &[String]| match names {
+            [] => None,
+            [one] => Some(format!("{noun} {one}")),
+            several => Some(format!("{noun}s {}", several.join(", "))),
+        };
+        let parts: Vec<String> =
+            [list("table", &self.tables), list("schema", &self.schemas)].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(" and "))
+    }
+
     pub fn is_everything(&self) -> bool {
         self.tables.is_empty() && self.schemas.is_empty()
     }

@@ -4,6 +4,7 @@
 use crate::{
     Context, Error, ErrorCode, Result,
     catalog::{self, BackupEntry, ListFilter},
+    storage::lock_for_reading,
 };
 use pgkeep_model::{
     Phase,
@@ -11,7 +12,9 @@ use pgkeep_model::{
     manifest::{DatabaseContent, DatabaseManifest, MemberContent},
 };
 use pgkeep_postgres::archive;
-use pgkeep_repository::{CheckOptions, CheckReport, LockMode, ReadData, Repository, SnapshotReader};
+use pgkeep_repository::{
+    CheckOptions, CheckReport, ReadData, RepairReport, Repository, SnapshotReader,
+};
 use serde::Serialize;
 use std::{collections::BTreeMap, io::Read};
 
@@ -56,7 +59,7 @@ pub fn run(repository: &Repository, request: &VerifyRequest, context: &Context) 
     if chosen.is_empty() {
         return Err(Error::not_found("there is no backup to verify").hint("`pgkeep backup` makes one"));
     }
-    let _lock = repository.lock(LockMode::Shared, "verify")?;
+    let _lock = lock_for_reading(repository, "verify", context)?;
     let mut backups = Vec::new();
     for entry in &chosen {
         context.cancel.check()?;
@@ -198,11 +201,17 @@ impl<R: Read> Read for Counted<'_, R> {
 
 /// Checks the whole repository: every snapshot, tree, index and pack; with `read_data` the content of packs as well.
 pub fn check(repository: &Repository, read_data: ReadData, context: &Context) -> Result<CheckReport> {
-    let _lock = repository.lock(LockMode::Shared, "check")?;
+    let _lock = lock_for_reading(repository, "check", context)?;
     context.progress.phase(Phase::Check, None);
     Ok(repository.check(&CheckOptions {
         read_data,
         cancel: context.cancel.clone(),
         progress: context.progress.clone(),
     })?)
+}
+
+/// Makes the best of the damage that a check found: what is still good of damaged packs is kept, the rest counts as not
+/// stored, so the next backup stores it again.
+pub fn repair(repository: &Repository, found: &CheckReport, context: &Context) -> Result<RepairReport> {
+    Ok(repository.repair(found, &*context.progress, &context.cancel)?)
 }

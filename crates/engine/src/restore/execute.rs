@@ -232,13 +232,16 @@ impl<'a> Run<'a> {
         let expected = self.expected()?;
         let level = self.proof_level();
         let proof = std::cell::RefCell::new(None);
+        let proving = std::cell::Cell::new(Duration::ZERO);
         // The proof looks at what is not committed yet; a difference undoes everything.
         let prove_inside = |connection: &mut Connection| {
+            let started = Instant::now();
             let (cancel, progress) = (&self.context.cancel, &*self.context.progress);
             let found = prove::collect_in_transaction(connection, &expected, level, cancel, progress)?;
             let report = ProofReport::of(&expected.evidence, found, level);
             let differs = !report.differences.is_empty();
             *proof.borrow_mut() = Some(report);
+            proving.set(started.elapsed());
             match differs {
                 true => Err(pgkeep_postgres::Error::refused("the restored content differs from the backup", "")),
                 false => Ok(()),
@@ -264,8 +267,8 @@ impl<'a> Run<'a> {
         };
         self.warnings.extend(summary.left_out.iter().map(|what| format!("left out: {what}")));
         let filled = Filled {
-            seconds: begun.elapsed().as_secs_f64(),
-            prove_seconds: 0.0,
+            seconds: (begun.elapsed() - proving.get()).as_secs_f64(),
+            prove_seconds: proving.get().as_secs_f64(),
             rows: summary.rows,
             bytes: summary.bytes,
             proof: proof.unwrap_or_else(ProofReport::nothing),
@@ -410,7 +413,7 @@ impl<'a> Run<'a> {
         RestoreReport {
             backup: self.plan.backup.clone(),
             database: name.to_string(),
-            tables: filled.proof.tables_compared.max(self.plan.database.tables),
+            tables: self.plan.database.tables,
             rows: filled.rows,
             bytes: filled.bytes,
             restore_seconds: filled.seconds,

@@ -66,6 +66,8 @@ pub struct DatabasePlan {
     pub tables: usize,
     pub rows: u64,
     pub bytes: u64,
+    /// What of the backup is restored, in words; `None` for everything.
+    pub selection: Option<String>,
     /// Size of the database that goes away or is replaced; `None` when there is none.
     pub existing_bytes: Option<u64>,
     /// Sessions on it, as `application_name (user, state)`.
@@ -100,6 +102,10 @@ pub fn plan(repository: &Repository, request: &RestoreRequest, context: &Context
     let target = findings.look_at_target(&mut admin)?;
     let missing = findings.look_for_missing(&mut admin, toc.as_ref())?;
     findings.check_versions(&admin, toc.as_ref(), context);
+    let chosen = match &toc {
+        Some(toc) => pg::expected_evidence(database, toc, &options(request))?,
+        None => database.evidence.clone(),
+    };
     let age_secs = (context.clock.now() - snapshot_time(&detail.manifest, database))
         .total(jiff::Unit::Second)
         .map_or(0, |secs| secs as i64);
@@ -116,9 +122,13 @@ pub fn plan(repository: &Repository, request: &RestoreRequest, context: &Context
             source_version: database.server.version.clone(),
             target_server: request.admin.describe(),
             target_version: admin.parameter("server_version").unwrap_or_default().to_string(),
-            tables: database.evidence.tables.len(),
-            rows: database.evidence.rows(),
-            bytes: database.members.iter().map(|m| m.size).sum(),
+            tables: chosen.tables.len(),
+            rows: chosen.rows(),
+            bytes: match &toc {
+                Some(_) => chosen.bytes(),
+                None => database.members.iter().map(|m| m.size).sum(),
+            },
+            selection: request.selection.describe(),
             existing_bytes: target.bytes,
             sessions: target.sessions,
             missing_extensions: missing.extensions.into_iter().collect(),
@@ -357,10 +367,14 @@ fn steps(request: &RestoreRequest) -> Vec<String> {
         RestoreTarget::Into { .. } => steps.push(format!("{load} into {name}")),
         RestoreTarget::Replace { .. } => steps.push(format!("{load} into a new database beside {name}")),
         RestoreTarget::InPlace { .. } => {
-            steps.push(format!("drop the backup's objects in {name} and {load}, in that database itself"));
+            let what = request.selection.describe().unwrap_or("the backup's schemas".into());
+            steps.push(format!("in one transaction in {name} itself: drop {what} if present, then {load}"));
         }
     }
     steps.extend(prove.map(str::to_string));
+    if let RestoreTarget::InPlace { .. } = request.target {
+        steps.push("commit; whatever fails before that leaves everything as it was".into());
+    }
     if let RestoreTarget::Replace { .. } = request.target {
         steps.push(format!("end the sessions on {name} and swap: two renames in one transaction"));
         steps.push(format!(

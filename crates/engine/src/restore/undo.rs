@@ -1,6 +1,6 @@
 //! Taking a replacement back: the database that was kept changes places with the one that replaced it.
 
-use crate::{Context, Error, Result};
+use crate::{Context, Error, Result, shown};
 use jiff::Timestamp;
 use pgkeep_postgres::{
     connect::ConnectOptions,
@@ -99,11 +99,11 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
         .map(|marked| {
             let (why, expired) = match &marked.mark {
                 Mark::Kept { database, replaced_at, expires_at, .. } => {
-                    let until = expires_at.map_or("for good".into(), |at| format!("until {at}"));
-                    (format!("was {database} until {replaced_at}, kept {until}"), marked.mark.is_expired(now))
+                    let until = expires_at.map_or("for good".into(), |at| format!("until {}", shown(at)));
+                    (format!("was {database} until {}, kept {until}", shown(*replaced_at)), marked.mark.is_expired(now))
                 }
                 Mark::Restoring { database, host, started_at, .. } => (
-                    format!("an unfinished restore of {database}, begun {started_at} on {host}"),
+                    format!("an unfinished restore of {database}, begun {} on {host}", shown(*started_at)),
                     // A restore holds sessions in its database for as long as it lives.
                     marked.sessions == 0,
                 ),
