@@ -15,7 +15,8 @@ use pgkeep_postgres::{
     tools::Tools,
 };
 use pgkeep_repository::{
-    LockMode, NewFile, Repository, SnapshotMeta, StreamParts, StreamWriter, WriteSummary, Writer, WriterOptions,
+    LockMode, NewFile, Repository, SnapshotMeta, StreamParts, StreamWriter, WriteSummary, Writer,
+    WriterOptions,
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -87,7 +88,11 @@ pub struct DatabaseReport {
 }
 
 /// Takes one backup of all databases in the request and returns what was stored.
-pub fn run(repository: &Repository, request: &BackupRequest, context: &Context) -> Result<BackupReport> {
+pub fn run(
+    repository: &Repository,
+    request: &BackupRequest,
+    context: &Context,
+) -> Result<BackupReport> {
     let begun = Instant::now();
     let started_at = context.clock.now();
     context.progress.phase(Phase::Check, None);
@@ -120,9 +125,12 @@ pub fn run(repository: &Repository, request: &BackupRequest, context: &Context) 
             &context.cancel,
             &*context.progress,
         )?;
-        databases.push(take_database(dumped, &sink, started_at, &mut files, &databases)?);
+        databases.push(take_database(
+            dumped, &sink, started_at, &mut files, &databases,
+        )?);
     }
-    let globals = request.globals && store_globals(&sources[0], &sink, started_at, &mut files, context)?;
+    let globals =
+        request.globals && store_globals(&sources[0], &sink, started_at, &mut files, context)?;
     drop(frozen);
 
     context.progress.phase(Phase::Publish, None);
@@ -145,9 +153,22 @@ pub fn run(repository: &Repository, request: &BackupRequest, context: &Context) 
     };
     // Without the lock a prune elsewhere may have deleted what this backup counts on.
     lock.check()?;
-    let (id, written) = publish(writer, files, &manifest, &request.tags, request.pinned, context)?;
+    let (id, written) = publish(
+        writer,
+        files,
+        &manifest,
+        &request.tags,
+        request.pinned,
+        context,
+    )?;
     let objects_checked = read_back(repository, &id, request.read_back_all, context)?;
-    Ok(report(&manifest, id, &written, objects_checked, begun.elapsed().as_secs_f64()))
+    Ok(report(
+        &manifest,
+        id,
+        &written,
+        objects_checked,
+        begun.elapsed().as_secs_f64(),
+    ))
 }
 
 /// One database server and database that is to be read.
@@ -173,7 +194,11 @@ fn open_sources(request: &BackupRequest, context: &Context) -> Result<Vec<Source
         .collect()
 }
 
-fn freeze_all(sources: &[Source], request: &BackupRequest, context: &Context) -> Result<Vec<Frozen>> {
+fn freeze_all(
+    sources: &[Source],
+    request: &BackupRequest,
+    context: &Context,
+) -> Result<Vec<Frozen>> {
     sources
         .iter()
         .map(|source| {
@@ -206,7 +231,11 @@ fn take_database(
     files: &mut Vec<NewFile>,
     earlier: &[DatabaseManifest],
 ) -> Result<DatabaseManifest> {
-    let DumpedDatabase { mut manifest, tokens, .. } = dumped;
+    let DumpedDatabase {
+        mut manifest,
+        tokens,
+        ..
+    } = dumped;
     manifest.path = folder_for(&manifest.name, earlier);
     for (member, tokens) in manifest.members.iter().zip(tokens) {
         files.push(NewFile {
@@ -237,7 +266,13 @@ pub fn safe_name(name: &str) -> String {
     let safe: String = name
         .chars()
         .take(100)
-        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
     match safe.trim_matches('.') {
         "" => "_".into(),
@@ -256,7 +291,9 @@ fn store_globals(
         Ok(done) => done,
         Err(e) if !context.cancel.is_cancelled() => {
             let e = Error::from(e);
-            context.progress.warn(&format!("roles and tablespaces are not in this backup: {e}"));
+            context.progress.warn(&format!(
+                "roles and tablespaces are not in this backup: {e}"
+            ));
             return Ok(false);
         }
         Err(e) => return Err(e.into()),
@@ -315,7 +352,8 @@ pub(crate) fn read_back(
 ) -> Result<u64> {
     context.progress.phase(Phase::ReadBack, None);
     let snapshot = repository.find_snapshot(&id.to_string())?;
-    let checked = repository.verify_snapshot(&snapshot, all_bytes, &context.cancel, &*context.progress);
+    let checked =
+        repository.verify_snapshot(&snapshot, all_bytes, &context.cancel, &*context.progress);
     let problems = match &checked {
         Ok(report) => report.problems.iter().map(ToString::to_string).collect(),
         Err(e) => vec![e.to_string()],
@@ -324,11 +362,12 @@ pub(crate) fn read_back(
         return Ok(checked.map_or(0, |report| report.packs_checked));
     }
     repository.delete_snapshot(id)?;
-    Err(
-        Error::new(ErrorCode::Damaged, "the backup could not be read back, so it was withdrawn")
-            .details(problems)
-            .hint("check the storage, then run the backup again; what was stored well is not stored again"),
+    Err(Error::new(
+        ErrorCode::Damaged,
+        "the backup could not be read back, so it was withdrawn",
     )
+    .details(problems)
+    .hint("check the storage, then run the backup again; what was stored well is not stored again"))
 }
 
 pub(crate) fn report(
@@ -358,11 +397,16 @@ pub(crate) fn report(
         bytes_read: written.bytes_read,
         bytes_new: written.bytes_new,
         bytes_added: written.bytes_added,
-        compression_ratio: (written.bytes_added > 0).then(|| written.bytes_new as f64 / written.bytes_added as f64),
+        compression_ratio: (written.bytes_added > 0)
+            .then(|| written.bytes_new as f64 / written.bytes_added as f64),
         seconds,
         evidence_digest: manifest.evidence_digest.clone(),
         objects_checked,
-        warnings: manifest.databases.iter().flat_map(|d| d.warnings.iter().cloned()).collect(),
+        warnings: manifest
+            .databases
+            .iter()
+            .flat_map(|d| d.warnings.iter().cloned())
+            .collect(),
     }
 }
 
@@ -385,7 +429,10 @@ impl<'a> RepositorySink<'a> {
 
     /// The streams behind the tokens that `finish` gave out, each taken once.
     pub(crate) fn take(&self, tokens: &[u64]) -> Vec<StreamParts> {
-        let mut finished = self.finished.lock().expect("no panic while the list is held");
+        let mut finished = self
+            .finished
+            .lock()
+            .expect("no panic while the list is held");
         tokens
             .iter()
             .map(|token| {
@@ -424,7 +471,10 @@ impl SegmentWriter for RepositorySegment {
     fn finish(self: Box<Self>) -> io::Result<SegmentDone> {
         let parts = self.stream.finish().map_err(io::Error::other)?;
         let (bytes, chunks) = (parts.bytes, parts.chunks);
-        let mut finished = self.finished.lock().expect("no panic while the list is held");
+        let mut finished = self
+            .finished
+            .lock()
+            .expect("no panic while the list is held");
         finished.push(Some(parts));
         Ok(SegmentDone {
             bytes,

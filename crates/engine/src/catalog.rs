@@ -94,12 +94,21 @@ pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Vec<BackupEn
 /// Says which snapshot files cannot be read, and why; each may be a backup that [`list`] does not show.
 pub fn unreadable(repository: &Repository) -> Result<Vec<String>> {
     let (_, problems) = repository.snapshots_lenient()?;
-    Ok(problems.iter().map(|p| format!("snapshot {} cannot be read: {}", p.id, p.error)).collect())
+    Ok(problems
+        .iter()
+        .map(|p| format!("snapshot {} cannot be read: {}", p.id, p.error))
+        .collect())
 }
 
 /// Finds one backup by id (or its first digits), or `latest` (which passes over safety backups), among those that `filter` accepts.
 pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Result<BackupEntry> {
-    let mut entries = list(repository, &ListFilter { limit: None, ..filter.clone() })?;
+    let mut entries = list(
+        repository,
+        &ListFilter {
+            limit: None,
+            ..filter.clone()
+        },
+    )?;
     if entries.is_empty() {
         return Err(Error::not_found("the repository holds no matching backup")
             .hint("`pgkeep list` shows what there is; `pgkeep backup` makes one"));
@@ -108,25 +117,34 @@ pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Resul
         let apps: BTreeSet<&str> = entries.iter().map(|e| e.app.as_str()).collect();
         if apps.len() > 1 {
             let names: Vec<&str> = apps.into_iter().collect();
-            return Err(Error::invalid(format!("the repository holds backups of several apps: {}", names.join(", ")))
-                .hint("say with --app whose latest backup is meant, or give the backup's id"));
+            return Err(Error::invalid(format!(
+                "the repository holds backups of several apps: {}",
+                names.join(", ")
+            ))
+            .hint("say with --app whose latest backup is meant, or give the backup's id"));
         }
         // A restore's safety backup holds what the restore was to get rid of: only its id names it.
-        let latest = entries.iter().rposition(|e| !e.tags.iter().any(|t| t == PRE_RESTORE));
+        let latest = entries
+            .iter()
+            .rposition(|e| !e.tags.iter().any(|t| t == PRE_RESTORE));
         let latest = latest.unwrap_or(entries.len() - 1);
         return Ok(entries.swap_remove(latest));
     }
     let wanted_lower = wanted.to_ascii_lowercase();
     let mut found: Vec<BackupEntry> = entries
         .into_iter()
-        .filter(|e| e.id.starts_with(&wanted_lower) || e.snapshot.id.to_string().starts_with(&wanted_lower))
+        .filter(|e| {
+            e.id.starts_with(&wanted_lower) || e.snapshot.id.to_string().starts_with(&wanted_lower)
+        })
         .collect();
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(Error::not_found(format!("no backup with id {wanted}"))
             .hint("`pgkeep list` shows the ids; `latest` names the newest")),
-        n => Err(Error::invalid(format!("{n} backups have ids that start with {wanted}"))
-            .hint("give more digits of the id")),
+        n => Err(
+            Error::invalid(format!("{n} backups have ids that start with {wanted}"))
+                .hint("give more digits of the id"),
+        ),
     }
 }
 
@@ -191,8 +209,17 @@ pub fn tags_of(manifest: &Manifest, user_tags: &[String], pinned: bool) -> Vec<S
 }
 
 /// Records that every byte of a backup was read back.
-pub fn mark_checked(repository: &Repository, backup: &BackupEntry, context: &Context) -> Result<()> {
-    replace_mark(repository, backup, "checked:", format!("checked:{}", context.clock.now()))
+pub fn mark_checked(
+    repository: &Repository,
+    backup: &BackupEntry,
+    context: &Context,
+) -> Result<()> {
+    replace_mark(
+        repository,
+        backup,
+        "checked:",
+        format!("checked:{}", context.clock.now()),
+    )
 }
 
 /// Records that a restore of a backup was proven, and how long it took.
@@ -221,7 +248,12 @@ pub fn pin(repository: &Repository, backup: &BackupEntry, pinned: bool) -> Resul
     Ok(())
 }
 
-fn replace_mark(repository: &Repository, backup: &BackupEntry, prefix: &str, tag: String) -> Result<()> {
+fn replace_mark(
+    repository: &Repository,
+    backup: &BackupEntry,
+    prefix: &str,
+    tag: String,
+) -> Result<()> {
     let _lock = repository.lock(pgkeep_repository::LockMode::Shared, "mark backup")?;
     // The tags may have changed since the backup was listed; find it again by its lasting id.
     let now = find(repository, &backup.id, &ListFilter::default())?;

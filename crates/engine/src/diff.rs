@@ -6,7 +6,12 @@ use crate::{
     shown,
 };
 use pgkeep_model::manifest::{DatabaseManifest, MemberContent};
-use pgkeep_postgres::{archive::{self, Toc}, connect::ConnectOptions, dump, tools::Tools};
+use pgkeep_postgres::{
+    archive::{self, Toc},
+    connect::ConnectOptions,
+    dump,
+    tools::Tools,
+};
 use pgkeep_repository::Repository;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,7 +98,12 @@ struct Read {
 }
 
 /// Compares database by database, by name; with one database on each side the names need not be equal.
-pub fn run(repository: &Repository, from: &DiffSide, to: &DiffSide, context: &Context) -> Result<DiffReport> {
+pub fn run(
+    repository: &Repository,
+    from: &DiffSide,
+    to: &DiffSide,
+    context: &Context,
+) -> Result<DiffReport> {
     let from = read_side(repository, from, context)?;
     let to = read_side(repository, to, context)?;
     let mut databases = Vec::new();
@@ -125,10 +135,14 @@ fn read_side(repository: &Repository, side: &DiffSide, context: &Context) -> Res
             let manifest = catalog::manifest(repository, &entry)?;
             let mut databases = Vec::new();
             for database in manifest.databases {
-                let toc = database.members.iter().find(|m| m.what == MemberContent::Toc);
+                let toc = database
+                    .members
+                    .iter()
+                    .find(|m| m.what == MemberContent::Toc);
                 let toc = match toc {
                     Some(member) => {
-                        let bytes = reader.read_to_vec(&format!("{}/{}", database.path, member.file))?;
+                        let bytes =
+                            reader.read_to_vec(&format!("{}/{}", database.path, member.file))?;
                         Some(archive::read_directory_toc(bytes.as_slice())?)
                     }
                     None => None,
@@ -141,7 +155,12 @@ fn read_side(repository: &Repository, side: &DiffSide, context: &Context) -> Res
             })
         }
         DiffSide::Live(options) => {
-            let frozen = dump::freeze(options, &dump::DumpOptions::default(), &context.cancel, &*context.progress)?;
+            let frozen = dump::freeze(
+                options,
+                &dump::DumpOptions::default(),
+                &context.cancel,
+                &*context.progress,
+            )?;
             let tools = Tools::for_dump(frozen.server_version_num() / 10_000, &context.tool_dirs)?;
             let dumped = dump::dump_database(
                 &frozen,
@@ -197,7 +216,11 @@ fn schema_changes(from: &Toc, to: &Toc) -> Vec<SchemaChange> {
 
 fn table_changes(from: &DatabaseManifest, to: &DatabaseManifest) -> Vec<TableChange> {
     let map = |d: &DatabaseManifest| -> BTreeMap<String, pgkeep_model::evidence::ContentSum> {
-        d.evidence.tables.iter().map(|t| (t.name.to_string(), t.content)).collect()
+        d.evidence
+            .tables
+            .iter()
+            .map(|t| (t.name.to_string(), t.content))
+            .collect()
     };
     let (from, to) = (map(from), map(to));
     let keys: BTreeSet<_> = from.keys().chain(to.keys()).collect();
@@ -244,13 +267,25 @@ fn change_of<T: PartialEq>(from: Option<&T>, to: Option<&T>) -> Option<Change> {
 
 fn sequences(d: &DatabaseManifest) -> BTreeMap<String, String> {
     let show = |s: &pgkeep_model::evidence::SequenceEvidence| {
-        format!("{}{}", s.last_value, if s.is_called { "" } else { " (not yet called)" })
+        format!(
+            "{}{}",
+            s.last_value,
+            if s.is_called { "" } else { " (not yet called)" }
+        )
     };
-    d.evidence.sequences.iter().map(|s| (s.name.to_string(), show(s))).collect()
+    d.evidence
+        .sequences
+        .iter()
+        .map(|s| (s.name.to_string(), show(s)))
+        .collect()
 }
 
 fn extensions(d: &DatabaseManifest) -> BTreeMap<String, String> {
-    d.evidence.extensions.iter().map(|e| (e.name.clone(), e.version.clone())).collect()
+    d.evidence
+        .extensions
+        .iter()
+        .map(|e| (e.name.clone(), e.version.clone()))
+        .collect()
 }
 
 fn settings(d: &DatabaseManifest) -> BTreeMap<String, String> {
@@ -259,7 +294,11 @@ fn settings(d: &DatabaseManifest) -> BTreeMap<String, String> {
     for role in &d.properties.settings {
         for setting in &role.settings {
             if let Some((name, value)) = setting.split_once('=') {
-                let scope = if role.role.is_empty() { String::new() } else { format!(" for {}", role.role) };
+                let scope = if role.role.is_empty() {
+                    String::new()
+                } else {
+                    format!(" for {}", role.role)
+                };
                 out.insert(format!("{name}{scope}"), value.to_string());
             }
         }

@@ -97,7 +97,12 @@ impl Findings {
     }
 
     fn error(&mut self, subject: &str, e: Error) {
-        self.add(Severity::Problem, subject, e.message, e.hint.as_deref().unwrap_or_default());
+        self.add(
+            Severity::Problem,
+            subject,
+            e.message,
+            e.hint.as_deref().unwrap_or_default(),
+        );
     }
 }
 
@@ -112,11 +117,19 @@ fn look_at_tools(tools: &[Tools], findings: &mut Findings) {
         );
     }
     for tool in tools {
-        findings.good(subject, format!("pg_dump {} in {}", tool.version(), tool.dir().display()));
+        findings.good(
+            subject,
+            format!("pg_dump {} in {}", tool.version(), tool.dir().display()),
+        );
     }
 }
 
-fn look_at_database(options: &ConnectOptions, subject: &str, context: &Context, findings: &mut Findings) -> Result<()> {
+fn look_at_database(
+    options: &ConnectOptions,
+    subject: &str,
+    context: &Context,
+    findings: &mut Findings,
+) -> Result<()> {
     let mut connection = Connection::open_with(options, &context.cancel)?;
     let facts = inspect::server_facts(&mut connection)?;
     let major = facts.version_num / 10_000;
@@ -126,7 +139,10 @@ fn look_at_database(options: &ConnectOptions, subject: &str, context: &Context, 
         findings.add(
             Severity::Warning,
             subject,
-            format!("PostgreSQL {} is outside of what pgkeep is tested with (14 to 18)", facts.version),
+            format!(
+                "PostgreSQL {} is outside of what pgkeep is tested with (14 to 18)",
+                facts.version
+            ),
             "upgrade the server, or try a drill before you rely on it",
         );
     }
@@ -156,7 +172,12 @@ fn look_at_database(options: &ConnectOptions, subject: &str, context: &Context, 
     Ok(())
 }
 
-fn look_at_transport(options: &ConnectOptions, connection: &Connection, subject: &str, findings: &mut Findings) {
+fn look_at_transport(
+    options: &ConnectOptions,
+    connection: &Connection,
+    subject: &str,
+    findings: &mut Findings,
+) {
     if !connection.is_encrypted() && options.hosts.iter().all(|h| h.socket_path().is_none()) {
         findings.add(
             Severity::Warning,
@@ -184,28 +205,58 @@ fn look_at_relations(
             _ => shown.join(", "),
         }
     };
-    let unlogged: Vec<_> = relations.iter().filter(|r| r.persistence == 'u' && r.kind == 'r').collect();
+    let unlogged: Vec<_> = relations
+        .iter()
+        .filter(|r| r.persistence == 'u' && r.kind == 'r')
+        .collect();
     if !unlogged.is_empty() {
         let (severity, what) = match in_recovery {
-            true => (Severity::Warning, "have no rows on this standby, so a backup holds none"),
+            true => (
+                Severity::Warning,
+                "have no rows on this standby, so a backup holds none",
+            ),
             false => (Severity::Note, "are emptied by the server after a crash"),
         };
-        findings.add(severity, subject, format!("unlogged tables {} {what}", names(unlogged)), "");
+        findings.add(
+            severity,
+            subject,
+            format!("unlogged tables {} {what}", names(unlogged)),
+            "",
+        );
     }
     let foreign: Vec<_> = relations.iter().filter(|r| r.kind == 'f').collect();
     if !foreign.is_empty() {
-        let message = format!("rows of foreign tables ({}) are not part of a backup", names(foreign));
-        findings.add(Severity::Note, subject, message, "back up the server that holds them");
+        let message = format!(
+            "rows of foreign tables ({}) are not part of a backup",
+            names(foreign)
+        );
+        findings.add(
+            Severity::Note,
+            subject,
+            message,
+            "back up the server that holds them",
+        );
     }
     let bytes: u64 = relations.iter().map(|r| r.heap_bytes + r.toast_bytes).sum();
     let tables = relations.iter().filter(|r| r.kind == 'r').count();
-    findings.good(subject, format!("{tables} tables with {} MiB of rows", bytes >> 20));
+    findings.good(
+        subject,
+        format!("{tables} tables with {} MiB of rows", bytes >> 20),
+    );
     Ok(())
 }
 
-fn look_at_clock(server: Option<Timestamp>, subject: &str, context: &Context, findings: &mut Findings) {
+fn look_at_clock(
+    server: Option<Timestamp>,
+    subject: &str,
+    context: &Context,
+    findings: &mut Findings,
+) {
     let Some(server) = server else { return };
-    let apart = (context.clock.now() - server).total(jiff::Unit::Second).unwrap_or(0.0).abs();
+    let apart = (context.clock.now() - server)
+        .total(jiff::Unit::Second)
+        .unwrap_or(0.0)
+        .abs();
     if apart > 60.0 {
         findings.add(
             Severity::Warning,
@@ -216,7 +267,12 @@ fn look_at_clock(server: Option<Timestamp>, subject: &str, context: &Context, fi
     }
 }
 
-fn look_at_admin(admin: &ConnectOptions, subject: &str, context: &Context, findings: &mut Findings) -> Result<()> {
+fn look_at_admin(
+    admin: &ConnectOptions,
+    subject: &str,
+    context: &Context,
+    findings: &mut Findings,
+) -> Result<()> {
     let mut connection = Connection::open_with(admin, &context.cancel)?;
     let user = inspect::current_user(&mut connection)?;
     match user.superuser || user.create_db {
@@ -224,8 +280,14 @@ fn look_at_admin(admin: &ConnectOptions, subject: &str, context: &Context, findi
         false => findings.add(
             Severity::Problem,
             subject,
-            format!("{} may not create databases, so nothing can be restored beside or drilled", user.name),
-            &format!("ALTER ROLE \"{}\" CREATEDB, or give another role in DB_ADMIN_URL", user.name),
+            format!(
+                "{} may not create databases, so nothing can be restored beside or drilled",
+                user.name
+            ),
+            &format!(
+                "ALTER ROLE \"{}\" CREATEDB, or give another role in DB_ADMIN_URL",
+                user.name
+            ),
         ),
     }
     for leftover in restore::leftovers(admin, context)? {
@@ -233,19 +295,31 @@ fn look_at_admin(admin: &ConnectOptions, subject: &str, context: &Context, findi
             true => (Severity::Warning, "`pgkeep undo --drop-expired` drops it"),
             false => (Severity::Note, ""),
         };
-        let message = format!("{} ({} MiB): {}", leftover.name, leftover.size_bytes >> 20, leftover.why);
+        let message = format!(
+            "{} ({} MiB): {}",
+            leftover.name,
+            leftover.size_bytes >> 20,
+            leftover.why
+        );
         findings.add(severity, subject, message, remedy);
     }
     Ok(())
 }
 
-fn look_at_repository(address: &RepositoryAddress, context: &Context, findings: &mut Findings) -> Result<()> {
+fn look_at_repository(
+    address: &RepositoryAddress,
+    context: &Context,
+    findings: &mut Findings,
+) -> Result<()> {
     let store = stores::open(&address.address, &address.options)?;
     let subject = format!("repository {}", store.location());
     let repository = storage::open(address, context)?;
     let probe = stores::probe(&*store);
     match probe.is_usable() {
-        true => findings.good(&subject, "can be written, read back, listed and deleted from"),
+        true => findings.good(
+            &subject,
+            "can be written, read back, listed and deleted from",
+        ),
         false => findings.add(
             Severity::Problem,
             &subject,
@@ -254,13 +328,25 @@ fn look_at_repository(address: &RepositoryAddress, context: &Context, findings: 
         ),
     }
     let backups = catalog::list(&repository, &ListFilter::default())?;
-    let proven = backups.iter().rev().find(|b| b.validity.proven_at.is_some());
+    let proven = backups
+        .iter()
+        .rev()
+        .find(|b| b.validity.proven_at.is_some());
     match (backups.last(), proven) {
-        (None, _) => findings.add(Severity::Note, &subject, "holds no backup yet", "`pgkeep backup` makes one"),
+        (None, _) => findings.add(
+            Severity::Note,
+            &subject,
+            "holds no backup yet",
+            "`pgkeep backup` makes one",
+        ),
         (Some(newest), None) => findings.add(
             Severity::Warning,
             &subject,
-            format!("{} backups, the newest of {}, none of them ever proven", backups.len(), shown(newest.time)),
+            format!(
+                "{} backups, the newest of {}, none of them ever proven",
+                backups.len(),
+                shown(newest.time)
+            ),
             "`pgkeep drill` restores the newest into a throwaway database and proves it",
         ),
         (Some(newest), Some(proven)) => findings.good(
@@ -282,7 +368,9 @@ fn look_at_repository(address: &RepositoryAddress, context: &Context, findings: 
 }
 
 fn look_at_disk(folder: &std::path::Path, subject: &str, findings: &mut Findings) {
-    let Ok(stat) = rustix::fs::statvfs(folder) else { return };
+    let Ok(stat) = rustix::fs::statvfs(folder) else {
+        return;
+    };
     let free = stat.f_bavail * stat.f_frsize;
     let percent = free as f64 * 100.0 / (stat.f_blocks * stat.f_frsize).max(1) as f64;
     if percent < 10.0 {

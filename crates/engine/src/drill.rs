@@ -59,7 +59,11 @@ pub struct AssertionResult {
 }
 
 /// Restores and proves; the backup is marked proven only when every evidence and every assertion holds.
-pub fn run(repository: &Repository, request: &DrillRequest, context: &Context) -> Result<DrillReport> {
+pub fn run(
+    repository: &Repository,
+    request: &DrillRequest,
+    context: &Context,
+) -> Result<DrillReport> {
     let filter = ListFilter {
         app: request.app.clone(),
         ..ListFilter::default()
@@ -67,22 +71,41 @@ pub fn run(repository: &Repository, request: &DrillRequest, context: &Context) -
     let detail = catalog::show(repository, &request.backup, &filter)?;
     let names: Vec<String> = match &request.database {
         Some(name) => vec![name.clone()],
-        None => detail.manifest.databases.iter().map(|d| d.name.clone()).collect(),
+        None => detail
+            .manifest
+            .databases
+            .iter()
+            .map(|d| d.name.clone())
+            .collect(),
     };
     let begun = Instant::now();
     let mut databases = Vec::new();
     for name in &names {
         context.cancel.check()?;
-        databases.push(drill_database(repository, request, &detail.entry.id, name, context)?);
+        databases.push(drill_database(
+            repository,
+            request,
+            &detail.entry.id,
+            name,
+            context,
+        )?);
     }
-    let seconds = databases.iter().map(|d| d.restore_seconds + d.prove_seconds).sum::<f64>();
+    let seconds = databases
+        .iter()
+        .map(|d| d.restore_seconds + d.prove_seconds)
+        .sum::<f64>();
     let proven = databases
         .iter()
         .all(|d| d.proof.proven() && d.assertions.iter().all(|a| a.passed));
     // A drill that looked at counts only, or at a part of the databases, proves less than the mark promises.
     let whole = request.prove == Proof::Full && names.len() == detail.manifest.databases.len();
     if proven && whole {
-        catalog::mark_proven(repository, &detail.entry, begun.elapsed().as_secs_f64(), context)?;
+        catalog::mark_proven(
+            repository,
+            &detail.entry,
+            begun.elapsed().as_secs_f64(),
+            context,
+        )?;
     }
     Ok(DrillReport {
         backup: detail.entry.id,
@@ -166,7 +189,9 @@ fn ask(request: &DrillRequest, side: &str, context: &Context) -> Result<Vec<Asse
         connection.execute("BEGIN READ ONLY")?;
         let (passed, answer) = match connection.query(sql) {
             Ok(rows) => {
-                let first = rows.first().map_or("no row".into(), |row| row.optional(0).unwrap_or("null".into()));
+                let first = rows.first().map_or("no row".into(), |row| {
+                    row.optional(0).unwrap_or("null".into())
+                });
                 (rows.len() == 1 && is_true(&first), first)
             }
             Err(e) => (false, Error::from(e).to_string()),
@@ -192,9 +217,17 @@ pub fn require_proven(report: &DrillReport) -> Result<()> {
     }
     let mut details = Vec::new();
     for database in &report.databases {
-        details.extend(database.proof.differences.iter().map(|d| format!("{}: {d}", database.name)));
+        details.extend(
+            database
+                .proof
+                .differences
+                .iter()
+                .map(|d| format!("{}: {d}", database.name)),
+        );
         let failed = database.assertions.iter().filter(|a| !a.passed);
-        details.extend(failed.map(|a| format!("{}: assertion {} gave {}", database.name, a.sql, a.answer)));
+        details.extend(
+            failed.map(|a| format!("{}: assertion {} gave {}", database.name, a.sql, a.answer)),
+        );
     }
     Err(Error::new(ErrorCode::ProofFailed, "the restored database is not what was backed up")
         .details(details)

@@ -108,7 +108,10 @@ impl From<pgkeep_model::Cancelled> for Error {
 
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
-        if let Some(inner) = e.get_ref().and_then(|inner| inner.downcast_ref::<RepositoryError>()) {
+        if let Some(inner) = e
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<RepositoryError>())
+        {
             return inner.clone().into();
         }
         Error::new(ErrorCode::Failed, e.to_string())
@@ -126,7 +129,9 @@ impl From<pgkeep_postgres::Error> for Error {
         use pgkeep_postgres::Error as E;
         // A sink or source of ours reports its own errors through `io::Error`; they come out as they went in.
         if let E::Local { source, .. } = &e
-            && let Some(inner) = source.get_ref().and_then(|inner| inner.downcast_ref::<RepositoryError>())
+            && let Some(inner) = source
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<RepositoryError>())
         {
             return inner.clone().into();
         }
@@ -136,9 +141,11 @@ impl From<pgkeep_postgres::Error> for Error {
             E::Refused { .. } => ErrorCode::Refused,
             E::Options(_) => ErrorCode::InvalidRequest,
             E::Postgres { source, .. } if source.sqlstate == "42501" => ErrorCode::Privilege,
-            E::Postgres { .. } | E::Connect { .. } | E::Login { .. } | E::Tls { .. } | E::ConnectionLost { .. } => {
-                ErrorCode::Database
-            }
+            E::Postgres { .. }
+            | E::Connect { .. }
+            | E::Login { .. }
+            | E::Tls { .. }
+            | E::ConnectionLost { .. } => ErrorCode::Database,
             E::Protocol { .. } => ErrorCode::Database,
             E::Local { .. } => ErrorCode::Failed,
         };
@@ -156,10 +163,14 @@ impl From<RepositoryError> for Error {
     fn from(e: RepositoryError) -> Self {
         use RepositoryError as R;
         let code = match &e {
-            R::NotARepository { .. } | R::WrongPassword | R::UnsupportedFormat { .. } => ErrorCode::RepositoryAccess,
+            R::NotARepository { .. } | R::WrongPassword | R::UnsupportedFormat { .. } => {
+                ErrorCode::RepositoryAccess
+            }
             R::Locked { .. } | R::LockLost { .. } => ErrorCode::Busy,
             R::SnapshotNotFound { .. } | R::FileNotFound { .. } => ErrorCode::NotFound,
-            R::AmbiguousSnapshot { .. } | R::AlreadyExists { .. } | R::KeyRefused { .. } => ErrorCode::InvalidRequest,
+            R::AmbiguousSnapshot { .. } | R::AlreadyExists { .. } | R::KeyRefused { .. } => {
+                ErrorCode::InvalidRequest
+            }
             R::Cancelled(_) => ErrorCode::Cancelled,
             e if e.is_damage() => ErrorCode::Damaged,
             R::Storage(_) => ErrorCode::Storage,

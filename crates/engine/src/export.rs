@@ -104,7 +104,11 @@ pub struct ExportReport {
 
 /// The name of an export: `<app>_<env>_<db>_YYYYmmddTHHMMSSZ.<ext>`, every part made safe.
 pub fn file_name(manifest: &Manifest, database: &str, format: ExportFormat) -> String {
-    let environment = if manifest.environment.is_empty() { "default" } else { &manifest.environment };
+    let environment = if manifest.environment.is_empty() {
+        "default"
+    } else {
+        &manifest.environment
+    };
     format!(
         "{}_{}_{}_{}.{}",
         safe_name(&manifest.app),
@@ -124,7 +128,11 @@ struct Export<'a> {
 }
 
 /// Writes one database of a backup as a file. The file has its final name only once it is complete.
-pub fn run(repository: &Repository, request: &ExportRequest, context: &Context) -> Result<ExportReport> {
+pub fn run(
+    repository: &Repository,
+    request: &ExportRequest,
+    context: &Context,
+) -> Result<ExportReport> {
     let filter = ListFilter {
         app: request.app.clone(),
         ..ListFilter::default()
@@ -138,7 +146,10 @@ pub fn run(repository: &Repository, request: &ExportRequest, context: &Context) 
         source: SnapshotSource::new(reader, &database.path),
         context,
     };
-    context.progress.phase(Phase::Data, Some(database.members.iter().map(|m| m.size).sum()));
+    context.progress.phase(
+        Phase::Data,
+        Some(database.members.iter().map(|m| m.size).sum()),
+    );
     let path = match &request.to {
         ExportTarget::Stdout => None,
         ExportTarget::Path(path) => Some(path.clone()),
@@ -155,8 +166,10 @@ pub fn run(repository: &Repository, request: &ExportRequest, context: &Context) 
     }
     let (size, sha256) = match (&path, request.format) {
         (None, ExportFormat::Directory) => {
-            return Err(Error::invalid("a directory cannot be written to standard output")
-                .hint("use --format custom, or --output FOLDER"));
+            return Err(
+                Error::invalid("a directory cannot be written to standard output")
+                    .hint("use --format custom, or --output FOLDER"),
+            );
         }
         (None, format) => {
             let mut out = Hashing::new(io::stdout());
@@ -171,32 +184,55 @@ pub fn run(repository: &Repository, request: &ExportRequest, context: &Context) 
         Some(path) => Some(write_meta(path, &meta)?),
         None => None,
     };
-    Ok(ExportReport { path, meta_path, meta })
+    Ok(ExportReport {
+        path,
+        meta_path,
+        meta,
+    })
 }
 
 /// Finds the database that is meant; a backup of one needs no name.
-pub(crate) fn choose_database<'a>(manifest: &'a Manifest, wanted: Option<&str>) -> Result<&'a DatabaseManifest> {
-    let names = || manifest.databases.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
+pub(crate) fn choose_database<'a>(
+    manifest: &'a Manifest,
+    wanted: Option<&str>,
+) -> Result<&'a DatabaseManifest> {
+    let names = || {
+        manifest
+            .databases
+            .iter()
+            .map(|d| d.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match (wanted, manifest.databases.as_slice()) {
         (Some(name), _) => manifest.database(name).ok_or_else(|| {
-            Error::not_found(format!("the backup holds no database {name}")).hint(format!("it holds {}", names()))
+            Error::not_found(format!("the backup holds no database {name}"))
+                .hint(format!("it holds {}", names()))
         }),
         (None, [only]) => Ok(only),
-        (None, _) => {
-            Err(Error::invalid("the backup holds several databases").hint(format!("name one of {}", names())))
-        }
+        (None, _) => Err(Error::invalid("the backup holds several databases")
+            .hint(format!("name one of {}", names()))),
     }
 }
 
 impl Export<'_> {
     /// A single file: written under a temporary name beside its place, synced, then renamed.
     fn file(&self, format: ExportFormat, path: &Path) -> Result<(u64, String)> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut temporary = tempfile::Builder::new().prefix(".pgkeep-").tempfile_in(folder)?;
+        let folder = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".pgkeep-")
+            .tempfile_in(folder)?;
         if format == ExportFormat::Custom && self.database.content == DatabaseContent::Directory {
             // The offsets are known only at the end; with them pg_restore can work in parallel.
-            self.custom(BufWriter::with_capacity(1 << 20, temporary.as_file()), 6, CustomWriter::finish_with_offsets)?
-                .flush()?;
+            self.custom(
+                BufWriter::with_capacity(1 << 20, temporary.as_file()),
+                6,
+                CustomWriter::finish_with_offsets,
+            )?
+            .flush()?;
         } else {
             let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
             self.stream(format, &mut out)?;
@@ -207,7 +243,9 @@ impl Export<'_> {
         let mut hashing = Hashing::new(io::sink());
         io::copy(temporary.as_file_mut(), &mut hashing)?;
         let (size, sha256) = hashing.finish()?;
-        temporary.persist_noclobber(path).map_err(|e| Error::from(e.error).context(path.display()))?;
+        temporary
+            .persist_noclobber(path)
+            .map_err(|e| Error::from(e.error).context(path.display()))?;
         File::open(folder)?.sync_all()?;
         Ok((size, sha256))
     }
@@ -229,7 +267,9 @@ impl Export<'_> {
             }
             (_, ExportFormat::Tar) => self.tar(out),
             (_, ExportFormat::Plain) => self.plain(out),
-            (_, ExportFormat::Directory) => unreachable!("the directory format is written by `directory`"),
+            (_, ExportFormat::Directory) => {
+                unreachable!("the directory format is written by `directory`")
+            }
         }
     }
 
@@ -259,9 +299,19 @@ impl Export<'_> {
 
     fn tar(&self, out: &mut (dyn Write + Send)) -> Result<()> {
         let toc = self.toc()?;
-        let modified = self.manifest.finished_at.as_second().try_into().unwrap_or(0);
+        let modified = self
+            .manifest
+            .finished_at
+            .as_second()
+            .try_into()
+            .unwrap_or(0);
         let mut writer = TarWriter::new(out, &toc, modified)?;
-        for member in self.database.members.iter().filter(|m| m.what != MemberContent::Toc) {
+        for member in self
+            .database
+            .members
+            .iter()
+            .filter(|m| m.what != MemberContent::Toc)
+        {
             self.context.cancel.check()?;
             writer.member(&member.file, member.size, self.open(member)?)?;
         }
@@ -272,13 +322,25 @@ impl Export<'_> {
     /// The custom format goes through stock pg_restore, which turns it into the script that pg_dump would have written.
     fn plain(&self, out: &mut (dyn Write + Send)) -> Result<()> {
         let archive_version = self.toc()?.header.version;
-        let tools = Tools::for_restore(self.database.server.pg_dump_major(), archive_version, &self.context.tool_dirs)?;
-        let mut tool = tools.pg_restore().args(["-f", "-"]).with_stdin().start(&self.context.cancel)?;
+        let tools = Tools::for_restore(
+            self.database.server.pg_dump_major(),
+            archive_version,
+            &self.context.tool_dirs,
+        )?;
+        let mut tool = tools
+            .pg_restore()
+            .args(["-f", "-"])
+            .with_stdin()
+            .start(&self.context.cancel)?;
         let pipe = tool.stdin().expect("asked for");
         let sql = tool.take_stdout().expect("not taken before");
         let (written, read) = std::thread::scope(|scope| {
             let writer = scope.spawn(move || {
-                let mut pipe = self.custom(BufWriter::with_capacity(1 << 20, pipe), 0, CustomWriter::finish)?;
+                let mut pipe = self.custom(
+                    BufWriter::with_capacity(1 << 20, pipe),
+                    0,
+                    CustomWriter::finish,
+                )?;
                 Ok::<_, Error>(pipe.flush()?)
             });
             let read = gzip(sql, out);
@@ -292,11 +354,18 @@ impl Export<'_> {
 
     fn directory(&self, path: &Path) -> Result<(u64, String)> {
         if self.database.content == DatabaseContent::Plain {
-            return Err(Error::invalid("this backup was imported from an SQL script, which has no directory format")
-                .hint("export it with --format plain"));
+            return Err(Error::invalid(
+                "this backup was imported from an SQL script, which has no directory format",
+            )
+            .hint("export it with --format plain"));
         }
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let temporary = tempfile::Builder::new().prefix(".pgkeep-").tempdir_in(parent)?;
+        let parent = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let temporary = tempfile::Builder::new()
+            .prefix(".pgkeep-")
+            .tempdir_in(parent)?;
         let mut size = 0;
         let mut toc_sha256 = String::new();
         for member in &self.database.members {
@@ -318,20 +387,29 @@ impl Export<'_> {
     }
 
     fn toc(&self) -> Result<Toc> {
-        let member = self.database.members.iter().find(|m| m.what == MemberContent::Toc);
-        let member = member.ok_or_else(|| Error::not_found("the backup has no table of contents"))?;
+        let member = self
+            .database
+            .members
+            .iter()
+            .find(|m| m.what == MemberContent::Toc);
+        let member =
+            member.ok_or_else(|| Error::not_found("the backup has no table of contents"))?;
         Ok(archive::read_directory_toc(self.source.read(member)?)?)
     }
 
     fn script(&self) -> Result<&Member> {
-        let script = self.database.members.iter().find(|m| m.what == MemberContent::Script);
+        let script = self
+            .database
+            .members
+            .iter()
+            .find(|m| m.what == MemberContent::Script);
         script.ok_or_else(|| Error::not_found("the backup has no script"))
     }
 
     fn member_of(&self, entry: &archive::Entry) -> Result<&Member> {
-        let file = entry
-            .file()
-            .ok_or_else(|| Error::not_found(format!("{} {} has no member", entry.desc(), entry.tag())))?;
+        let file = entry.file().ok_or_else(|| {
+            Error::not_found(format!("{} {} has no member", entry.desc(), entry.tag()))
+        })?;
         self.named(file)
     }
 

@@ -23,20 +23,35 @@ pub enum ForgetRequest {
 }
 
 /// Decides what would be removed; changes nothing.
-pub fn plan(repository: &Repository, request: &ForgetRequest, context: &Context) -> Result<ForgetPlan> {
+pub fn plan(
+    repository: &Repository,
+    request: &ForgetRequest,
+    context: &Context,
+) -> Result<ForgetPlan> {
     match request {
-        ForgetRequest::Policy { policy, filter, zone } => {
+        ForgetRequest::Policy {
+            policy,
+            filter,
+            zone,
+        } => {
             let entries = catalog::list(repository, filter)?;
             let candidates: Vec<Candidate> = entries.iter().map(candidate).collect();
-            Ok(retention::plan(&candidates, policy, context.clock.now(), zone))
+            Ok(retention::plan(
+                &candidates,
+                policy,
+                context.clock.now(),
+                zone,
+            ))
         }
         ForgetRequest::Named(ids) => {
             let mut remove = Vec::new();
             for wanted in ids {
                 let entry = catalog::find(repository, wanted, &ListFilter::default())?;
                 if entry.pinned {
-                    return Err(Error::refused(format!("backup {} is pinned", entry.short_id()))
-                        .hint("`pgkeep tag ID --unpin` lets it go first"));
+                    return Err(
+                        Error::refused(format!("backup {} is pinned", entry.short_id()))
+                            .hint("`pgkeep tag ID --unpin` lets it go first"),
+                    );
                 }
                 remove.push((entry.id, "named by the user".to_string()));
             }
@@ -70,7 +85,11 @@ pub struct ForgetReport {
 }
 
 /// Deletes the snapshots that the plan names. The space comes back with [`prune`].
-pub fn execute(repository: &Repository, plan: &ForgetPlan, context: &Context) -> Result<ForgetReport> {
+pub fn execute(
+    repository: &Repository,
+    plan: &ForgetPlan,
+    context: &Context,
+) -> Result<ForgetReport> {
     let _lock = repository.lock(LockMode::Exclusive, "forget")?;
     let mut report = ForgetReport {
         removed: Vec::new(),

@@ -6,16 +6,18 @@ use crate::{
 };
 use pgkeep_model::{
     Phase,
-    evidence::{DatabaseEvidence, ExtensionEvidence, QualifiedName, SequenceEvidence, TableEvidence},
+    evidence::{
+        DatabaseEvidence, ExtensionEvidence, QualifiedName, SequenceEvidence, TableEvidence,
+    },
     manifest::{
-        BackupKind, DatabaseContent, DatabaseManifest, DatabaseProperties, FORMAT, Manifest, Member, MemberContent,
-        Segment, ServerFacts,
+        BackupKind, DatabaseContent, DatabaseManifest, DatabaseProperties, FORMAT, Manifest,
+        Member, MemberContent, Segment, ServerFacts,
     },
 };
 use pgkeep_postgres::{
     archive::{
-        self, CopyTarget, CustomBlock, CustomReader, DirectoryArchive, Entry, FileKind, LargeObjectSummer, RowSummer,
-        SequenceValue, TarReader, Toc,
+        self, CopyTarget, CustomBlock, CustomReader, DirectoryArchive, Entry, FileKind,
+        LargeObjectSummer, RowSummer, SequenceValue, TarReader, Toc,
     },
     dump::{DumpSink, SegmentDone, SegmentWriter},
 };
@@ -57,7 +59,11 @@ const SEGMENT_BYTES: u64 = 128 << 20;
 
 /// Reads the file to its end, stores it and publishes it as a backup. A file that is cut short or of another kind is
 /// refused, and nothing is published.
-pub fn run(repository: &Repository, request: &ImportRequest, context: &Context) -> Result<BackupReport> {
+pub fn run(
+    repository: &Repository,
+    request: &ImportRequest,
+    context: &Context,
+) -> Result<BackupReport> {
     let begun = Instant::now();
     let started_at = context.clock.now();
     context.progress.phase(Phase::Check, None);
@@ -77,7 +83,10 @@ pub fn run(repository: &Repository, request: &ImportRequest, context: &Context) 
         ImportFormat::Custom => taken.custom(&request.path, request)?,
         ImportFormat::Tar => taken.tar(&request.path, request)?,
         ImportFormat::Directory => taken.directory(&request.path, request)?,
-        ImportFormat::Plain => taken.plain(BufReader::with_capacity(1 << 20, File::open(&request.path)?), request)?,
+        ImportFormat::Plain => taken.plain(
+            BufReader::with_capacity(1 << 20, File::open(&request.path)?),
+            request,
+        )?,
         ImportFormat::PlainGzip => {
             let file = BufReader::with_capacity(1 << 20, File::open(&request.path)?);
             taken.plain(flate2::bufread::MultiGzDecoder::new(file), request)?
@@ -116,7 +125,13 @@ pub fn run(repository: &Repository, request: &ImportRequest, context: &Context) 
     };
     let (id, written) = backup::publish(writer, files, &manifest, &request.tags, false, context)?;
     let objects_checked = backup::read_back(repository, &id, false, context)?;
-    Ok(backup::report(&manifest, id, &written, objects_checked, begun.elapsed().as_secs_f64()))
+    Ok(backup::report(
+        &manifest,
+        id,
+        &written,
+        objects_checked,
+        begun.elapsed().as_secs_f64(),
+    ))
 }
 
 /// Looks at a file's first bytes; its name tells nothing.
@@ -129,7 +144,9 @@ pub fn detect(path: &Path) -> Result<ImportFormat> {
     if path.is_dir() {
         return match path.join("toc.dat").is_file() {
             true => Ok(ImportFormat::Directory),
-            false => Err(refuse("this folder is no directory dump, it has no toc.dat")),
+            false => Err(refuse(
+                "this folder is no directory dump, it has no toc.dat",
+            )),
         };
     }
     let mut start = Vec::new();
@@ -142,13 +159,18 @@ pub fn detect(path: &Path) -> Result<ImportFormat> {
         FileKind::Tar => Ok(ImportFormat::Tar),
         FileKind::Gzip => Ok(ImportFormat::PlainGzip),
         FileKind::Text => Ok(ImportFormat::Plain),
-        FileKind::DirectoryToc => Err(refuse("this is the toc.dat of a directory dump; give its folder")),
+        FileKind::DirectoryToc => Err(refuse(
+            "this is the toc.dat of a directory dump; give its folder",
+        )),
         FileKind::Binary => Err(refuse("this is no dump of PostgreSQL")),
     }
 }
 
 fn size_of(path: &Path) -> Option<u64> {
-    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| m.len())
+    std::fs::metadata(path)
+        .ok()
+        .filter(std::fs::Metadata::is_file)
+        .map(|m| m.len())
 }
 
 /// Takes members in, one after the other, and sums their rows on the way.
@@ -201,9 +223,15 @@ impl<'a> Intake<'a> {
 
     fn directory(&mut self, path: &Path, request: &ImportRequest) -> Result<DatabaseManifest> {
         let archive = DirectoryArchive::open(path)?;
-        let toc = archive.toc().for_files(|e| e.file().unwrap_or_default().to_string());
+        let toc = archive
+            .toc()
+            .for_files(|e| e.file().unwrap_or_default().to_string());
         self.toc(&toc)?;
-        for entry in toc.entries.iter().filter(|e| e.file().is_some_and(|f| !f.is_empty())) {
+        for entry in toc
+            .entries
+            .iter()
+            .filter(|e| e.file().is_some_and(|f| !f.is_empty()))
+        {
             if is_large_objects(entry) {
                 let mut list = String::new();
                 for (oid, file) in archive.large_objects(entry)? {
@@ -223,8 +251,11 @@ impl<'a> Intake<'a> {
         let mut reader = TarReader::new(BufReader::with_capacity(1 << 20, File::open(path)?))?;
         let toc = reader.toc().clone();
         self.toc(&toc)?;
-        let entries: HashMap<String, &Entry> =
-            toc.entries.iter().filter_map(|e| Some((e.file()?.to_string(), e))).collect();
+        let entries: HashMap<String, &Entry> = toc
+            .entries
+            .iter()
+            .filter_map(|e| Some((e.file()?.to_string(), e)))
+            .collect();
         let mut objects = HashMap::new();
         while let Some((name, _size)) = reader.next_member()? {
             match entries.get(&name) {
@@ -232,7 +263,11 @@ impl<'a> Intake<'a> {
                     let mut list = Vec::new();
                     reader.member().read_to_end(&mut list)?;
                     // The objects follow their list.
-                    objects.extend(archive::parse_large_object_toc(list.as_slice())?.into_iter().map(|(o, f)| (f, o)));
+                    objects.extend(
+                        archive::parse_large_object_toc(list.as_slice())?
+                            .into_iter()
+                            .map(|(o, f)| (f, o)),
+                    );
                     self.large_object_list(entry, &list)?;
                 }
                 Some(entry) => self.table(entry, reader.member())?,
@@ -259,8 +294,11 @@ impl<'a> Intake<'a> {
                 Ok(n) => n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    return Err(Error::new(ErrorCode::Damaged, format!("the file cannot be read to its end: {e}"))
-                        .hint("it was probably cut short while it was written or copied"));
+                    return Err(Error::new(
+                        ErrorCode::Damaged,
+                        format!("the file cannot be read to its end: {e}"),
+                    )
+                    .hint("it was probably cut short while it was written or copied"));
                 }
             };
             if n == 0 {
@@ -273,7 +311,10 @@ impl<'a> Intake<'a> {
         let header = script.finish()?;
         let done = segment.finish()?;
         self.add("dump.sql".into(), MemberContent::Script, vec![(done, None)]);
-        let name = request.database.clone().unwrap_or_else(|| request.app.clone());
+        let name = request
+            .database
+            .clone()
+            .unwrap_or_else(|| request.app.clone());
         Ok(self.describe(
             name,
             DatabaseContent::Plain,
@@ -294,8 +335,12 @@ impl<'a> Intake<'a> {
 
     fn table(&mut self, entry: &Entry, mut content: impl Read) -> Result<()> {
         let target = CopyTarget::of(entry).ok_or_else(|| {
-            Error::invalid(format!("the rows of {}.{} are INSERT statements", entry.namespace(), entry.tag()))
-                .hint("make the dump without --inserts, or import it as an SQL script")
+            Error::invalid(format!(
+                "the rows of {}.{} are INSERT statements",
+                entry.namespace(),
+                entry.tag()
+            ))
+            .hint("make the dump without --inserts, or import it as an SQL script")
         })?;
         // Rows that a restore routes to partitions anew are proven together, as their root's.
         let name = match target.through_root {
@@ -329,14 +374,25 @@ impl<'a> Intake<'a> {
                 piece = next;
             }
             whole.push(piece);
-            segment.as_mut().expect("one is always open").write_all(piece)?;
+            segment
+                .as_mut()
+                .expect("one is always open")
+                .write_all(piece)?;
             written += piece.len() as u64;
             self.context.progress.bytes(n as u64);
         }
         let content = whole.finish().map_err(|e| Error::from(e).context(&name))?;
-        segments.push((segment.expect("one is always open").finish()?, Some(content.rows - rows_before)));
+        segments.push((
+            segment.expect("one is always open").finish()?,
+            Some(content.rows - rows_before),
+        ));
         self.context.progress.item(&name.to_string());
-        match self.evidence.tables.iter_mut().find(|t| target.through_root && t.name == name) {
+        match self
+            .evidence
+            .tables
+            .iter_mut()
+            .find(|t| target.through_root && t.name == name)
+        {
             Some(table) => table.content.add(content),
             None => self.evidence.tables.push(TableEvidence {
                 name: name.clone(),
@@ -366,7 +422,11 @@ impl<'a> Intake<'a> {
         }
         self.large_objects.add(sum);
         let done = segment.finish()?;
-        self.add(file.into(), MemberContent::LargeObject { oid }, vec![(done, None)]);
+        self.add(
+            file.into(),
+            MemberContent::LargeObject { oid },
+            vec![(done, None)],
+        );
         Ok(())
     }
 
@@ -384,7 +444,8 @@ impl<'a> Intake<'a> {
     }
 
     fn add(&mut self, file: String, what: MemberContent, parts: Vec<(SegmentDone, Option<u64>)>) {
-        self.tokens.push(parts.iter().map(|(done, _)| done.token).collect());
+        self.tokens
+            .push(parts.iter().map(|(done, _)| done.token).collect());
         self.members.push(Member {
             file,
             what,
@@ -428,7 +489,10 @@ impl<'a> Intake<'a> {
             .collect();
         self.evidence.objects = archive::count_objects(toc);
         self.evidence.schema_sha256 = archive::schema_sha256(toc);
-        let name = request.database.clone().unwrap_or_else(|| toc.header.dbname().into_owned());
+        let name = request
+            .database
+            .clone()
+            .unwrap_or_else(|| toc.header.dbname().into_owned());
         let version = toc.header.server_version().into_owned();
         let mut manifest = self.describe(
             name,
@@ -454,16 +518,25 @@ impl<'a> Intake<'a> {
             .filter(|e| e.is("TABLE"))
             .map(|e| QualifiedName::new(e.namespace(), e.tag()))
             .collect();
-        let (kept, aside): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.evidence.tables).into_iter().partition(|t| made.contains(&t.name));
+        let (kept, aside): (Vec<_>, Vec<_>) = std::mem::take(&mut self.evidence.tables)
+            .into_iter()
+            .partition(|t| made.contains(&t.name));
         self.evidence.tables = kept;
         let names: Vec<String> = aside.iter().map(|t| t.name.to_string()).collect();
         (!names.is_empty()).then(|| {
-            format!("rows of the extensions' tables {} are restored but cannot be proven", names.join(", "))
+            format!(
+                "rows of the extensions' tables {} are restored but cannot be proven",
+                names.join(", ")
+            )
         })
     }
 
-    fn describe(&mut self, name: String, content: DatabaseContent, server: ServerFacts) -> DatabaseManifest {
+    fn describe(
+        &mut self,
+        name: String,
+        content: DatabaseContent,
+        server: ServerFacts,
+    ) -> DatabaseManifest {
         DatabaseManifest {
             path: format!("databases/{}", backup::safe_name(&name)),
             name,
@@ -478,7 +551,9 @@ impl<'a> Intake<'a> {
             members: std::mem::take(&mut self.members),
             excluded_data: Vec::new(),
             only_schemas: Vec::new(),
-            warnings: vec!["imported: owner, locale and settings of the database are not in the file".into()],
+            warnings: vec![
+                "imported: owner, locale and settings of the database are not in the file".into(),
+            ],
         }
     }
 }
@@ -495,12 +570,17 @@ fn is_large_objects(entry: &Entry) -> bool {
 }
 
 fn object_number(file: &str) -> Option<u32> {
-    file.strip_prefix("blob_")?.strip_suffix(".dat")?.parse().ok()
+    file.strip_prefix("blob_")?
+        .strip_suffix(".dat")?
+        .parse()
+        .ok()
 }
 
 /// `15.4 (Debian ...)` as 150004.
 fn version_num(version: &str) -> u32 {
-    let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(|p| p.parse::<u32>().unwrap_or(0));
+    let mut parts = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|p| p.parse::<u32>().unwrap_or(0));
     parts.next().unwrap_or(0) * 10_000 + parts.next().unwrap_or(0)
 }
 
@@ -523,7 +603,8 @@ impl Script {
     fn push(&mut self, piece: &[u8]) {
         let wanted = Self::HEAD.saturating_sub(self.head.len()).min(piece.len());
         self.head.extend_from_slice(&piece[..wanted]);
-        self.tail.extend_from_slice(&piece[piece.len().saturating_sub(Self::TAIL)..]);
+        self.tail
+            .extend_from_slice(&piece[piece.len().saturating_sub(Self::TAIL)..]);
         let surplus = self.tail.len().saturating_sub(Self::TAIL);
         self.tail.drain(..surplus);
     }
@@ -536,12 +617,18 @@ impl Script {
             line.map(str::trim).unwrap_or_default().to_string()
         };
         if !head.contains("-- PostgreSQL database dump") {
-            return Err(Error::invalid("this text is not a script that pg_dump wrote")
-                .hint("run other SQL with psql; pgkeep takes only dumps whose end it can check"));
+            return Err(
+                Error::invalid("this text is not a script that pg_dump wrote").hint(
+                    "run other SQL with psql; pgkeep takes only dumps whose end it can check",
+                ),
+            );
         }
         if !tail.contains("-- PostgreSQL database dump complete") {
-            return Err(Error::new(ErrorCode::Damaged, "the script is cut short: pg_dump's last line is missing")
-                .hint("make the dump again, or copy it again from where it came"));
+            return Err(Error::new(
+                ErrorCode::Damaged,
+                "the script is cut short: pg_dump's last line is missing",
+            )
+            .hint("make the dump again, or copy it again from where it came"));
         }
         Ok(ScriptHeader {
             server_version: field("-- Dumped from database version "),

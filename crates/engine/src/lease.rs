@@ -21,7 +21,9 @@ impl DatabaseLease {
         let mut options = options.clone();
         options.application_name = format!("pgkeep {purpose}");
         let mut connection = Connection::open(&options)?;
-        let rows = connection.query(&format!("SELECT pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, 1)"))?;
+        let rows = connection.query(&format!(
+            "SELECT pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, 1)"
+        ))?;
         if rows.first().is_some_and(|row| row.is_true(0)) {
             return Ok(Self { connection });
         }
@@ -42,7 +44,10 @@ impl DatabaseLease {
         });
         Err(Error::new(
             ErrorCode::Busy,
-            format!("another pgkeep operation works on {}: {by}", options.describe()),
+            format!(
+                "another pgkeep operation works on {}: {by}",
+                options.describe()
+            ),
         )
         .hint("wait until it has ended; the lock goes away with its session"))
     }

@@ -13,7 +13,9 @@ mod undo;
 pub use execute::{ProofReport, RestoreReport, execute};
 pub use plan::{DatabasePlan, Refusal, RestorePlan, plan};
 pub use source::SnapshotSource;
-pub use undo::{Leftover, UndoPlan, UndoReport, drop_leftovers, execute_undo, leftovers, plan_undo};
+pub use undo::{
+    Leftover, UndoPlan, UndoReport, drop_leftovers, execute_undo, leftovers, plan_undo,
+};
 
 use pgkeep_model::evidence::Proof;
 use pgkeep_postgres::connect::ConnectOptions;
@@ -62,7 +64,9 @@ pub enum RestoreTarget {
 impl RestoreTarget {
     pub fn name(&self) -> &str {
         match self {
-            RestoreTarget::Into { name } | RestoreTarget::Replace { name } | RestoreTarget::InPlace { name } => name,
+            RestoreTarget::Into { name }
+            | RestoreTarget::Replace { name }
+            | RestoreTarget::InPlace { name } => name,
         }
     }
     /// True when existing data goes away.
@@ -86,8 +90,10 @@ impl Selection {
             [one] => Some(format!("{noun} {one}")),
             several => Some(format!("{noun}s {}", several.join(", "))),
         };
-        let parts: Vec<String> =
-            [list("table", &self.tables), list("schema", &self.schemas)].into_iter().flatten().collect();
+        let parts: Vec<String> = [list("table", &self.tables), list("schema", &self.schemas)]
+            .into_iter()
+            .flatten()
+            .collect();
         (!parts.is_empty()).then(|| parts.join(" and "))
     }
 

@@ -32,7 +32,11 @@ pub fn init(address: &RepositoryAddress, context: &Context) -> Result<InitReport
     if !probe.is_usable() {
         return Err(Error::new(
             ErrorCode::Storage,
-            format!("{} cannot hold a repository: {}", storage.location(), probe.lacks().join(", ")),
+            format!(
+                "{} cannot hold a repository: {}",
+                storage.location(),
+                probe.lacks().join(", ")
+            ),
         )
         .hint("check address, credentials and permissions"));
     }
@@ -54,7 +58,9 @@ pub(crate) fn lock_for_reading(
     match repository.lock(LockMode::Shared, reason) {
         Ok(lock) => Ok(Some(lock)),
         Err(RepositoryError::Storage(e)) if e.kind == StorageErrorKind::PermissionDenied => {
-            context.progress.warn(&format!("the repository is read without a lock: {e}"));
+            context
+                .progress
+                .warn(&format!("the repository is read without a lock: {e}"));
             Ok(None)
         }
         Err(e) => Err(e.into()),
@@ -64,5 +70,9 @@ pub(crate) fn lock_for_reading(
 /// Opens an existing repository.
 pub fn open(address: &RepositoryAddress, context: &Context) -> Result<Repository> {
     let storage = storage::open(&address.address, &address.options)?;
-    Ok(Repository::open(storage, &address.password, context.clock.clone())?)
+    Ok(Repository::open(
+        storage,
+        &address.password,
+        context.clock.clone(),
+    )?)
 }

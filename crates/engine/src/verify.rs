@@ -46,7 +46,11 @@ pub struct BackupVerdict {
 }
 
 /// Verifies backups one by one; a damaged one does not stop the others.
-pub fn run(repository: &Repository, request: &VerifyRequest, context: &Context) -> Result<VerifyReport> {
+pub fn run(
+    repository: &Repository,
+    request: &VerifyRequest,
+    context: &Context,
+) -> Result<VerifyReport> {
     let chosen: Vec<BackupEntry> = if request.backups.is_empty() {
         catalog::list(repository, &request.filter)?
     } else {
@@ -57,7 +61,9 @@ pub fn run(repository: &Repository, request: &VerifyRequest, context: &Context) 
             .collect::<Result<_>>()?
     };
     if chosen.is_empty() {
-        return Err(Error::not_found("there is no backup to verify").hint("`pgkeep backup` makes one"));
+        return Err(
+            Error::not_found("there is no backup to verify").hint("`pgkeep backup` makes one")
+        );
     }
     let _lock = lock_for_reading(repository, "verify", context)?;
     let mut backups = Vec::new();
@@ -91,7 +97,9 @@ fn verify_one(
     match repository.verify_snapshot(&entry.snapshot, false, &context.cancel, &*context.progress) {
         Ok(report) => {
             verdict.objects_checked = report.packs_checked;
-            verdict.problems.extend(report.problems.iter().map(ToString::to_string));
+            verdict
+                .problems
+                .extend(report.problems.iter().map(ToString::to_string));
         }
         Err(e) => verdict.problems.push(e.to_string()),
     }
@@ -110,10 +118,17 @@ fn verify_one(
 }
 
 /// Reads every member of every database and compares what comes out with the evidence.
-fn read_all(repository: &Repository, entry: &BackupEntry, context: &Context) -> Result<(u64, Vec<String>)> {
+fn read_all(
+    repository: &Repository,
+    entry: &BackupEntry,
+    context: &Context,
+) -> Result<(u64, Vec<String>)> {
     let reader = repository.open_snapshot(&entry.snapshot)?;
-    let manifest = catalog::parse_manifest(&reader.read_to_vec(pgkeep_model::manifest::MANIFEST_PATH)?)?;
-    context.progress.phase(Phase::ReadBack, Some(manifest.bytes()));
+    let manifest =
+        catalog::parse_manifest(&reader.read_to_vec(pgkeep_model::manifest::MANIFEST_PATH)?)?;
+    context
+        .progress
+        .phase(Phase::ReadBack, Some(manifest.bytes()));
     let mut bytes = 0;
     let mut problems = Vec::new();
     for database in &manifest.databases {
@@ -130,7 +145,12 @@ fn read_all(repository: &Repository, entry: &BackupEntry, context: &Context) -> 
             bytes += member.size;
         }
         problems.extend(sums.into_iter().filter_map(|(name, found)| {
-            let expected = database.evidence.tables.iter().find(|t| t.name == name).map(|t| t.content);
+            let expected = database
+                .evidence
+                .tables
+                .iter()
+                .find(|t| t.name == name)
+                .map(|t| t.content);
             differs(name.to_string(), expected, found)
         }));
     }
@@ -149,7 +169,10 @@ fn read_member(
         return Ok(Some(format!("{path}: missing from the snapshot")));
     };
     if file.size != member.size {
-        return Ok(Some(format!("{path}: {} bytes, the manifest says {}", file.size, member.size)));
+        return Ok(Some(format!(
+            "{path}: {} bytes, the manifest says {}",
+            file.size, member.size
+        )));
     }
     let mut stream = Counted {
         inner: reader.read(file),
@@ -200,7 +223,11 @@ impl<R: Read> Read for Counted<'_, R> {
 }
 
 /// Checks the whole repository: every snapshot, tree, index and pack; with `read_data` the content of packs as well.
-pub fn check(repository: &Repository, read_data: ReadData, context: &Context) -> Result<CheckReport> {
+pub fn check(
+    repository: &Repository,
+    read_data: ReadData,
+    context: &Context,
+) -> Result<CheckReport> {
     let _lock = lock_for_reading(repository, "check", context)?;
     context.progress.phase(Phase::Check, None);
     Ok(repository.check(&CheckOptions {
@@ -212,6 +239,10 @@ pub fn check(repository: &Repository, read_data: ReadData, context: &Context) ->
 
 /// Makes the best of the damage that a check found: what is still good of damaged packs is kept, the rest counts as not
 /// stored, so the next backup stores it again.
-pub fn repair(repository: &Repository, found: &CheckReport, context: &Context) -> Result<RepairReport> {
+pub fn repair(
+    repository: &Repository,
+    found: &CheckReport,
+    context: &Context,
+) -> Result<RepairReport> {
     Ok(repository.repair(found, &*context.progress, &context.cancel)?)
 }

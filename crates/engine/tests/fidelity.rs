@@ -15,7 +15,10 @@ fn round_trip(source: &TestPostgres, database: &str, target: &TestPostgres) {
     assert!(report.proof.rows_compared == stored.rows && stored.rows > 0);
     // A newer server words some definitions anew; the tests of the `postgres` crate compare those with stock tools' copies.
     if source.major() == target.major() {
-        assert_same_text(&source.pg_dump_schema(database), &target.pg_dump_schema("again"));
+        assert_same_text(
+            &source.pg_dump_schema(database),
+            &target.pg_dump_schema("again"),
+        );
     }
 }
 
@@ -30,7 +33,9 @@ fn assert_same_text(before: &str, after: &str) {
 }
 
 fn everything_on(major: u32) {
-    let server = TestPostgres::builder(major).setting("wal_level", "logical").start();
+    let server = TestPostgres::builder(major)
+        .setting("wal_level", "logical")
+        .start();
     server.load_everything("everything");
     round_trip(&server, "everything", &server);
 }

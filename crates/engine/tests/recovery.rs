@@ -17,7 +17,11 @@ use support::{PASSWORD, Place, into, restore_request};
 
 fn restic_programs() -> Vec<PathBuf> {
     let newer = cache_dir().join("restic/bin/restic");
-    assert!(newer.is_file(), "{} is not installed: run `make setup`", newer.display());
+    assert!(
+        newer.is_file(),
+        "{} is not installed: run `make setup`",
+        newer.display()
+    );
     vec![PathBuf::from("restic"), newer]
 }
 
@@ -33,7 +37,11 @@ fn run(program: &Path, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(output.status.success(), "{} {arguments:?}: {text}", program.display());
+    assert!(
+        output.status.success(),
+        "{} {arguments:?}: {text}",
+        program.display()
+    );
     text
 }
 
@@ -44,18 +52,38 @@ fn stock_tools_recover_a_backup() {
     let place = Place::new();
     place.backup(&server, "everything");
     for (n, restic) in restic_programs().iter().enumerate() {
-        run(restic, &["-r", &place.path(), "--no-cache", "check", "--read-data"]);
+        run(
+            restic,
+            &["-r", &place.path(), "--no-cache", "check", "--read-data"],
+        );
         let out = place.folder.path().join(format!("out{n}"));
         let out_text = out.display().to_string();
-        run(restic, &["-r", &place.path(), "--no-cache", "restore", "latest", "--target", &out_text]);
+        run(
+            restic,
+            &[
+                "-r",
+                &place.path(),
+                "--no-cache",
+                "restore",
+                "latest",
+                "--target",
+                &out_text,
+            ],
+        );
         let dump = out.join("databases/everything").display().to_string();
         for jobs in ["1", "4"] {
             let name = format!("stock_{n}_{jobs}");
             server.create_database(&name);
             let dsn = server.dsn_for(&name);
             let pg_restore = server.bin_dir().join("pg_restore");
-            run(&pg_restore, &["--exit-on-error", "-j", jobs, "-d", &dsn, &dump]);
-            assert_eq!(server.pg_dump_schema("everything"), server.pg_dump_schema(&name));
+            run(
+                &pg_restore,
+                &["--exit-on-error", "-j", jobs, "-d", &dsn, &dump],
+            );
+            assert_eq!(
+                server.pg_dump_schema("everything"),
+                server.pg_dump_schema(&name)
+            );
         }
         let globals = std::fs::read_to_string(out.join("globals.sql")).expect("roles are stored");
         assert!(globals.contains("CREATE ROLE"));
@@ -68,7 +96,12 @@ fn exports_of_every_format_are_taken_in_again() {
     server.load_everything("everything");
     let place = Place::new();
     let original = place.backup(&server, "everything");
-    for format in [ExportFormat::Custom, ExportFormat::Directory, ExportFormat::Tar, ExportFormat::Plain] {
+    for format in [
+        ExportFormat::Custom,
+        ExportFormat::Directory,
+        ExportFormat::Tar,
+        ExportFormat::Plain,
+    ] {
         let report = export::run(
             &place.repository,
             &ExportRequest {
@@ -96,13 +129,34 @@ fn exports_of_every_format_are_taken_in_again() {
             let (before, after) = (evidence(&place), evidence(&other));
             let of_extension = |t: &TableEvidence| t.name.schema == "sample_extension";
             let expected: Vec<_> = before.tables.iter().filter(|t| !of_extension(t)).collect();
-            assert!(after.tables.iter().map(|t| (&t.name, t.content)).eq(expected.iter().map(|t| (&t.name, t.content))));
-            assert!(taken.warnings.iter().any(|w| w.contains("sample_extension.setting")), "{:?}", taken.warnings);
+            assert!(
+                after
+                    .tables
+                    .iter()
+                    .map(|t| (&t.name, t.content))
+                    .eq(expected.iter().map(|t| (&t.name, t.content)))
+            );
+            assert!(
+                taken
+                    .warnings
+                    .iter()
+                    .any(|w| w.contains("sample_extension.setting")),
+                "{:?}",
+                taken.warnings
+            );
         }
         let name = format!("again_{format:?}").to_lowercase();
         let restored = other.restore(&restore_request(&server, into(&name)));
-        assert!(format == ExportFormat::Plain || restored.proof.proven(), "{:?}", restored.proof);
-        assert_eq!(server.pg_dump_schema("everything"), server.pg_dump_schema(&name), "{format:?}");
+        assert!(
+            format == ExportFormat::Plain || restored.proof.proven(),
+            "{:?}",
+            restored.proof
+        );
+        assert_eq!(
+            server.pg_dump_schema("everything"),
+            server.pg_dump_schema(&name),
+            "{format:?}"
+        );
         // A file that lost its end must never become a backup.
         if path.is_file() {
             let whole = std::fs::read(&path).expect("own file");
@@ -115,7 +169,8 @@ fn exports_of_every_format_are_taken_in_again() {
 }
 
 fn evidence(place: &Place) -> DatabaseEvidence {
-    let detail = catalog::show(&place.repository, "latest", &ListFilter::default()).expect("a backup");
+    let detail =
+        catalog::show(&place.repository, "latest", &ListFilter::default()).expect("a backup");
     detail.manifest.databases[0].evidence.clone()
 }
 
@@ -169,13 +224,20 @@ fn a_damaged_snapshot_file_does_not_hide_the_other_backups() {
     let mut bytes = std::fs::read(&file).expect("stored");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("own file");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("own file");
     std::fs::write(&file, bytes).expect("own file");
 
     let listed = catalog::list(&place.repository, &ListFilter::default()).expect("a list");
-    assert_eq!(listed.iter().map(|e| &e.id).collect::<Vec<_>>(), [&first.id]);
+    assert_eq!(
+        listed.iter().map(|e| &e.id).collect::<Vec<_>>(),
+        [&first.id]
+    );
     let problems = catalog::unreadable(&place.repository).expect("a list");
-    assert!(problems.len() == 1 && problems[0].contains(&second.id), "{problems:?}");
+    assert!(
+        problems.len() == 1 && problems[0].contains(&second.id),
+        "{problems:?}"
+    );
     let report = place.restore(&restore_request(&server, into("again")));
     assert!(report.proof.proven());
 }
@@ -190,10 +252,19 @@ fn latest_must_be_of_one_app() {
         app: "billing".into(),
         ..support::backup_request(&server, "shop")
     };
-    let billing = pgkeep_engine::backup::run(&place.repository, &other, &place.context).expect("backup");
+    let billing =
+        pgkeep_engine::backup::run(&place.repository, &other, &place.context).expect("backup");
     let any = ListFilter::default();
     let error = catalog::find(&place.repository, "latest", &any).expect_err("two apps, which one?");
     assert!(error.message.contains("billing, shop"), "{error}");
-    let filter = ListFilter { app: Some("billing".into()), ..any };
-    assert_eq!(catalog::find(&place.repository, "latest", &filter).expect("one app").id, billing.id);
+    let filter = ListFilter {
+        app: Some("billing".into()),
+        ..any
+    };
+    assert_eq!(
+        catalog::find(&place.repository, "latest", &filter)
+            .expect("one app")
+            .id,
+        billing.id
+    );
 }

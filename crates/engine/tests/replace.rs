@@ -26,7 +26,10 @@ fn a_damaged_database_is_replaced_undone_and_redone() {
     let place = Place::new();
     place.backup(&server, "shop");
     let orders = count(&server, "shop", "orders");
-    server.psql("shop", "DROP TABLE reviews CASCADE; DELETE FROM order_lines");
+    server.psql(
+        "shop",
+        "DROP TABLE reviews CASCADE; DELETE FROM order_lines",
+    );
 
     let report = place.restore(&restore_request(&server, replace("shop")));
     assert!(report.proof.proven());
@@ -39,7 +42,8 @@ fn a_damaged_database_is_replaced_undone_and_redone() {
     let admin = connect(&server, "postgres");
     let undo = |place: &Place| {
         place.clock.advance(jiff::SignedDuration::from_secs(60));
-        let plan = restore::plan_undo(&admin, "shop", None, &place.context).expect("there is something to undo");
+        let plan = restore::plan_undo(&admin, "shop", None, &place.context)
+            .expect("there is something to undo");
         restore::execute_undo(&admin, &plan, 0, &place.context).expect("undo")
     };
     undo(&place);
@@ -54,23 +58,42 @@ fn live_sessions_are_ended_and_the_database_is_open_again() {
     server.load_shop("shop", ShopSize::TINY);
     let place = Place::new();
     place.backup(&server, "shop");
-    let mut session = pgkeep_postgres::wire::Connection::open(&connect(&server, "shop")).expect("connect");
+    let mut session =
+        pgkeep_postgres::wire::Connection::open(&connect(&server, "shop")).expect("connect");
     session.execute("BEGIN").expect("begin");
     place.restore(&restore_request(&server, replace("shop")));
-    assert!(session.execute("SELECT 1").is_err(), "the old session must not live on unseen");
+    assert!(
+        session.execute("SELECT 1").is_err(),
+        "the old session must not live on unseen"
+    );
     assert!(count(&server, "shop", "orders") > 0);
 }
 
 #[test]
 fn a_prepared_transaction_is_refused_by_name() {
-    let server = TestPostgres::builder(15).setting("max_prepared_transactions", "5").start();
+    let server = TestPostgres::builder(15)
+        .setting("max_prepared_transactions", "5")
+        .start();
     server.load_shop("shop", ShopSize::TINY);
     let place = Place::new();
     place.backup(&server, "shop");
-    server.psql("shop", "BEGIN; DELETE FROM order_lines; PREPARE TRANSACTION 'half done'");
-    let plan = restore::plan(&place.repository, &restore_request(&server, replace("shop")), &place.context)
-        .expect("a plan that says what stands in the way");
-    assert!(plan.refusals.iter().any(|r| r.message.contains("half done")), "{:?}", plan.refusals);
+    server.psql(
+        "shop",
+        "BEGIN; DELETE FROM order_lines; PREPARE TRANSACTION 'half done'",
+    );
+    let plan = restore::plan(
+        &place.repository,
+        &restore_request(&server, replace("shop")),
+        &place.context,
+    )
+    .expect("a plan that says what stands in the way");
+    assert!(
+        plan.refusals
+            .iter()
+            .any(|r| r.message.contains("half done")),
+        "{:?}",
+        plan.refusals
+    );
     assert!(restore::execute(&place.repository, plan, &place.context).is_err());
 }
 
@@ -80,7 +103,11 @@ fn an_existing_database_is_never_restored_into() {
     server.load_shop("shop", ShopSize::TINY);
     let place = Place::new();
     place.backup(&server, "shop");
-    let plan = restore::plan(&place.repository, &restore_request(&server, into("shop")), &place.context);
+    let plan = restore::plan(
+        &place.repository,
+        &restore_request(&server, into("shop")),
+        &place.context,
+    );
     let refused = match plan {
         Err(_) => true,
         Ok(plan) => !plan.refusals.is_empty(),
@@ -108,9 +135,15 @@ fn a_drill_marks_the_backup_proven_and_leaves_nothing() {
     };
     let report = drill::run(&place.repository, &request, &place.context).expect("drill");
     assert!(report.proven);
-    assert_eq!(before, server.psql("postgres", "SELECT count(*) FROM pg_database"));
+    assert_eq!(
+        before,
+        server.psql("postgres", "SELECT count(*) FROM pg_database")
+    );
     let entry = catalog::find(&place.repository, "latest", &ListFilter::default()).expect("listed");
-    assert_eq!(entry.id, stored.id, "the id stays although the tags changed");
+    assert_eq!(
+        entry.id, stored.id,
+        "the id stays although the tags changed"
+    );
     assert_eq!(entry.validity.word(), "proven");
 
     let wrong = DrillRequest {
@@ -119,7 +152,10 @@ fn a_drill_marks_the_backup_proven_and_leaves_nothing() {
     };
     let report = drill::run(&place.repository, &wrong, &place.context).expect("drill");
     assert!(!report.proven);
-    assert_eq!(before, server.psql("postgres", "SELECT count(*) FROM pg_database"));
+    assert_eq!(
+        before,
+        server.psql("postgres", "SELECT count(*) FROM pg_database")
+    );
 }
 
 #[test]
@@ -132,11 +168,25 @@ fn diff_names_what_was_lost() {
     let latest = DiffSide::Backup("latest".into());
     let same = diff::run(&place.repository, &latest, &live, &place.context).expect("diff");
     assert!(same.same, "{same:#?}");
-    server.psql("shop", "DROP TABLE reviews CASCADE; DELETE FROM order_lines WHERE order_id % 7 = 0");
+    server.psql(
+        "shop",
+        "DROP TABLE reviews CASCADE; DELETE FROM order_lines WHERE order_id % 7 = 0",
+    );
     let report = diff::run(&place.repository, &latest, &live, &place.context).expect("diff");
     let changes = &report.databases[0];
-    let of = |name: &str| changes.tables.iter().find(|t| t.table.ends_with(name)).map(|t| t.change);
+    let of = |name: &str| {
+        changes
+            .tables
+            .iter()
+            .find(|t| t.table.ends_with(name))
+            .map(|t| t.change)
+    };
     assert_eq!(of(".reviews"), Some(Change::Removed));
     assert_eq!(of(".order_lines"), Some(Change::Changed));
-    assert!(changes.schema.iter().any(|c| c.kind == "TABLE" && c.name.contains("reviews")));
+    assert!(
+        changes
+            .schema
+            .iter()
+            .any(|c| c.kind == "TABLE" && c.name.contains("reviews"))
+    );
 }

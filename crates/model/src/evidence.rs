@@ -212,14 +212,26 @@ pub fn compare(
     compare_tables(expected, found, proof, &mut out);
     compare_maps(
         "sequence",
-        expected.sequences.iter().map(|s| (s.name.to_string(), show_sequence(s))),
-        found.sequences.iter().map(|s| (s.name.to_string(), show_sequence(s))),
+        expected
+            .sequences
+            .iter()
+            .map(|s| (s.name.to_string(), show_sequence(s))),
+        found
+            .sequences
+            .iter()
+            .map(|s| (s.name.to_string(), show_sequence(s))),
         &mut out,
     );
     compare_maps(
         "extension",
-        expected.extensions.iter().map(|e| (e.name.clone(), e.schema.clone())),
-        found.extensions.iter().map(|e| (e.name.clone(), e.schema.clone())),
+        expected
+            .extensions
+            .iter()
+            .map(|e| (e.name.clone(), e.schema.clone())),
+        found
+            .extensions
+            .iter()
+            .map(|e| (e.name.clone(), e.schema.clone())),
         &mut out,
     );
     let (want, have) = (&expected.large_objects, &found.large_objects);
@@ -232,8 +244,14 @@ pub fn compare(
     }
     compare_maps(
         "number of schema objects of kind",
-        expected.objects.iter().map(|(k, n)| (k.clone(), n.to_string())),
-        found.objects.iter().map(|(k, n)| (k.clone(), n.to_string())),
+        expected
+            .objects
+            .iter()
+            .map(|(k, n)| (k.clone(), n.to_string())),
+        found
+            .objects
+            .iter()
+            .map(|(k, n)| (k.clone(), n.to_string())),
         &mut out,
     );
     out
@@ -307,7 +325,11 @@ fn show_sequence(s: &SequenceEvidence) -> String {
     format!(
         "{} ({})",
         s.last_value,
-        if s.is_called { "called" } else { "not yet called" }
+        if s.is_called {
+            "called"
+        } else {
+            "not yet called"
+        }
     )
 }
 

@@ -124,7 +124,11 @@ pub struct ServerFacts {
 impl ServerFacts {
     /// Major version of the pg_dump that wrote the table of contents; 0 when unknown.
     pub fn pg_dump_major(&self) -> u32 {
-        let digits: String = self.pg_dump_version.chars().take_while(char::is_ascii_digit).collect();
+        let digits: String = self
+            .pg_dump_version
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .collect();
         digits.parse().unwrap_or(0)
     }
 }
@@ -231,6 +235,9 @@ impl Manifest {
         self.databases.iter().map(|d| d.evidence.tables.len()).sum()
     }
     pub fn bytes(&self) -> u64 {
-        self.databases.iter().map(|d| d.members.iter().map(|m| m.size).sum::<u64>()).sum()
+        self.databases
+            .iter()
+            .map(|d| d.members.iter().map(|m| m.size).sum::<u64>())
+            .sum()
     }
 }

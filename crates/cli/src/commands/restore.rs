@@ -171,7 +171,10 @@ pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
             format!("database {name}, which is replaced once the restored one is proven")
         }
         RestoreTarget::InPlace { name } => {
-            let what = database.selection.as_deref().unwrap_or("the backup's schemas");
+            let what = database
+                .selection
+                .as_deref()
+                .unwrap_or("the backup's schemas");
             format!("database {name} itself, in which {what} will be replaced")
         }
     };

@@ -101,7 +101,11 @@ impl ProofReport {
 ///
 /// # Errors
 /// Until the swap an error leaves the live database as it was; the unfinished one beside it is dropped.
-pub fn execute(repository: &Repository, plan: RestorePlan, context: &Context) -> Result<RestoreReport> {
+pub fn execute(
+    repository: &Repository,
+    plan: RestorePlan,
+    context: &Context,
+) -> Result<RestoreReport> {
     if let Some(refusal) = plan.refusals.first() {
         return Err(Error::refused(refusal.message.clone()).hint(refusal.remedy.clone()));
     }
@@ -137,15 +141,26 @@ struct Filled {
 }
 
 impl<'a> Run<'a> {
-    fn new(repository: &'a Repository, plan: &'a RestorePlan, context: &'a Context) -> Result<Self> {
-        let database = plan.manifest.database(&plan.database.name).expect("the plan chose it");
+    fn new(
+        repository: &'a Repository,
+        plan: &'a RestorePlan,
+        context: &'a Context,
+    ) -> Result<Self> {
+        let database = plan
+            .manifest
+            .database(&plan.database.name)
+            .expect("the plan chose it");
         let source = plan::open_source(repository, &plan.entry, database)?;
         let archive_version = match database.content {
             DatabaseContent::Directory => pg::open_toc(database, &source)?.0.header.version,
             DatabaseContent::Plain => (1, 12, 0),
         };
         let admin = Connection::open_with(&plan.request.admin, &context.cancel)?;
-        let tools = Tools::for_restore(admin.server_version_num() / 10_000, archive_version, &context.tool_dirs)?;
+        let tools = Tools::for_restore(
+            admin.server_version_num() / 10_000,
+            archive_version,
+            &context.tool_dirs,
+        )?;
         Ok(Self {
             repository,
             plan,
@@ -216,7 +231,9 @@ impl<'a> Run<'a> {
         report.kept_until = swapped.kept_as.as_ref().map(|_| kept_until);
         report.kept_as = swapped.kept_as;
         report.blocked_ms = Some(swapped.blocked.as_millis() as u64);
-        report.warnings.extend(swapped.ended.iter().map(|s| format!("ended session: {s}")));
+        report
+            .warnings
+            .extend(swapped.ended.iter().map(|s| format!("ended session: {s}")));
         Ok(report)
     }
 
@@ -237,13 +254,17 @@ impl<'a> Run<'a> {
         let prove_inside = |connection: &mut Connection| {
             let started = Instant::now();
             let (cancel, progress) = (&self.context.cancel, &*self.context.progress);
-            let found = prove::collect_in_transaction(connection, &expected, level, cancel, progress)?;
+            let found =
+                prove::collect_in_transaction(connection, &expected, level, cancel, progress)?;
             let report = ProofReport::of(&expected.evidence, found, level);
             let differs = !report.differences.is_empty();
             *proof.borrow_mut() = Some(report);
             proving.set(started.elapsed());
             match differs {
-                true => Err(pgkeep_postgres::Error::refused("the restored content differs from the backup", "")),
+                true => Err(pgkeep_postgres::Error::refused(
+                    "the restored content differs from the backup",
+                    "",
+                )),
                 false => Ok(()),
             }
         };
@@ -261,11 +282,17 @@ impl<'a> Run<'a> {
         let summary = match (summary, &proof) {
             (Ok(summary), _) => summary,
             (Err(_), Some(proof)) if !proof.differences.is_empty() => {
-                return Err(proof_error(proof, name).hint("everything was rolled back, the database is as it was"));
+                return Err(proof_error(proof, name)
+                    .hint("everything was rolled back, the database is as it was"));
             }
             (Err(e), _) => return Err(e.into()),
         };
-        self.warnings.extend(summary.left_out.iter().map(|what| format!("left out: {what}")));
+        self.warnings.extend(
+            summary
+                .left_out
+                .iter()
+                .map(|what| format!("left out: {what}")),
+        );
         let filled = Filled {
             seconds: (begun.elapsed() - proving.get()).as_secs_f64(),
             prove_seconds: proving.get().as_secs_f64(),
@@ -291,11 +318,22 @@ impl<'a> Run<'a> {
             comment: self.database.properties.comment.clone(),
         };
         let properties = &self.database.properties;
-        pg::create_database(admin, name, properties, &self.options.properties(), &mark, &self.context.cancel)?;
+        pg::create_database(
+            admin,
+            name,
+            properties,
+            &self.options.properties(),
+            &mark,
+            &self.context.cancel,
+        )?;
         let target = admin.with_dbname(name);
         let built = self.fill(&target).and_then(|filled| {
-            let finished =
-                pg::finish_database(admin, name, &self.database.properties, &self.options.properties())?;
+            let finished = pg::finish_database(
+                admin,
+                name,
+                &self.database.properties,
+                &self.options.properties(),
+            )?;
             self.warnings.extend(finished);
             Ok(filled)
         });
@@ -317,11 +355,21 @@ impl<'a> Run<'a> {
             &self.context.cancel,
             &*self.context.progress,
         )?;
-        self.warnings.extend(summary.left_out.iter().map(|what| format!("left out: {what}")));
+        self.warnings.extend(
+            summary
+                .left_out
+                .iter()
+                .map(|what| format!("left out: {what}")),
+        );
         self.prove(target, summary, begun)
     }
 
-    fn prove(&self, target: &ConnectOptions, summary: pg::RestoreSummary, begun: Instant) -> Result<Filled> {
+    fn prove(
+        &self,
+        target: &ConnectOptions,
+        summary: pg::RestoreSummary,
+        begun: Instant,
+    ) -> Result<Filled> {
         let seconds = begun.elapsed().as_secs_f64();
         let proving = Instant::now();
         let proof = self.compare(target)?;
@@ -342,7 +390,15 @@ impl<'a> Run<'a> {
         let expected = self.expected()?;
         let (cancel, progress) = (&self.context.cancel, &*self.context.progress);
         let jobs = self.plan.request.jobs;
-        let found = prove::collect(target, &expected, &self.tools, jobs, level, cancel, progress)?;
+        let found = prove::collect(
+            target,
+            &expected,
+            &self.tools,
+            jobs,
+            level,
+            cancel,
+            progress,
+        )?;
         Ok(ProofReport::of(&expected.evidence, found, level))
     }
 
@@ -366,14 +422,19 @@ impl<'a> Run<'a> {
 
     /// A backup of the live database as it is, before anything may happen to it.
     fn safety_backup(&mut self, live: &str) -> Result<String> {
-        self.context.progress.phase(pgkeep_model::Phase::SafetyBackup, None);
+        self.context
+            .progress
+            .phase(pgkeep_model::Phase::SafetyBackup, None);
         let report = backup::run(
             self.repository,
             &BackupRequest {
                 app: self.plan.app.clone(),
                 environment: self.plan.manifest.environment.clone(),
                 kind: BackupKind::Database,
-                description: format!("before the restore of backup {}", self.plan.entry.short_id()),
+                description: format!(
+                    "before the restore of backup {}",
+                    self.plan.entry.short_id()
+                ),
                 tags: vec![crate::catalog::PRE_RESTORE.into()],
                 pinned: false,
                 databases: vec![self.plan.request.admin.with_dbname(live)],
@@ -432,7 +493,17 @@ impl<'a> Run<'a> {
 fn proof_error(proof: &ProofReport, name: &str) -> Error {
     Error::new(
         ErrorCode::ProofFailed,
-        format!("database {name} is not what was backed up: {} differences", proof.differences.len()),
+        format!(
+            "database {name} is not what was backed up: {} differences",
+            proof.differences.len()
+        ),
     )
-    .details(proof.differences.iter().take(20).map(ToString::to_string).collect())
+    .details(
+        proof
+            .differences
+            .iter()
+            .take(20)
+            .map(ToString::to_string)
+            .collect(),
+    )
 }

@@ -78,7 +78,11 @@ pub struct DatabasePlan {
 }
 
 /// Looks at backup and target; changes nothing.
-pub fn plan(repository: &Repository, request: &RestoreRequest, context: &Context) -> Result<RestorePlan> {
+pub fn plan(
+    repository: &Repository,
+    request: &RestoreRequest,
+    context: &Context,
+) -> Result<RestorePlan> {
     context.progress.phase(Phase::Check, None);
     let filter = ListFilter {
         app: request.app.clone(),
@@ -121,7 +125,10 @@ pub fn plan(repository: &Repository, request: &RestoreRequest, context: &Context
             target: request.target.clone(),
             source_version: database.server.version.clone(),
             target_server: request.admin.describe(),
-            target_version: admin.parameter("server_version").unwrap_or_default().to_string(),
+            target_version: admin
+                .parameter("server_version")
+                .unwrap_or_default()
+                .to_string(),
             tables: chosen.tables.len(),
             rows: chosen.rows(),
             bytes: match &toc {
@@ -221,7 +228,8 @@ impl Findings<'_> {
             );
         }
         if request.prove == Proof::None {
-            self.warnings.push("the result will not be proven, as asked".into());
+            self.warnings
+                .push("the result will not be proven, as asked".into());
             if matches!(request.target, RestoreTarget::Replace { .. }) {
                 self.refuse(
                     "a live database is not replaced by an unproven one",
@@ -230,14 +238,24 @@ impl Findings<'_> {
             }
         }
         if request.skip_safety_backup && request.target.overwrites() {
-            self.warnings.push("no safety backup of the live database will be taken, as asked".into());
+            self.warnings
+                .push("no safety backup of the live database will be taken, as asked".into());
         }
         if !self.database.excluded_data.is_empty() {
-            let names: Vec<String> = self.database.excluded_data.iter().map(ToString::to_string).collect();
-            self.warnings.push(format!("the backup holds no rows of {}", names.join(", ")));
+            let names: Vec<String> = self
+                .database
+                .excluded_data
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            self.warnings
+                .push(format!("the backup holds no rows of {}", names.join(", ")));
         }
         if !self.database.only_schemas.is_empty() {
-            self.warnings.push(format!("the backup holds only schemas {}", self.database.only_schemas.join(", ")));
+            self.warnings.push(format!(
+                "the backup holds only schemas {}",
+                self.database.only_schemas.join(", ")
+            ));
         }
         Ok(())
     }
@@ -265,18 +283,29 @@ impl Findings<'_> {
                 );
             }
             (RestoreTarget::InPlace { .. }, false) => {
-                self.refuse(format!("database {name} does not exist"), "use --into to make it");
+                self.refuse(
+                    format!("database {name} does not exist"),
+                    "use --into to make it",
+                );
             }
             (RestoreTarget::Replace { .. }, false) => {
-                self.warnings.push(format!("there is no database {name} to replace: it will be made"));
+                self.warnings.push(format!(
+                    "there is no database {name} to replace: it will be made"
+                ));
             }
             _ => {}
         }
         let mut sessions = Vec::new();
         if exists && self.request.target.overwrites() {
-            sessions = inspect::sessions(admin, &name)?.iter().map(ToString::to_string).collect();
+            sessions = inspect::sessions(admin, &name)?
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             if !sessions.is_empty() {
-                self.warnings.push(format!("{} sessions on {name} will be ended", sessions.len()));
+                self.warnings.push(format!(
+                    "{} sessions on {name} will be ended",
+                    sessions.len()
+                ));
             }
             if matches!(self.request.target, RestoreTarget::Replace { .. }) {
                 for obstacle in pg::obstacles(admin, &name, None)? {
@@ -284,7 +313,9 @@ impl Findings<'_> {
                 }
             }
         }
-        if !matches!(self.request.target, RestoreTarget::InPlace { .. }) && self.request.content != Content::DataOnly {
+        if !matches!(self.request.target, RestoreTarget::InPlace { .. })
+            && self.request.content != Content::DataOnly
+        {
             self.check_may_create(admin)?;
         }
         Ok(Target {
@@ -299,7 +330,9 @@ impl Findings<'_> {
             "SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user",
         )?;
         if may.as_deref() != Some("t") {
-            let user = admin.query_value("SELECT current_user")?.unwrap_or_default();
+            let user = admin
+                .query_value("SELECT current_user")?
+                .unwrap_or_default();
             self.refuse(
                 format!("role {user} may not create databases"),
                 format!("ALTER ROLE {user} CREATEDB, give another role with --admin-url or DB_ADMIN_URL, or use --in-place"),
@@ -308,12 +341,19 @@ impl Findings<'_> {
         Ok(())
     }
 
-    fn look_for_missing(&mut self, admin: &mut Connection, toc: Option<&Toc>) -> Result<pg::Missing> {
+    fn look_for_missing(
+        &mut self,
+        admin: &mut Connection,
+        toc: Option<&Toc>,
+    ) -> Result<pg::Missing> {
         let Some(toc) = toc else {
             return Ok(pg::Missing::default());
         };
         let options = options(self.request);
-        let missing = pg::missing(admin, &pg::requirements(toc, self.database, &options.properties()))?;
+        let missing = pg::missing(
+            admin,
+            &pg::requirements(toc, self.database, &options.properties()),
+        )?;
         // A part of a backup may well do without; pg_restore says so by name if it does not.
         let refuse = self.request.selection.is_everything();
         for line in missing.describe() {
@@ -336,7 +376,9 @@ impl Findings<'_> {
                 "PostgreSQL does not restore into an older major; choose a newer server",
             );
         } else if source != 0 && source < target {
-            self.warnings.push(format!("this is an upgrade from PostgreSQL {source} to {target}"));
+            self.warnings.push(format!(
+                "this is an upgrade from PostgreSQL {source} to {target}"
+            ));
         }
         if let Some(toc) = toc
             && let Err(e) = Tools::for_restore(target, toc.header.version, &context.tool_dirs)
@@ -355,7 +397,9 @@ fn steps(request: &RestoreRequest) -> Vec<String> {
         Content::DataOnly => "restore the rows",
     };
     let prove = match request.prove {
-        Proof::Full => Some("prove: every row count and content hash against the backup's evidence"),
+        Proof::Full => {
+            Some("prove: every row count and content hash against the backup's evidence")
+        }
         Proof::Counts => Some("prove: every row count against the backup's evidence"),
         Proof::None => None,
     };
@@ -365,10 +409,17 @@ fn steps(request: &RestoreRequest) -> Vec<String> {
     }
     match &request.target {
         RestoreTarget::Into { .. } => steps.push(format!("{load} into {name}")),
-        RestoreTarget::Replace { .. } => steps.push(format!("{load} into a new database beside {name}")),
+        RestoreTarget::Replace { .. } => {
+            steps.push(format!("{load} into a new database beside {name}"))
+        }
         RestoreTarget::InPlace { .. } => {
-            let what = request.selection.describe().unwrap_or("the backup's schemas".into());
-            steps.push(format!("in one transaction in {name} itself: drop {what} if present, then {load}"));
+            let what = request
+                .selection
+                .describe()
+                .unwrap_or("the backup's schemas".into());
+            steps.push(format!(
+                "in one transaction in {name} itself: drop {what} if present, then {load}"
+            ));
         }
     }
     steps.extend(prove.map(str::to_string));
@@ -376,7 +427,9 @@ fn steps(request: &RestoreRequest) -> Vec<String> {
         steps.push("commit; whatever fails before that leaves everything as it was".into());
     }
     if let RestoreTarget::Replace { .. } = request.target {
-        steps.push(format!("end the sessions on {name} and swap: two renames in one transaction"));
+        steps.push(format!(
+            "end the sessions on {name} and swap: two renames in one transaction"
+        ));
         steps.push(format!(
             "keep the old database for {} h; `pgkeep undo` swaps back",
             request.keep_old_secs.div_ceil(3600)

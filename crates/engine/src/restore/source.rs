@@ -26,12 +26,18 @@ impl SnapshotSource {
     fn file(&self, member: &Member) -> io::Result<&FileEntry> {
         let path = format!("{}/{}", self.folder, member.file);
         let file = self.reader.file(&path).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("{path} is missing from the snapshot"))
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{path} is missing from the snapshot"),
+            )
         })?;
         if file.size != member.size {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("{path} has {} bytes where the manifest says {}", file.size, member.size),
+                format!(
+                    "{path} has {} bytes where the manifest says {}",
+                    file.size, member.size
+                ),
             ));
         }
         Ok(file)
@@ -45,7 +51,9 @@ impl DumpSource for SnapshotSource {
 
     fn read_segment(&self, member: &Member, index: usize) -> io::Result<Box<dyn Read + Send>> {
         let file = self.file(member)?;
-        let chunks = |segments: &[pgkeep_model::manifest::Segment]| segments.iter().map(|s| s.chunks as usize).sum();
+        let chunks = |segments: &[pgkeep_model::manifest::Segment]| {
+            segments.iter().map(|s| s.chunks as usize).sum()
+        };
         let start: usize = chunks(&member.segments[..index]);
         let end = start + member.segments[index].chunks as usize;
         Ok(Box::new(self.reader.read_chunks(file, start..end)))

@@ -33,7 +33,12 @@ pub struct UndoReport {
 }
 
 /// Finds what an undo would bring back: the database replaced last, or the one named by `kept`.
-pub fn plan_undo(admin: &ConnectOptions, database: &str, kept: Option<&str>, context: &Context) -> Result<UndoPlan> {
+pub fn plan_undo(
+    admin: &ConnectOptions,
+    database: &str,
+    kept: Option<&str>,
+    context: &Context,
+) -> Result<UndoPlan> {
     let mut connection = Connection::open_with(admin, &context.cancel)?;
     let candidates = pg::kept_databases(&mut connection, database)?;
     let chosen = match kept {
@@ -51,12 +56,20 @@ pub fn plan_undo(admin: &ConnectOptions, database: &str, kept: Option<&str>, con
         replaced_at,
         expires_at,
         keep_current_as: pg::kept_name(database, context.clock.now()),
-        sessions: inspect::sessions(&mut connection, database)?.iter().map(ToString::to_string).collect(),
+        sessions: inspect::sessions(&mut connection, database)?
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     })
 }
 
 /// Swaps back. The database that is live now is kept for a day, so that the undo can be undone.
-pub fn execute_undo(admin: &ConnectOptions, plan: &UndoPlan, grace_secs: u64, context: &Context) -> Result<UndoReport> {
+pub fn execute_undo(
+    admin: &ConnectOptions,
+    plan: &UndoPlan,
+    grace_secs: u64,
+    context: &Context,
+) -> Result<UndoReport> {
     let now = context.clock.now();
     let options = SwapOptions {
         keep_until: now.checked_add(Duration::from_secs(24 * 3600)).ok(),
@@ -98,12 +111,29 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
         .into_iter()
         .map(|marked| {
             let (why, expired) = match &marked.mark {
-                Mark::Kept { database, replaced_at, expires_at, .. } => {
-                    let until = expires_at.map_or("for good".into(), |at| format!("until {}", shown(at)));
-                    (format!("was {database} until {}, kept {until}", shown(*replaced_at)), marked.mark.is_expired(now))
+                Mark::Kept {
+                    database,
+                    replaced_at,
+                    expires_at,
+                    ..
+                } => {
+                    let until =
+                        expires_at.map_or("for good".into(), |at| format!("until {}", shown(at)));
+                    (
+                        format!("was {database} until {}, kept {until}", shown(*replaced_at)),
+                        marked.mark.is_expired(now),
+                    )
                 }
-                Mark::Restoring { database, host, started_at, .. } => (
-                    format!("an unfinished restore of {database}, begun {} on {host}", shown(*started_at)),
+                Mark::Restoring {
+                    database,
+                    host,
+                    started_at,
+                    ..
+                } => (
+                    format!(
+                        "an unfinished restore of {database}, begun {} on {host}",
+                        shown(*started_at)
+                    ),
                     // A restore holds sessions in its database for as long as it lives.
                     marked.sessions == 0,
                 ),
@@ -120,7 +150,11 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
 }
 
 /// Drops the expired ones among `leftovers`; one that changed since it was listed stays. Returns the names dropped.
-pub fn drop_leftovers(admin: &ConnectOptions, leftovers: &[Leftover], context: &Context) -> Result<Vec<String>> {
+pub fn drop_leftovers(
+    admin: &ConnectOptions,
+    leftovers: &[Leftover],
+    context: &Context,
+) -> Result<Vec<String>> {
     let mut connection = Connection::open_with(admin, &context.cancel)?;
     let mut dropped = Vec::new();
     for leftover in leftovers.iter().filter(|l| l.expired) {

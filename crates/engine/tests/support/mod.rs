@@ -44,8 +44,12 @@ impl Place {
     }
 
     pub fn backup(&self, server: &TestPostgres, database: &str) -> BackupReport {
-        backup::run(&self.repository, &backup_request(server, database), &self.context)
-            .unwrap_or_else(|e| panic!("backup of {database}: {e} ({:?})", e.hint))
+        backup::run(
+            &self.repository,
+            &backup_request(server, database),
+            &self.context,
+        )
+        .unwrap_or_else(|e| panic!("backup of {database}: {e} ({:?})", e.hint))
     }
 
     pub fn restore(&self, request: &RestoreRequest) -> RestoreReport {
@@ -81,7 +85,8 @@ pub fn context(clock: Arc<ManualClock>) -> Context {
 }
 
 pub fn connect(server: &TestPostgres, database: &str) -> ConnectOptions {
-    ConnectOptions::resolve(Some(&server.url_for(database)), &Environment::default()).expect("a valid URL")
+    ConnectOptions::resolve(Some(&server.url_for(database)), &Environment::default())
+        .expect("a valid URL")
 }
 
 pub fn backup_request(server: &TestPostgres, database: &str) -> BackupRequest {
