@@ -50,10 +50,13 @@ pub(super) fn run_all(course: &Course, shape: Shape, report: &mut Report) -> any
 }
 
 fn floor(course: &Course) -> anyhow::Result<Measured> {
-    side_by_side(vec![
-        course.source.copy_half(false)?,
-        course.source.copy_half(true)?,
-    ])
+    side_by_side(
+        course.source.process(),
+        vec![
+            course.source.copy_half(false)?,
+            course.source.copy_half(true)?,
+        ],
+    )
 }
 
 fn pg_dump(course: &Course, name: &str, arguments: &[&str]) -> anyhow::Result<Measured> {
@@ -61,7 +64,7 @@ fn pg_dump(course: &Course, name: &str, arguments: &[&str]) -> anyhow::Result<Me
     remove(&target)?;
     let mut command = course.source.client("pg_dump", DATABASE);
     command.args(arguments).arg("-f").arg(&target);
-    alone(command)?.storing(&target)
+    alone(course.source.process(), command)?.storing(&target)
 }
 
 fn restic(course: &Course) -> anyhow::Result<Measured> {
@@ -82,10 +85,11 @@ fn restic(course: &Course) -> anyhow::Result<Measured> {
             .env("RESTIC_PASSWORD", KEY);
         command
     };
-    alone(restic(&["init"]))?;
+    alone(course.source.process(), restic(&["init"]))?;
     let mut pg_dump = course.source.client("pg_dump", DATABASE);
     pg_dump.args(["-Fc", "-Z0"]);
     piped(
+        course.source.process(),
         pg_dump,
         restic(&["backup", "--stdin", "--stdin-filename", "shop.dump"]),
     )?
@@ -95,8 +99,8 @@ fn restic(course: &Course) -> anyhow::Result<Measured> {
 fn first_backup(course: &Course) -> anyhow::Result<Measured> {
     let repository = course.work.path().join("pgkeep");
     remove(&repository)?;
-    alone(pgkeep(course, &["init"]))?;
-    alone(backup(course))?.storing(&repository)
+    alone(course.source.process(), pgkeep(course, &["init"]))?;
+    alone(course.source.process(), backup(course))?.storing(&repository)
 }
 
 fn second_backup(course: &Course) -> anyhow::Result<Measured> {
@@ -106,7 +110,7 @@ fn second_backup(course: &Course) -> anyhow::Result<Measured> {
         "a second backup needs the first one: add --only 'pgkeep backup'"
     );
     let before = size_of(&repository)?;
-    let measured = alone(backup(course))?;
+    let measured = alone(course.source.process(), backup(course))?;
     Ok(Measured {
         stored_bytes: Some(size_of(&repository)?.saturating_sub(before)),
         ..measured

@@ -66,6 +66,14 @@ impl Source {
         self.server.url_for(database)
     }
 
+    /// The process that all others of the server come from.
+    pub(super) fn process(&self) -> u32 {
+        let file = self.server.data_dir().join("postmaster.pid");
+        let text = std::fs::read_to_string(file).expect("a running server has its file");
+        let pid = text.lines().next().and_then(|line| line.parse().ok());
+        pid.expect("its first line is the process")
+    }
+
     pub(super) fn size_bytes(&self) -> u64 {
         let size = self
             .server

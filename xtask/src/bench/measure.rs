@@ -1,4 +1,8 @@
-//! Runs one contender and tells how long it took and how much memory its processes held at most.
+//! Runs one contender and tells how long it took, what processor time it and the server spent, and how much memory its
+//! processes held at most.
+//!
+//! Other work on the machine makes a run longer, but hardly changes its processor time, so the two together show how far
+//! a run was disturbed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,6 +16,8 @@ use anyhow::{Context, bail};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measured {
     pub took: Duration,
+    /// Processor time of the contender and of the server.
+    pub cpu: Duration,
     /// The most that all processes of the contender held at one time; the server's own are not counted.
     pub peak_bytes: u64,
     /// What a backup left on the disk.
@@ -27,9 +33,9 @@ impl Measured {
     }
 }
 
-/// Runs several programs at once, to the end of the last.
-pub(super) fn side_by_side(commands: Vec<Command>) -> anyhow::Result<Measured> {
-    let started = Instant::now();
+/// Runs several programs at once, to the end of the last. `server` is the process that all of the server's come from.
+pub(super) fn side_by_side(server: u32, commands: Vec<Command>) -> anyhow::Result<Measured> {
+    let started = Start::now(server);
     let children = commands
         .into_iter()
         .map(|mut command| start(&mut command))
@@ -37,13 +43,17 @@ pub(super) fn side_by_side(commands: Vec<Command>) -> anyhow::Result<Measured> {
     finish(started, children)
 }
 
-pub(super) fn alone(command: Command) -> anyhow::Result<Measured> {
-    side_by_side(vec![command])
+pub(super) fn alone(server: u32, command: Command) -> anyhow::Result<Measured> {
+    side_by_side(server, vec![command])
 }
 
 /// Runs one program whose output is another's input.
-pub(super) fn piped(mut writer: Command, mut reader: Command) -> anyhow::Result<Measured> {
-    let started = Instant::now();
+pub(super) fn piped(
+    server: u32,
+    mut writer: Command,
+    mut reader: Command,
+) -> anyhow::Result<Measured> {
+    let started = Start::now(server);
     let mut first = writer
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -64,13 +74,36 @@ fn start(command: &mut Command) -> anyhow::Result<Child> {
         .with_context(|| format!("starting {:?}", command.get_program()))
 }
 
-fn finish(started: Instant, mut children: Vec<Child>) -> anyhow::Result<Measured> {
+/// The moment before a run.
+struct Start {
+    at: Instant,
+    server: u32,
+    cpu: Duration,
+}
+
+impl Start {
+    fn now(server: u32) -> Start {
+        Start {
+            at: Instant::now(),
+            server,
+            cpu: cpu_spent(server),
+        }
+    }
+
+    fn cpu(&self) -> Duration {
+        // The server needs a moment to bury the sessions that have just ended.
+        std::thread::sleep(Duration::from_millis(100));
+        cpu_spent(self.server).saturating_sub(self.cpu)
+    }
+}
+
+fn finish(started: Start, mut children: Vec<Child>) -> anyhow::Result<Measured> {
     let roots: Vec<u32> = children.iter().map(Child::id).collect();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watcher = scope.spawn(|| peak_memory(&roots, &done));
         let statuses: Vec<_> = children.iter_mut().map(Child::wait).collect();
-        let took = started.elapsed();
+        let took = started.at.elapsed();
         done.store(true, Ordering::Relaxed);
         let peak_bytes = watcher.join().expect("watching memory does not panic");
         for status in statuses {
@@ -81,9 +114,50 @@ fn finish(started: Instant, mut children: Vec<Child>) -> anyhow::Result<Measured
         }
         Ok(Measured {
             took,
+            cpu: started.cpu(),
             peak_bytes,
             stored_bytes: None,
         })
+    })
+}
+
+/// What the ended children of this process, and the server with all that it started, have spent so far.
+fn cpu_spent(server: u32) -> Duration {
+    const TICKS_PER_SECOND: u64 = 100;
+    let of_server: u64 = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(process_times)
+        .map(|process| match process.pid {
+            pid if pid == server => process.own + process.ended_children,
+            _ if process.parent == server => process.own,
+            _ => 0,
+        })
+        .sum();
+    let ended_children = process_times(std::process::id()).map_or(0, |own| own.ended_children);
+    Duration::from_millis((of_server + ended_children) * 1000 / TICKS_PER_SECOND)
+}
+
+/// User and system time, in clock ticks.
+struct ProcessTimes {
+    pid: u32,
+    parent: u32,
+    own: u64,
+    ended_children: u64,
+}
+
+fn process_times(pid: u32) -> Option<ProcessTimes> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The fields after the name, which may hold anything: state, parent, ...
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some(ProcessTimes {
+        pid,
+        parent: fields.get(1)?.parse().ok()?,
+        own: ticks(11)? + ticks(12)?,
+        ended_children: ticks(13)? + ticks(14)?,
     })
 }
 
@@ -156,15 +230,24 @@ mod tests {
             "-c",
             "sh -c 'x=$(head -c 30000000 /dev/zero | tr \"\\0\" x); sleep 0.3; echo ${#x}'; true",
         ]);
-        let measured = alone(command).expect("a shell runs");
+        let measured = alone(u32::MAX, command).expect("a shell runs");
         assert!(measured.peak_bytes > 30_000_000, "{measured:?}");
         assert!(measured.took >= Duration::from_millis(300));
+    }
+
+    #[test]
+    fn the_processor_time_of_a_contender_counts() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]);
+        // A process without children stands for the server.
+        let measured = alone(u32::MAX, command).expect("a shell runs");
+        assert!(measured.cpu >= Duration::from_millis(50), "{measured:?}");
     }
 
     #[test]
     fn a_failing_contender_is_an_error() {
         let mut command = Command::new("sh");
         command.args(["-c", "exit 3"]);
-        assert!(alone(command).is_err());
+        assert!(alone(u32::MAX, command).is_err());
     }
 }

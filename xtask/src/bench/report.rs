@@ -101,6 +101,10 @@ impl Contender {
         median(self.runs.iter().map(|run| run.took))
     }
 
+    fn cpu(&self) -> Duration {
+        median(self.runs.iter().map(|run| run.cpu))
+    }
+
     fn peak_bytes(&self) -> u64 {
         median(self.runs.iter().map(|run| run.peak_bytes))
     }
@@ -116,7 +120,11 @@ impl Contender {
 }
 
 fn add(contenders: &mut Vec<Contender>, shape: Shape, name: &'static str, run: Measured) {
-    eprintln!("  {name}: {:.1} s", run.took.as_secs_f64());
+    eprintln!(
+        "  {name}: {:.1} s, {:.1} s of processor time",
+        run.took.as_secs_f64(),
+        run.cpu.as_secs_f64()
+    );
     match contenders
         .iter_mut()
         .find(|contender| contender.shape == shape && contender.name == name)
@@ -156,7 +164,7 @@ fn table(text: &mut String, title: &str, contenders: &[&Contender], baselines: &
     });
     let _ = write!(
         text,
-        " stored MB | peak MiB |\n|---|--:|{}--:|--:|\n",
+        " CPU seconds | stored MB | peak MiB |\n|---|--:|{}--:|--:|--:|\n",
         "--:|".repeat(known.len())
     );
     for one in contenders {
@@ -167,7 +175,9 @@ fn table(text: &mut String, title: &str, contenders: &[&Contender], baselines: &
         let stored = one
             .stored_bytes()
             .map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / 1e6));
-        let _ = writeln!(text, " {stored} | {} |", one.peak_bytes() / (1 << 20));
+        let cpu = one.cpu().as_secs_f64();
+        let peak = one.peak_bytes() / (1 << 20);
+        let _ = writeln!(text, " {cpu:.1} | {stored} | {peak} |");
     }
 }
 
@@ -189,6 +199,7 @@ mod tests {
     fn run(seconds: u64) -> Measured {
         Measured {
             took: Duration::from_secs(seconds),
+            cpu: Duration::from_secs(2 * seconds),
             peak_bytes: 3 << 20,
             stored_bytes: Some(5_500_000),
         }
@@ -207,11 +218,11 @@ mod tests {
         let text = report.to_markdown();
         assert!(text.contains("### Balanced, 2.70 GB"), "{text}");
         assert!(
-            text.contains("| pg_dump -Fc -Z6 | 80.0 | 1.00 | 5.5 | 3 |"),
+            text.contains("| pg_dump -Fc -Z6 | 80.0 | 1.00 | 160.0 | 5.5 | 3 |"),
             "{text}"
         );
         assert!(
-            text.contains("| pgkeep backup | 10.0 | 8.00 | 5.5 | 3 |"),
+            text.contains("| pgkeep backup | 10.0 | 8.00 | 20.0 | 5.5 | 3 |"),
             "{text}"
         );
     }

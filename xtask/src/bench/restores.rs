@@ -19,7 +19,7 @@ pub(super) fn run_all(course: &Course, shape: Shape, report: &mut Report) -> any
         course.source.settle();
         let mut command = course.source.client("pg_restore", TARGET);
         command.arg("-j2").arg(&directory);
-        report.restore(shape, PG_RESTORE, alone(command)?);
+        report.restore(shape, PG_RESTORE, alone(course.source.process(), command)?);
     } else if course.wants(PG_RESTORE) {
         eprintln!("left out: {PG_RESTORE}, which needs the result of {PG_DUMP_DIRECTORY}");
     }
@@ -44,5 +44,5 @@ fn pgkeep_restore(course: &Course, proof: &str) -> anyhow::Result<Measured> {
     );
     command.arg("--bin-dir").arg(course.source.server.bin_dir());
     command.env("DATABASE_URL", course.source.url("postgres"));
-    alone(command)
+    alone(course.source.process(), command)
 }
