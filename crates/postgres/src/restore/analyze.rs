@@ -22,25 +22,34 @@ pub(super) fn analyze_all(
         .collect();
     drop(connection);
     let count = tables.len();
-    let verb = if vacuum {
-        "VACUUM (ANALYZE)"
-    } else {
-        "ANALYZE"
-    };
     share_out(
         jobs,
         tables,
         cancel,
         |stop| data::open(target, manifest, stop),
         |connection, table| {
-            connection
-                .execute(&format!("{verb} {}", table.quoted()))
-                .map_err(|e| e.doing(format!("gathering statistics of {table}")))?;
+            analyze(connection, &table, vacuum)?;
             progress.item(&table.to_string());
             Ok(())
         },
     )?;
     Ok(count)
+}
+
+/// Gathers the statistics of one table.
+pub(super) fn analyze(
+    connection: &mut Connection,
+    table: &QualifiedName,
+    vacuum: bool,
+) -> Result<()> {
+    let verb = match vacuum {
+        true => "VACUUM (ANALYZE)",
+        false => "ANALYZE",
+    };
+    connection
+        .execute(&format!("{verb} {}", table.quoted()))
+        .map_err(|e| e.doing(format!("gathering statistics of {table}")))?;
+    Ok(())
 }
 
 /// Partitioned parents come first of all: their statistics are read from all partitions.

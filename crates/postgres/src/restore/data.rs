@@ -1,10 +1,11 @@
 //! Loading rows: COPY FROM STDIN on many connections, biggest pieces first.
 //!
-//! A table that was stored in one piece is truncated and loaded `WITH (FREEZE)` in one transaction, so its pages need no
-//! vacuum later; one that was stored in several has them loaded side by side. Tables that the restore did not create
+//! A table is truncated and loaded `WITH (FREEZE)` by one connection in one transaction, so its pages need no vacuum later
+//! and whoever reads them next (indexes, foreign keys, the proof) need not judge and mark every row. Only one that holds
+//! more than its connection's share of all rows has the pieces in which it was stored loaded side by side instead. Tables that the restore did not create
 //! (configuration tables of extensions, targets of a data-only restore) are never truncated.
 
-use super::{selection::Selection, source::DumpSource, workers::share_out};
+use super::{selection::Selection, source::DumpSource};
 use crate::{
     Error, Result,
     archive::{COPY_END, CopyTarget, Entry, Toc},
@@ -17,7 +18,7 @@ use pgkeep_model::{
     manifest::{DatabaseManifest, Member, MemberContent},
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     io::{self, Read},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -36,6 +37,8 @@ pub(super) struct Load<'a> {
     fresh: bool,
     /// The table came with its extension, foreign keys included: it is loaded before all others, in the archive's order.
     in_order: bool,
+    /// The archive's entry of the table, when this restore made it and all its rows come this way.
+    table_id: Option<i64>,
 }
 
 /// Rows and bytes loaded.
@@ -54,19 +57,34 @@ impl Loaded {
     }
 }
 
-/// The pieces to load, biggest first. `created` says that the tables of the archive were made by this restore.
+/// The pieces to load by `jobs` connections, biggest first. `created` says that the tables of the archive were made by
+/// this restore.
 pub(super) fn plan<'a>(
     toc: &Toc,
     manifest: &'a DatabaseManifest,
     selection: &Selection,
     created: bool,
+    jobs: usize,
 ) -> Result<Vec<Load<'a>>> {
     let members: HashMap<&str, &Member> = manifest
         .members
         .iter()
         .map(|m| (m.file.as_str(), m))
         .collect();
+    let tables: HashSet<i64> = toc
+        .entries
+        .iter()
+        .filter(|e| e.is("TABLE"))
+        .map(|e| e.dump_id)
+        .collect();
     let encoding = toc.encoding().filter(|e| e != "UTF8");
+    let tables_bytes: u64 = manifest
+        .members
+        .iter()
+        .filter(|m| matches!(m.what, MemberContent::Table { .. }))
+        .map(|m| m.size)
+        .sum();
+    let share = tables_bytes / jobs.max(1) as u64;
     let mut loads = Vec::new();
     for (entry, name) in table_data(toc, selection) {
         let member = entry.file().and_then(|file| members.get(file)).copied().ok_or_else(|| Error::Refused {
@@ -83,12 +101,12 @@ pub(super) fn plan<'a>(
             });
         }
         let target = copy_target(entry, manifest, &name)?;
-        let of_archive = entry
-            .depends_on()
-            .any(|id| toc.entry(id).is_some_and(|e| e.is("TABLE")));
-        let pieces = loads_of(member, &target, encoding.clone(), created && of_archive);
+        let table_id = entry.depends_on().find(|id| tables.contains(id));
+        let made_here = created && table_id.is_some();
+        let pieces = loads_of(member, &target, encoding.clone(), made_here, share);
         loads.extend(pieces.into_iter().map(|load| Load {
-            in_order: !of_archive,
+            in_order: table_id.is_none(),
+            table_id: table_id.filter(|_| made_here && !target.through_root),
             ..load
         }));
     }
@@ -166,6 +184,7 @@ fn loads_of<'a>(
     target: &CopyTarget,
     encoding: Option<String>,
     made_here: bool,
+    share: u64,
 ) -> Vec<Load<'a>> {
     let load = |segment, bytes, fresh| Load {
         member,
@@ -176,11 +195,13 @@ fn loads_of<'a>(
         encoding: encoding.clone(),
         fresh,
         in_order: false,
+        table_id: None,
     };
     let full: Vec<usize> = (0..member.segments.len())
         .filter(|i| member.segments[*i].rows.is_some_and(|rows| rows > 0))
         .collect();
-    if full.len() > 1 {
+    let fresh = made_here && !target.through_root;
+    if full.len() > 1 && !(fresh && member.size <= share) {
         return full
             .into_iter()
             .map(|i| load(Some(i), member.segments[i].bytes, false))
@@ -189,12 +210,20 @@ fn loads_of<'a>(
     if member.size <= COPY_END.len() as u64 {
         return Vec::new(); // nothing but the end mark
     }
-    vec![load(None, member.size, made_here && !target.through_root)]
+    vec![load(None, member.size, fresh)]
 }
 
 impl Load<'_> {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub(super) fn is_in_order(&self) -> bool {
+        self.in_order
+    }
+
+    pub(super) fn table_id(&self) -> Option<i64> {
+        self.table_id
     }
 
     /// The same load for a transaction that is open already and created the table: nothing to truncate or commit.
@@ -223,30 +252,6 @@ impl Load<'_> {
         };
         format!("COPY {}{columns} FROM STDIN{with}", self.table)
     }
-}
-
-/// Loads every piece, `jobs` at a time once those that have an order are loaded.
-pub(super) fn load_all(
-    target: &ConnectOptions,
-    jobs: usize,
-    loads: Vec<Load<'_>>,
-    manifest: &DatabaseManifest,
-    source: &dyn DumpSource,
-    cancel: &CancelToken,
-    progress: &dyn Progress,
-) -> Result<Loaded> {
-    let loaded = Loaded::default();
-    let (first, rest) = loads.into_iter().partition(|load| load.in_order);
-    for (jobs, loads) in [(1, first), (jobs, rest)] {
-        share_out(
-            jobs,
-            loads,
-            cancel,
-            |stop| open(target, manifest, stop),
-            |connection, load| load_one(connection, &load, source, cancel, progress, &loaded),
-        )?;
-    }
-    Ok(loaded)
 }
 
 /// Loads one piece; a fresh one in its own transaction.
@@ -426,13 +431,22 @@ mod tests {
     }
 
     fn check(rows: &[Option<u64>], through_root: bool, expected: &[(Option<usize>, bool)]) {
+        check_with_share(0, rows, through_root, expected);
+    }
+
+    fn check_with_share(
+        share: u64,
+        rows: &[Option<u64>],
+        through_root: bool,
+        expected: &[(Option<usize>, bool)],
+    ) {
         let target = CopyTarget {
             table: "public.t".into(),
             columns: "a, b".into(),
             through_root,
         };
         let member = member(rows);
-        let found: Vec<_> = loads_of(&member, &target, None, true)
+        let found: Vec<_> = loads_of(&member, &target, None, true, share)
             .iter()
             .map(|l| (l.segment, l.fresh))
             .collect();
@@ -453,6 +467,15 @@ mod tests {
     }
 
     #[test]
+    fn a_table_in_pieces_that_one_connection_can_take_is_loaded_frozen() {
+        let rows = [Some(9), Some(1), None]; // 105 bytes
+        let pieces = [(Some(0), false), (Some(1), false)];
+        check_with_share(105, &rows, false, &[(None, true)]);
+        check_with_share(104, &rows, false, &pieces);
+        check_with_share(105, &rows, true, &pieces);
+    }
+
+    #[test]
     fn the_statement_names_the_encoding_only_where_it_must() {
         let member = member(&[Some(1), None]);
         let mut load = Load {
@@ -464,6 +487,7 @@ mod tests {
             encoding: None,
             fresh: false,
             in_order: false,
+            table_id: None,
         };
         assert_eq!(load.statement(), "COPY public.t FROM STDIN");
         load.columns = "a, \"B\"".into();

@@ -48,7 +48,7 @@ pub(super) fn restore(
             "triggers fire and foreign keys are checked while rows are loaded: the user may not set session_replication_role",
         );
     }
-    let loads = data::plan(toc, manifest, selection, false)?;
+    let loads = data::plan(toc, manifest, selection, false, 1)?;
     progress.phase(Phase::Data, Some(loads.iter().map(|l| l.bytes()).sum()));
     connection.execute("BEGIN")?;
     connection.execute("SET CONSTRAINTS ALL DEFERRED")?;

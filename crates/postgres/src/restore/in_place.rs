@@ -65,7 +65,7 @@ pub fn restore_in_place(
     };
     let kept = tables_to_rewrite(&mut connection, &toc, &mut selection, &emptied)?;
     leave_out_what_needs_a_superuser(&mut connection, &toc, &mut selection)?;
-    let archive = SchemaArchive::write(&toc_bytes, &toc, &selection)?;
+    let archive = SchemaArchive::write(&toc_bytes, &toc, &selection, std::iter::empty())?;
     let pg_restore = PgRestore {
         tools,
         target,
@@ -94,7 +94,7 @@ pub fn restore_in_place(
             &data::tables_to_empty(&toc, manifest, &rewritten)?,
         )?;
         let loaded = Loaded::default();
-        for load in &data::plan(&toc, manifest, &selection, true)? {
+        for load in &data::plan(&toc, manifest, &selection, true, 1)? {
             let load = load.in_open_transaction();
             data::load_one(&mut connection, &load, source, cancel, progress, &loaded)?;
         }

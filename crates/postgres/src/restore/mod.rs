@@ -12,7 +12,7 @@
 //!   their names: [`restore_in_place`] and data-only restores, which are one transaction too.
 //! - Errors of pg_restore are always fatal. What is left out on purpose is listed in [`RestoreSummary::left_out`].
 //! - Schema by stock pg_restore (sections pre-data and post-data of the archive's own table of contents), data by
-//!   parallel COPY: see `data`.
+//!   parallel COPY, and indexes as soon as their table is loaded (module `pipeline`).
 
 mod analyze;
 mod beside;
@@ -23,6 +23,7 @@ mod fit;
 mod in_place;
 mod large_objects;
 mod marks;
+mod pipeline;
 mod plain;
 mod properties;
 mod requirements;
@@ -55,9 +56,10 @@ use crate::{
 };
 use pgkeep_model::{
     CancelToken, Phase, Progress,
-    evidence::DatabaseEvidence,
+    evidence::{DatabaseEvidence, QualifiedName},
     manifest::{DatabaseContent, DatabaseManifest},
 };
+use pipeline::Pipeline;
 use schema::Section;
 use std::time::{Duration, Instant};
 
@@ -170,7 +172,12 @@ pub fn restore_into(
     let mut connection = data::open(target, manifest, cancel)?;
     leave_out_what_needs_a_superuser(&mut connection, &toc, &mut selection)?;
     summary.left_out.clone_from(&selection.left_out);
-    let archive = schema::SchemaArchive::write(&toc_bytes, &toc, &selection)?;
+    let mut pipeline = match options.schema_only {
+        true => None,
+        false => Some(Pipeline::plan(&toc, manifest, &selection, options)?),
+    };
+    let done_early = pipeline.iter().flat_map(Pipeline::done_early);
+    let archive = schema::SchemaArchive::write(&toc_bytes, &toc, &selection, done_early)?;
     let pg_restore = schema::PgRestore {
         tools,
         target,
@@ -182,19 +189,10 @@ pub fn restore_into(
     progress.phase(Phase::Schema, None);
     summary.timed(Phase::Schema, || pg_restore.run(Section::PreData, 1))?;
 
-    if !options.schema_only {
-        let loads = data::plan(&toc, manifest, &selection, true)?;
+    if let Some(pipeline) = &mut pipeline {
         progress.phase(Phase::Data, Some(stored_bytes(manifest)));
         let started = Instant::now();
-        let loaded = data::load_all(
-            target,
-            options.jobs,
-            loads,
-            manifest,
-            source,
-            cancel,
-            progress,
-        )?;
+        let loaded = pipeline.run(target, manifest, source, options, cancel, progress)?;
         summary.rows = loaded.rows();
         summary.bytes = loaded.bytes();
         if selection.is_whole() {
@@ -209,24 +207,18 @@ pub fn restore_into(
     }
     drop(connection);
 
-    // Indexes, constraints, triggers, materialized views: after the rows, so that each is built once.
+    // What is left of it: foreign keys, triggers, materialized views, ... after the rows, so that each is built once.
     progress.phase(Phase::Indexes, None);
     summary.timed(Phase::Indexes, || {
         pg_restore.run(Section::PostData, options.jobs)
     })?;
 
-    if !options.schema_only && (options.analyze || options.vacuum) {
+    if let Some(pipeline) = pipeline.filter(|_| options.analyze || options.vacuum) {
         progress.phase(Phase::Analyze, None);
+        let (jobs, vacuum, done) = (options.jobs, options.vacuum, pipeline.analyzed());
+        let rest = |name: &QualifiedName| !done.contains(name);
         summary.timed(Phase::Analyze, || {
-            analyze::analyze_all(
-                target,
-                options.jobs,
-                manifest,
-                options.vacuum,
-                |_| true,
-                cancel,
-                progress,
-            )
+            analyze::analyze_all(target, jobs, manifest, vacuum, rest, cancel, progress)
         })?;
     }
     Ok(summary)

@@ -1,6 +1,6 @@
 //! Stock pg_restore for everything that is not rows: from a private folder that holds the table of contents alone.
 
-use super::{RestoreOptions, selection::Selection};
+use super::{RestoreOptions, pipeline::INDEX_MEMORY, selection::Selection};
 use crate::{
     Error, Result,
     archive::{Entry, Toc},
@@ -43,11 +43,18 @@ impl Section {
 pub(super) struct SchemaArchive {
     folder: TempDir,
     use_list: Option<PathBuf>,
+    post_data_list: Option<PathBuf>,
     large_objects_list: Option<PathBuf>,
 }
 
 impl SchemaArchive {
-    pub(super) fn write(toc_bytes: &[u8], toc: &Toc, selection: &Selection) -> Result<Self> {
+    /// `done_early` are entries of the post-data section that pg_restore shall leave out.
+    pub(super) fn write(
+        toc_bytes: &[u8],
+        toc: &Toc,
+        selection: &Selection,
+        done_early: impl Iterator<Item = i64>,
+    ) -> Result<Self> {
         let doing = |e| Error::local("writing the table of contents for pg_restore", e);
         let folder = tempfile::Builder::new()
             .prefix("pgkeep-restore-")
@@ -60,7 +67,10 @@ impl SchemaArchive {
                 .transpose()
                 .map_err(doing)
         };
+        let mut rest = selection.clone();
+        done_early.for_each(|id| rest.remove(toc, id));
         Ok(Self {
+            post_data_list: list_file("post-data.list", rest.use_list(toc))?,
             use_list: list_file("use.list", selection.use_list(toc))?,
             large_objects_list: list_file("large-objects.list", large_objects(toc, selection))?,
             folder,
@@ -158,7 +168,8 @@ impl PgRestore<'_> {
         }
         let list = match section {
             Section::LargeObjects => &self.archive.large_objects_list,
-            _ => &self.archive.use_list,
+            Section::PreData => &self.archive.use_list,
+            Section::PostData => &self.archive.post_data_list,
         };
         if let Some(list) = list {
             command = command.arg("--use-list").arg(list);
@@ -166,9 +177,6 @@ impl PgRestore<'_> {
         command
     }
 }
-
-/// Memory for building an index: most of the time of a restore is spent there, and few run at once.
-const INDEX_MEMORY: &str = "256MB";
 
 /// A database name that libpq would take for a connection string has to be wrapped in one.
 fn dbname_argument(name: &str) -> String {
