@@ -211,7 +211,7 @@ impl<'a> Pipeline<'a> {
         let indexes = &self.tables[place].indexes;
         match indexes.is_empty() {
             true => self.after_all(place),
-            false => indexes.iter().map(|e| Step::Index(place, *e)).collect(),
+            false => indexes.iter().map(|e| Step::Index(place, e)).collect(),
         }
     }
 
