@@ -140,6 +140,7 @@ impl From<pgkeep_postgres::Error> for Error {
             E::Tool(_) => ErrorCode::Tools,
             E::Refused { .. } => ErrorCode::Refused,
             E::Options(_) => ErrorCode::InvalidRequest,
+            E::Privilege { .. } => ErrorCode::Privilege,
             E::Postgres { source, .. } if source.sqlstate == "42501" => ErrorCode::Privilege,
             E::Postgres { .. }
             | E::Connect { .. }

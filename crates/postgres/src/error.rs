@@ -54,6 +54,10 @@ pub enum Error {
     #[error("{what}")]
     Refused { what: String, hint: Option<String> },
 
+    /// The user that pgkeep connects as may not do what is needed.
+    #[error("{what}")]
+    Privilege { what: String, hint: Option<String> },
+
     #[error("cancelled")]
     Cancelled,
 }
@@ -62,6 +66,14 @@ impl Error {
     /// A precondition that does not hold, with what to do about it.
     pub fn refused(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Error::Refused {
+            what: what.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// A privilege that is missing, with the statement that grants it.
+    pub fn privilege(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Error::Privilege {
             what: what.into(),
             hint: Some(hint.into()),
         }
@@ -131,7 +143,10 @@ impl Error {
                 }
                 _ => "check host and port, and that this machine can reach the server".into(),
             }),
-            Error::Login { hint, .. } | Error::Tls { hint, .. } | Error::Refused { hint, .. } => hint.clone(),
+            Error::Login { hint, .. }
+            | Error::Tls { hint, .. }
+            | Error::Refused { hint, .. }
+            | Error::Privilege { hint, .. } => hint.clone(),
             Error::ConnectionLost { .. } => {
                 Some("the server's log says why it ended the connection; try again once it is up".into())
             }
@@ -161,6 +176,9 @@ fn hint_for(error: &PgError) -> Option<String> {
         "53300" => "the server has no connection slot left: lower --jobs or raise max_connections",
         "53100" => "the server's disk is full",
         "57P03" => "the server is starting up, shutting down or recovering: try again in a moment",
+        "57P01" | "57P02" => {
+            "an administrator or the server's shutdown ended the session: try again once the server is up"
+        }
         "57014" => {
             "the server cancelled the statement: a statement_timeout of the role or database, or an administrator"
         }

@@ -101,7 +101,7 @@ pub(super) fn require_readable(connection: &mut Connection, tables: &[Lockable])
         .query_value("SELECT quote_ident(current_user)")?
         .unwrap_or_default();
     if let Some(first) = unreadable.first() {
-        return Err(Error::refused(
+        return Err(Error::privilege(
             format!("no privilege to read {} as {role}", list(&unreadable)),
             format!(
                 "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}; \
@@ -110,7 +110,7 @@ pub(super) fn require_readable(connection: &mut Connection, tables: &[Lockable])
             ),
         ));
     }
-    Err(Error::refused(
+    Err(Error::privilege(
         format!(
             "row level security hides rows of {} from {role}",
             list(&hidden)

@@ -305,9 +305,10 @@ fn connection_environment(
 
 /// What a program says its version is, `15.18 (Debian …)`; `None` when it cannot run.
 pub(super) fn version_of(program: &Path) -> Option<String> {
-    let output = Command::new(program)
+    let mut command = Command::new(program);
+    clear_environment(&mut command);
+    let output = command
         .arg("--version")
-        .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()

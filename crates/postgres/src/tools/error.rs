@@ -47,6 +47,9 @@ impl ToolError {
             ToolError::Failed { stderr, .. } if stderr.contains("permission denied") => {
                 Some("grant the privilege to the user that pgkeep connects as, or use a more privileged one".into())
             }
+            ToolError::Failed { stderr, .. } if stderr.contains("no matching") => {
+                Some("check the names and patterns that choose what is dumped; nothing in the database matches one of them".into())
+            }
             _ => None,
         }
     }

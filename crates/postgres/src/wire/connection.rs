@@ -108,6 +108,7 @@ impl Connection {
                 Ok(session) => {
                     let mut connection = Self::from_session(session, &options.dbname)?;
                     connection.require(wanted)?;
+                    connection.lift_timeouts()?;
                     connection.notice_a_lost_client();
                     return Ok(connection);
                 }
@@ -173,6 +174,22 @@ impl Connection {
                 "list more hosts, or remove target_session_attrs",
             ))
         }
+    }
+
+    /// What a role or a database sets against forgotten sessions must not end a backup that takes hours.
+    fn lift_timeouts(&mut self) -> Result<()> {
+        let version = self.server_version_num();
+        let mut sql = String::from(
+            "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0",
+        );
+        if version >= 140_000 {
+            sql.push_str("; SET idle_session_timeout = 0");
+        }
+        if version >= 170_000 {
+            sql.push_str("; SET transaction_timeout = 0");
+        }
+        self.execute(&sql)?;
+        Ok(())
     }
 
     /// Lets the server look now and then whether its client is still there, so that a statement that sends nothing
