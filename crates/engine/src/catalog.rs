@@ -4,7 +4,7 @@
 //! tags writes a new snapshot file that names the first one as its original. The backup's id is that first one, so it
 //! never changes for the user.
 
-use crate::{Context, Error, Result};
+use crate::{Context, Error, ErrorCode, Result};
 use jiff::Timestamp;
 use pgkeep_model::manifest::{BackupKind, FORMAT, MANIFEST_PATH, Manifest};
 use pgkeep_repository::{Repository, Snapshot};
@@ -219,6 +219,7 @@ pub fn mark_checked(
         backup,
         "checked:",
         format!("checked:{}", context.clock.now()),
+        context,
     )
 }
 
@@ -234,6 +235,7 @@ pub fn mark_proven(
         backup,
         "proven:",
         format!("proven:{} {seconds:.1}s", context.clock.now()),
+        context,
     )
 }
 
@@ -248,7 +250,27 @@ pub fn pin(repository: &Repository, backup: &BackupEntry, pinned: bool) -> Resul
     Ok(())
 }
 
+/// What was found out stays true where it cannot be written down: a full or write-protected store is a warning.
 fn replace_mark(
+    repository: &Repository,
+    backup: &BackupEntry,
+    prefix: &str,
+    tag: String,
+    context: &Context,
+) -> Result<()> {
+    match try_replace_mark(repository, backup, prefix, tag) {
+        Err(e) if e.code == ErrorCode::Storage => {
+            context.progress.warn(&format!(
+                "the result is not recorded with backup {}: {e}",
+                backup.short_id()
+            ));
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn try_replace_mark(
     repository: &Repository,
     backup: &BackupEntry,
     prefix: &str,

@@ -49,7 +49,8 @@ pub fn init(address: &RepositoryAddress, context: &Context) -> Result<InitReport
 }
 
 /// Keeps stock tools and other runs from deleting what is being read. A place that takes no lock file (read-only media, a
-/// write-protected bucket) can still be restored from: nobody can delete there either.
+/// write-protected bucket, a full disk) can still be restored from: nobody can delete on the former, and on the latter a prune
+/// needs a lock file as well.
 pub(crate) fn lock_for_reading(
     repository: &Repository,
     reason: &str,
@@ -57,7 +58,12 @@ pub(crate) fn lock_for_reading(
 ) -> Result<Option<LockGuard>> {
     match repository.lock(LockMode::Shared, reason) {
         Ok(lock) => Ok(Some(lock)),
-        Err(RepositoryError::Storage(e)) if e.kind == StorageErrorKind::PermissionDenied => {
+        Err(RepositoryError::Storage(e))
+            if matches!(
+                e.kind,
+                StorageErrorKind::PermissionDenied | StorageErrorKind::NoSpace
+            ) =>
+        {
             context
                 .progress
                 .warn(&format!("the repository is read without a lock: {e}"));

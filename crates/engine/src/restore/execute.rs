@@ -182,7 +182,9 @@ impl<'a> Run<'a> {
         } else {
             self.build(name, name)?
         };
-        self.require_proven(&filled, name)?;
+        self.require_proven(&filled, name).map_err(|e| {
+            e.hint("it is left for a look, nothing else was changed; run `pgkeep verify --read-data` on this backup, or restore an older one")
+        })?;
         if !self.options.data_only {
             pg::unmark_database(&self.plan.request.admin, name)?;
         }
@@ -199,9 +201,9 @@ impl<'a> Run<'a> {
         };
         let beside = pg::restoring_name(live, &self.plan.entry.id[..8]);
         let filled = self.build(&beside, live)?;
-        if !filled.proof.proven() {
+        if let Err(e) = self.require_proven(&filled, &beside) {
             self.drop_unfinished(&beside);
-            self.require_proven(&filled, &beside)?;
+            return Err(e.hint(format!("{live} is as it was; run `pgkeep verify --read-data` on this backup, restore an older one, or look at it with --into NAME")));
         }
         let now = self.context.clock.now();
         let kept_until = now
@@ -466,8 +468,7 @@ impl<'a> Run<'a> {
         if filled.proof.level == Proof::None || filled.proof.proven() {
             return Ok(());
         }
-        Err(proof_error(&filled.proof, name)
-            .hint("it is left for a look, nothing else was changed; run `pgkeep verify --read-data` on this backup, or restore an older one"))
+        Err(proof_error(&filled.proof, name))
     }
 
     fn report(&self, name: &str, filled: Filled) -> RestoreReport {

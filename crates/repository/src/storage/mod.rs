@@ -203,6 +203,9 @@ impl StorageError {
             StorageErrorKind::Temporary => {
                 Some("try again; what was stored so far is not sent again")
             }
+            StorageErrorKind::Other if self.message.contains("NoSuchBucket") => {
+                Some("check the bucket's name and region; pgkeep does not make buckets")
+            }
             StorageErrorKind::NotFound
             | StorageErrorKind::AlreadyExists
             | StorageErrorKind::Cancelled
