@@ -29,6 +29,27 @@ pub fn require(given: Option<&str>, what: &str, interactive: bool) -> CliResult<
     }
 }
 
+/// Asks a person whether to go on with what was shown, where one sits at the terminal; a script has said so by its options.
+pub fn agree(to: &str, interactive: bool) -> CliResult<()> {
+    if !(interactive && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Ok(());
+    }
+    match dialoguer::Confirm::new()
+        .with_prompt(to)
+        .default(false)
+        .interact()
+    {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(CliError::new(Exit::Refused, "not confirmed").with_hint("nothing was changed"))
+        }
+        Err(e) => Err(
+            CliError::new(Exit::Refused, format!("cannot read the answer: {e}"))
+                .with_hint("nothing was changed"),
+        ),
+    }
+}
+
 fn ask(what: &str) -> CliResult<()> {
     eprintln!(
         "{what}.\nTo go on, type: {}",

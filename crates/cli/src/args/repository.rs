@@ -43,11 +43,23 @@ pub struct VerifyArgs {
 Examples:
   pgkeep check
   pgkeep check --read-data
-  pgkeep check --read-data=5%")]
+  pgkeep check --read-data=5%
+  pgkeep check --repair --dry-run
+  pgkeep check --repair
+
+--repair saves what is still good of damaged packs and takes the rest out of the index, so that the
+next backup stores it again; older backups that need the same data are whole again then. Nothing
+that can still be read is lost by it.")]
 pub struct CheckArgs {
     /// Read stored data as well: all of it, or a random share
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "100%", value_parser = Percent::parse)]
     pub read_data: Option<Percent>,
+    /// Mend the index after reading all data, so that the next backup stores again what is damaged
+    #[arg(long)]
+    pub repair: bool,
+    /// With --repair: print what it would do and change nothing
+    #[arg(long, requires = "repair")]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,13 +1,27 @@
-//! `pgkeep check`: the repository's structure and stored objects, whatever backups they belong to.
+//! `pgkeep check`: the repository's structure and stored objects, whatever backups they belong to; with `--repair`, what
+//! is damaged is made good where it can be.
+//!
+//! The plan of a repair is what the check found. Repairing looks again afterwards, so the answer is about what is there
+//! then.
 
-use crate::{args::CheckArgs, error::CliResult, exit::Exit, output::human, session::Session};
-use pgkeep_engine::verify;
-use pgkeep_repository::ReadData;
+use crate::{
+    args::CheckArgs,
+    confirm,
+    error::CliResult,
+    exit::Exit,
+    output::{Text, human},
+    session::Session,
+};
+use pgkeep_engine::{Context, verify};
+use pgkeep_repository::{CheckReport, ReadData, RepairReport, Repository};
+use serde::Serialize;
 
 pub fn run(args: &CheckArgs, session: &Session) -> CliResult<Exit> {
     let settings = session.settings()?;
     let context = session.context(&settings);
     let read_data = match args.read_data {
+        // A repair is only as good as what was looked at.
+        None if args.repair => ReadData::All,
         None => ReadData::None,
         Some(share) if share.0 >= 100.0 => ReadData::All,
         Some(share) => ReadData::Percent(share.0),
@@ -15,41 +29,159 @@ pub fn run(args: &CheckArgs, session: &Session) -> CliResult<Exit> {
     let repository = session.repository(&settings, &context)?;
     let report = verify::check(&repository, read_data, &context)?;
     session.progress.finish();
-    session.screen.answer(&report, |text| {
-        for problem in &report.problems {
-            text.line(format!("{}: {}", problem.object, problem.what));
-            for affected in &problem.affects {
-                text.line(format!("  affects {affected}"));
-            }
-        }
-        for note in &report.notes {
-            text.line(format!("note: {note}"));
-        }
-        if !report.problems.is_empty() || !report.notes.is_empty() {
-            text.blank();
-        }
-        let read = match report.packs_read {
-            0 => String::new(),
-            packs => format!(
-                "; {} of {} read",
-                human::bytes(report.bytes_read),
-                human::counted(packs, "pack")
-            ),
+    if args.repair {
+        return repair(&repository, report, args.dry_run, session, &context);
+    }
+    session.screen.answer(&report, |text| render(text, &report));
+    Ok(exit_for(&report))
+}
+
+#[derive(Debug, Serialize)]
+struct RepairAnswer {
+    found: CheckReport,
+    /// Absent in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired: Option<RepairReport>,
+    /// What is still wrong after the repair, until a backup has stored it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<CheckReport>,
+}
+
+fn repair(
+    repository: &Repository,
+    found: CheckReport,
+    dry_run: bool,
+    session: &Session,
+    context: &Context,
+) -> CliResult<Exit> {
+    if dry_run || found.is_ok() && found.notes.is_empty() {
+        let exit = exit_for(&found);
+        let answer = RepairAnswer {
+            found,
+            repaired: None,
+            remaining: None,
         };
-        text.line(format!(
-            "looked at {}, {}, {}{read}",
-            human::counted(report.snapshots_checked, "snapshot"),
-            human::counted(report.packs_checked, "pack"),
-            human::counted(report.blobs_checked, "blob"),
-        ));
-        match report.problems.len() {
-            0 => text.line("no problems found"),
-            n => text.line(format!("{} found", human::counted(n as u64, "problem"))),
+        session.screen.answer(&answer, |text| {
+            render(text, &answer.found);
+            text.blank();
+            render_plan(text, &answer.found);
+        });
+        return Ok(exit);
+    }
+    if !session.screen.json {
+        let mut text = Text::default();
+        render(&mut text, &found);
+        text.blank();
+        render_plan(&mut text, &found);
+        session.screen.note(text.as_str());
+    }
+    confirm::agree("repair the repository so", session.screen.interactive())?;
+    let repaired = verify::repair(repository, &found, context)?;
+    let remaining = verify::check(repository, ReadData::None, context)?;
+    session.progress.finish();
+    let exit = exit_for(&remaining);
+    let answer = RepairAnswer {
+        found,
+        repaired: Some(repaired),
+        remaining: Some(remaining),
+    };
+    session.screen.answer(&answer, |text| {
+        render_repaired(text, &repaired);
+        let remaining = answer.remaining.iter().flat_map(|report| &report.problems);
+        let affected: std::collections::BTreeSet<&String> =
+            remaining.flat_map(|problem| &problem.affects).collect();
+        if affected.is_empty() {
+            text.line("every backup is whole");
+            return;
         }
+        text.blank();
+        text.line("not whole until a backup meets the same data again:");
+        for path in affected {
+            text.line(format!("  {path}"));
+        }
+        text.line(
+            "run `pgkeep backup` while the database still holds that data, then `pgkeep check`",
+        );
     });
-    Ok(if report.problems.is_empty() {
+    Ok(exit)
+}
+
+fn exit_for(report: &CheckReport) -> Exit {
+    if report.is_ok() {
         Exit::Done
     } else {
         Exit::NotProven
-    })
+    }
+}
+
+fn render(text: &mut Text, report: &CheckReport) {
+    for problem in &report.problems {
+        text.line(format!("{}: {}", problem.object, problem.what));
+        for affected in &problem.affects {
+            text.line(format!("  affects {affected}"));
+        }
+    }
+    for note in &report.notes {
+        text.line(format!("note: {note}"));
+    }
+    if !report.problems.is_empty() || !report.notes.is_empty() {
+        text.blank();
+    }
+    let read = match report.packs_read {
+        0 => String::new(),
+        packs => format!(
+            "; {} of {} read",
+            human::bytes(report.bytes_read),
+            human::counted(packs, "pack")
+        ),
+    };
+    text.line(format!(
+        "looked at {}, {}, {}{read}",
+        human::counted(report.snapshots_checked, "snapshot"),
+        human::counted(report.packs_checked, "pack"),
+        human::counted(report.blobs_checked, "blob"),
+    ));
+    match report.problems.len() {
+        0 => text.line("no problems found"),
+        n => text.line(format!("{} found", human::counted(n as u64, "problem"))),
+    }
+}
+
+fn render_plan(text: &mut Text, found: &CheckReport) {
+    if found.is_ok() && found.notes.is_empty() {
+        text.line("nothing to repair");
+        return;
+    }
+    text.line("a repair would");
+    for pack in &found.damaged_packs {
+        text.line(format!(
+            "  move what is good of pack {} to a new one and take it out of the index",
+            &pack[..pack.len().min(8)]
+        ));
+    }
+    text.line(
+        "  index whole packs that no index names, and remove index files that cannot be read",
+    );
+    text.line("  delete no stored data");
+}
+
+fn render_repaired(text: &mut Text, done: &RepairReport) {
+    let some = |n: u64, noun: &str| match n {
+        0 => String::new(),
+        n => human::counted(n, noun),
+    };
+    if *done == RepairReport::default() {
+        text.line("there was nothing that a repair can mend");
+        return;
+    }
+    text.facts([
+        ("taken out of the index", some(done.packs_dropped, "pack")),
+        ("saved from them", some(done.blobs_saved, "blob")),
+        ("lost", some(done.blobs_lost, "blob")),
+        ("indexed again", some(done.packs_indexed, "pack")),
+        (
+            "removed",
+            some(done.indexes_removed, "unreadable index file"),
+        ),
+    ]);
 }
