@@ -10,7 +10,7 @@ use super::{
     RestoreOptions, RestoreSummary,
     data::{self, Loaded},
     data_only::quiet_triggers,
-    fit, large_objects, leave_out_what_needs_a_superuser, open_toc,
+    fit, large_objects, leave_out_what_needs_a_superuser, open_toc, pipeline,
     schema::{PgRestore, SchemaArchive, Section},
     selection::Selection,
     source::DumpSource,
@@ -66,11 +66,14 @@ pub fn restore_in_place(
     let kept = tables_to_rewrite(&mut connection, &toc, &mut selection, &emptied)?;
     leave_out_what_needs_a_superuser(&mut connection, &toc, &mut selection)?;
     let archive = SchemaArchive::write(&toc_bytes, &toc, &selection, std::iter::empty())?;
+    let index_memory = pipeline::index_memory(&mut connection, 1)?;
+    connection.execute(&format!("SET maintenance_work_mem = '{index_memory}'"))?;
     let pg_restore = PgRestore {
         tools,
         target,
         archive: &archive,
         options,
+        index_memory: &index_memory,
         cancel,
     };
     let mut summary = RestoreSummary {

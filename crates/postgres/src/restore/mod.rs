@@ -172,9 +172,16 @@ pub fn restore_into(
     let mut connection = data::open(target, manifest, cancel)?;
     leave_out_what_needs_a_superuser(&mut connection, &toc, &mut selection)?;
     summary.left_out.clone_from(&selection.left_out);
+    let index_memory = pipeline::index_memory(&mut connection, options.jobs)?;
     let mut pipeline = match options.schema_only {
         true => None,
-        false => Some(Pipeline::plan(&toc, manifest, &selection, options)?),
+        false => Some(Pipeline::plan(
+            &toc,
+            manifest,
+            &selection,
+            options,
+            &index_memory,
+        )?),
     };
     let done_early = pipeline.iter().flat_map(Pipeline::done_early);
     let archive = schema::SchemaArchive::write(&toc_bytes, &toc, &selection, done_early)?;
@@ -183,6 +190,7 @@ pub fn restore_into(
         target,
         archive: &archive,
         options,
+        index_memory: &index_memory,
         cancel,
     };
 

@@ -29,8 +29,21 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// Memory for building an index: most of the time of a restore is spent there, and few run at once.
-pub(super) const INDEX_MEMORY: &str = "256MB";
+/// Memory for building all indexes that are built at once, and what one is given at most and at least, in kB.
+const INDEX_MEMORY: u64 = 512 << 10;
+const ONE_INDEX: std::ops::RangeInclusive<u64> = 64 << 10..=256 << 10;
+
+/// `maintenance_work_mem` for `jobs` connections that build indexes side by side, as a setting: the server's own, if that
+/// is more.
+pub(super) fn index_memory(connection: &mut Connection, jobs: usize) -> Result<String> {
+    let own = connection.query_value(
+        "SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')) / 1024",
+    )?;
+    let own: u64 = own.and_then(|kb| kb.parse().ok()).unwrap_or(0);
+    let share = INDEX_MEMORY / jobs.max(1) as u64;
+    let share = share.clamp(*ONE_INDEX.start(), *ONE_INDEX.end());
+    Ok(format!("{}kB", own.max(share)))
+}
 
 /// What is to be done, table by table.
 pub(super) struct Pipeline<'a> {
@@ -38,6 +51,8 @@ pub(super) struct Pipeline<'a> {
     tables: Vec<Table<'a>>,
     /// Place in `tables` by the dump id of the table.
     places: HashMap<i64, usize>,
+    /// See [`index_memory`].
+    index_memory: String,
 }
 
 struct Table<'a> {
@@ -66,6 +81,7 @@ impl<'a> Pipeline<'a> {
         manifest: &'a DatabaseManifest,
         selection: &Selection,
         options: &RestoreOptions,
+        index_memory: &str,
     ) -> Result<Self> {
         let entries: HashMap<i64, &Entry> = toc.entries.iter().map(|e| (e.dump_id, e)).collect();
         let loads = data::plan(toc, manifest, selection, true, options.jobs)?;
@@ -88,6 +104,7 @@ impl<'a> Pipeline<'a> {
             loads,
             tables,
             places,
+            index_memory: index_memory.to_owned(),
         };
         // Other encodings are left to pg_restore, which lets the server convert.
         if toc.encoding().is_none_or(|e| e == "UTF8") {
@@ -163,7 +180,10 @@ impl<'a> Pipeline<'a> {
         let (first, rest): (Vec<_>, Vec<_>) = loads.into_iter().partition(Load::is_in_order);
         let open = |stop: &CancelToken| {
             let mut connection = data::open(target, manifest, stop)?;
-            connection.execute(&format!("SET maintenance_work_mem = '{INDEX_MEMORY}'"))?;
+            connection.execute(&format!(
+                "SET maintenance_work_mem = '{}'",
+                self.index_memory
+            ))?;
             Ok(connection)
         };
         share_out(1, first, cancel, open, |connection, piece| {

@@ -1,6 +1,6 @@
 //! Stock pg_restore for everything that is not rows: from a private folder that holds the table of contents alone.
 
-use super::{RestoreOptions, pipeline::INDEX_MEMORY, selection::Selection};
+use super::{RestoreOptions, selection::Selection};
 use crate::{
     Error, Result,
     archive::{Entry, Toc},
@@ -110,6 +110,8 @@ pub(super) struct PgRestore<'a> {
     pub target: &'a ConnectOptions,
     pub archive: &'a SchemaArchive,
     pub options: &'a RestoreOptions,
+    /// `maintenance_work_mem` for building indexes.
+    pub index_memory: &'a str,
     pub cancel: &'a CancelToken,
 }
 
@@ -123,7 +125,7 @@ impl PgRestore<'_> {
             .arg(format!("--dbname={}", dbname_argument(&self.target.dbname)))
             .setting("default_transaction_read_only", "off")
             .setting("synchronous_commit", "off")
-            .setting("maintenance_work_mem", INDEX_MEMORY)
+            .setting("maintenance_work_mem", self.index_memory)
             .setting("client_min_messages", "warning");
         if jobs > 1 {
             command = command.arg(format!("--jobs={jobs}"));
