@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod scene;
+
 use std::{path::Path, process::Output};
 use tempfile::TempDir;
 

@@ -1,0 +1,89 @@
+//! A stored pack goes bad: it is named, other backups restore, and repair and the next backup heal it.
+
+use crate::pgkeep::scene::Scene;
+
+#[test]
+fn a_flipped_bit_is_named_repaired_and_healed_by_the_next_backup() {
+    let scene = Scene::new();
+    let (first, _) = scene.backup();
+    let known = scene.packs();
+    scene.add_bulk(2);
+    let (second, _) = scene.backup();
+    let packs = scene.packs();
+    let added = packs.iter().filter(|pack| !known.contains(pack));
+    let pack = added
+        .max_by_key(|pack| pack.metadata().unwrap().len())
+        .unwrap();
+    let name = pack.file_name().unwrap().to_string_lossy().into_owned();
+    flip_a_bit(pack);
+
+    let check = scene.run(&["check", "--read-data"]).fails_with(4);
+    assert!(check.stdout.contains(&name), "{}", check.stdout);
+    let affected = format!("affects snapshot {}: databases/shop/", &second[..8]);
+    assert!(check.stdout.contains(&affected), "{}", check.stdout);
+    assert!(
+        !check.stdout.contains(&format!("snapshot {}", &first[..8])),
+        "{}",
+        check.stdout
+    );
+    scene.run(&["verify", &second, "--read-data"]).fails_with(4);
+    let failed = scene
+        .run(&["restore", &second, "--into", "broken"])
+        .fails_with(4);
+    assert!(
+        failed.stderr.contains(&name[..8]) && failed.stderr.contains("hint:"),
+        "{}",
+        failed.stderr
+    );
+    assert!(!scene.databases().contains("broken"));
+    scene
+        .run(&["restore", &first, "--into", "whole"])
+        .succeeds();
+
+    let files_before = scene.packs();
+    let plan = scene.run(&["check", "--repair", "--dry-run"]).fails_with(4);
+    assert!(
+        plan.stdout.contains("a repair would") && plan.stdout.contains(&name[..8]),
+        "{}",
+        plan.stdout
+    );
+    assert_eq!(
+        scene.packs(),
+        files_before,
+        "a dry run changed the repository"
+    );
+
+    let repaired = scene
+        .run(&["check", "--repair", "--json"])
+        .fails_with(4)
+        .json();
+    assert_eq!(repaired["repaired"]["packs_dropped"], 1, "{repaired:#}");
+    assert_eq!(repaired["repaired"]["blobs_lost"], 1, "{repaired:#}");
+    let open = scene.run(&["check"]).fails_with(4);
+    assert!(open.stdout.contains(&affected), "{}", open.stdout);
+
+    scene.run(&["backup"]).succeeds();
+    scene.run(&["check", "--read-data"]).succeeds();
+    scene.run(&["verify", "--read-data"]).succeeds();
+    scene
+        .run(&["restore", &second, "--into", "healed"])
+        .succeeds();
+    assert_eq!(scene.ask("healed", "SELECT count(*) FROM bulk"), "2000");
+    let nothing = scene.run(&["check", "--repair"]).succeeds();
+    assert!(
+        nothing.stdout.contains("every backup is whole"),
+        "{}",
+        nothing.stdout
+    );
+}
+
+fn flip_a_bit(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    // Objects are read-only for everybody but root.
+    let mut permissions = path.metadata().unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+    std::fs::set_permissions(path, permissions).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
