@@ -2,8 +2,9 @@
 //!
 //! A table is truncated and loaded `WITH (FREEZE)` by one connection in one transaction, so its pages need no vacuum later
 //! and whoever reads them next (indexes, foreign keys, the proof) need not judge and mark every row. Only one that holds
-//! more than its connection's share of all rows has the pieces in which it was stored loaded side by side instead. Tables that the restore did not create
-//! (configuration tables of extensions, targets of a data-only restore) are never truncated.
+//! more than its connection's share of all rows has the pieces in which it was stored loaded side by side instead. Tables
+//! that the restore did not create (configuration tables of extensions, targets of a data-only restore) are never
+//! truncated.
 
 use super::{selection::Selection, source::DumpSource};
 use crate::{
