@@ -73,8 +73,10 @@ pub struct BackupReport {
     pub compression_ratio: Option<f64>,
     pub seconds: f64,
     pub evidence_digest: String,
-    /// Objects whose presence and size (or every byte) were read back after publishing.
+    /// Objects whose presence and size were looked at after publishing.
     pub objects_checked: u64,
+    /// Every byte of them was read back and decrypted as well.
+    pub every_byte_read_back: bool,
     pub warnings: Vec<String>,
 }
 
@@ -161,12 +163,12 @@ pub fn run(
         request.pinned,
         context,
     )?;
-    let objects_checked = read_back(repository, &id, request.read_back_all, context)?;
+    let read_back = read_back(repository, &id, request.read_back_all, context)?;
     Ok(report(
         &manifest,
         id,
         &written,
-        objects_checked,
+        read_back,
         begun.elapsed().as_secs_f64(),
     ))
 }
@@ -343,13 +345,19 @@ pub(crate) fn publish(
     Ok(writer.publish(files, meta)?)
 }
 
-/// Reads back what the snapshot needs; withdraws the snapshot when something is missing. Returns how many objects were looked at.
+/// What was looked at after publishing.
+pub(crate) struct ReadBack {
+    objects: u64,
+    every_byte: bool,
+}
+
+/// Reads back what the snapshot needs; withdraws the snapshot when something is missing. Returns what was looked at.
 pub(crate) fn read_back(
     repository: &Repository,
     id: &pgkeep_repository::SnapshotId,
     all_bytes: bool,
     context: &Context,
-) -> Result<u64> {
+) -> Result<ReadBack> {
     context.progress.phase(Phase::ReadBack, None);
     let snapshot = repository.find_snapshot(&id.to_string())?;
     let checked =
@@ -359,7 +367,10 @@ pub(crate) fn read_back(
         Err(e) => vec![e.to_string()],
     };
     if problems.is_empty() {
-        return Ok(checked.map_or(0, |report| report.packs_checked));
+        return Ok(ReadBack {
+            objects: checked.map_or(0, |report| report.packs_checked),
+            every_byte: all_bytes,
+        });
     }
     repository.delete_snapshot(id)?;
     Err(Error::new(
@@ -367,14 +378,17 @@ pub(crate) fn read_back(
         "the backup could not be read back, so it was withdrawn",
     )
     .details(problems)
-    .hint("check the storage, then run the backup again; what was stored well is not stored again"))
+    .hint(
+        "look at the storage, set the damaged chunks aside with `pgkeep check --repair`, then run the backup again; \
+         what was stored well is not stored again",
+    ))
 }
 
 pub(crate) fn report(
     manifest: &Manifest,
     id: pgkeep_repository::SnapshotId,
     written: &WriteSummary,
-    objects_checked: u64,
+    read_back: ReadBack,
     seconds: f64,
 ) -> BackupReport {
     BackupReport {
@@ -401,7 +415,8 @@ pub(crate) fn report(
             .then(|| written.bytes_new as f64 / written.bytes_added as f64),
         seconds,
         evidence_digest: manifest.evidence_digest.clone(),
-        objects_checked,
+        objects_checked: read_back.objects,
+        every_byte_read_back: read_back.every_byte,
         warnings: manifest
             .databases
             .iter()

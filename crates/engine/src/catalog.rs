@@ -6,7 +6,7 @@
 
 use crate::{Context, Error, ErrorCode, Result};
 use jiff::Timestamp;
-use pgkeep_model::manifest::{BackupKind, FORMAT, MANIFEST_PATH, Manifest};
+use pgkeep_model::manifest::{BackupKind, DatabaseManifest, FORMAT, MANIFEST_PATH, Manifest};
 use pgkeep_repository::{Repository, Snapshot};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 /// Marks the snapshots that pgkeep made; others in the same repository are left alone.
 pub const TAG: &str = "pgkeep";
 pub const PINNED: &str = "pinned";
+/// Marks backups that leave something out on request.
+pub const PARTIAL: &str = "partial";
 /// The user tag of the backup that a restore takes of the database it is about to replace.
 pub const PRE_RESTORE: &str = "pre-restore";
 
@@ -30,6 +32,8 @@ pub struct BackupEntry {
     pub description: String,
     pub tags: Vec<String>,
     pub pinned: bool,
+    /// Left out on request: schemas, or rows of tables.
+    pub partial: bool,
     pub validity: Validity,
     pub hostname: String,
     pub username: String,
@@ -48,12 +52,20 @@ pub struct Validity {
     pub proven_at: Option<Timestamp>,
     /// Seconds that the proving restore took.
     pub proven_seconds: Option<f64>,
+    /// Last time stored bytes were found missing or altered, and not been found whole since.
+    pub damaged_at: Option<Timestamp>,
+    /// Last time a drill failed, and none has succeeded since.
+    pub drill_failed_at: Option<Timestamp>,
 }
 
 impl Validity {
     /// One word for a table.
     pub fn word(&self) -> &'static str {
-        if self.proven_at.is_some() {
+        if self.damaged_at.is_some() {
+            "damaged"
+        } else if self.drill_failed_at.is_some() {
+            "drill failed"
+        } else if self.proven_at.is_some() {
             "proven"
         } else if self.checked_at.is_some() {
             "checked"
@@ -205,60 +217,49 @@ pub fn tags_of(manifest: &Manifest, user_tags: &[String], pinned: bool) -> Vec<S
     if pinned {
         tags.push(PINNED.to_string());
     }
+    if manifest.databases.iter().any(DatabaseManifest::is_partial) {
+        tags.push(PARTIAL.to_string());
+    }
     tags
 }
 
-/// Records that every byte of a backup was read back.
-pub fn mark_checked(
-    repository: &Repository,
-    backup: &BackupEntry,
-    context: &Context,
-) -> Result<()> {
-    replace_mark(
-        repository,
-        backup,
-        "checked:",
-        format!("checked:{}", context.clock.now()),
-        context,
-    )
+/// What was found out about a backup after it was made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Finding {
+    /// Every byte was read back and equals the evidence.
+    Checked,
+    /// A restore was proven and took so many seconds.
+    Proven { seconds: f64 },
+    /// Stored bytes are missing or altered.
+    Damaged,
+    /// A drill restored something else than was backed up, or an assertion did not hold.
+    DrillFailed,
 }
 
-/// Records that a restore of a backup was proven, and how long it took.
-pub fn mark_proven(
-    repository: &Repository,
-    backup: &BackupEntry,
-    seconds: f64,
-    context: &Context,
-) -> Result<()> {
-    replace_mark(
-        repository,
-        backup,
-        "proven:",
-        format!("proven:{} {seconds:.1}s", context.clock.now()),
-        context,
-    )
-}
-
-/// Pins a backup against retention, or lets it go again.
-pub fn pin(repository: &Repository, backup: &BackupEntry, pinned: bool) -> Result<()> {
-    if backup.pinned == pinned {
-        return Ok(());
+impl Finding {
+    /// The tag that records it, and the prefixes of the tags that it makes untrue.
+    fn tag(self, now: Timestamp) -> (String, &'static [&'static str]) {
+        match self {
+            Finding::Checked => (format!("checked:{now}"), &["checked:", "damaged:"]),
+            Finding::Proven { seconds } => (
+                format!("proven:{now} {seconds:.1}s"),
+                &["proven:", "drill-failed:", "damaged:"],
+            ),
+            Finding::Damaged => (format!("damaged:{now}"), &["damaged:", "checked:"]),
+            Finding::DrillFailed => (format!("drill-failed:{now}"), &["drill-failed:", "proven:"]),
+        }
     }
-    let tag = vec![PINNED.to_string()];
-    let (add, remove) = if pinned { (tag, vec![]) } else { (vec![], tag) };
-    repository.change_tags(&backup.snapshot.id, &add, &remove)?;
-    Ok(())
 }
 
-/// What was found out stays true where it cannot be written down: a full or write-protected store is a warning.
-fn replace_mark(
+/// Records a finding with the backup. It stays true where it cannot be written down: a full or write-protected store is a
+/// warning.
+pub fn record(
     repository: &Repository,
     backup: &BackupEntry,
-    prefix: &str,
-    tag: String,
+    finding: Finding,
     context: &Context,
 ) -> Result<()> {
-    match try_replace_mark(repository, backup, prefix, tag) {
+    match try_record(repository, backup, finding, context) {
         Err(e) if e.code == ErrorCode::Storage => {
             context.progress.warn(&format!(
                 "the result is not recorded with backup {}: {e}",
@@ -270,23 +271,35 @@ fn replace_mark(
     }
 }
 
-fn try_replace_mark(
+fn try_record(
     repository: &Repository,
     backup: &BackupEntry,
-    prefix: &str,
-    tag: String,
+    finding: Finding,
+    context: &Context,
 ) -> Result<()> {
     let _lock = repository.lock(pgkeep_repository::LockMode::Shared, "mark backup")?;
     // The tags may have changed since the backup was listed; find it again by its lasting id.
     let now = find(repository, &backup.id, &ListFilter::default())?;
+    let (tag, untrue) = finding.tag(context.clock.now());
     let old: Vec<String> = now
         .snapshot
         .tags
         .iter()
-        .filter(|t| t.starts_with(prefix))
+        .filter(|t| untrue.iter().any(|prefix| t.starts_with(prefix)))
         .cloned()
         .collect();
     repository.change_tags(&now.snapshot.id, &[tag], &old)?;
+    Ok(())
+}
+
+/// Pins a backup against retention, or lets it go again.
+pub fn pin(repository: &Repository, backup: &BackupEntry, pinned: bool) -> Result<()> {
+    if backup.pinned == pinned {
+        return Ok(());
+    }
+    let tag = vec![PINNED.to_string()];
+    let (add, remove) = if pinned { (tag, vec![]) } else { (vec![], tag) };
+    repository.change_tags(&backup.snapshot.id, &add, &remove)?;
     Ok(())
 }
 
@@ -334,7 +347,10 @@ impl BackupEntry {
                 checked_at: value("checked:").parse().ok(),
                 proven_at,
                 proven_seconds,
+                damaged_at: value("damaged:").parse().ok(),
+                drill_failed_at: value("drill-failed:").parse().ok(),
             },
+            partial: snapshot.tags.iter().any(|t| t == PARTIAL),
             hostname: snapshot.hostname.clone(),
             username: snapshot.username.clone(),
             snapshot,

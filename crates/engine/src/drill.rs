@@ -2,7 +2,7 @@
 
 use crate::{
     Context, Error, ErrorCode, Result,
-    catalog::{self, ListFilter},
+    catalog::{self, Finding, ListFilter},
     restore::{self, Content, ProofReport, RestoreRequest, RestoreTarget, Selection},
 };
 use pgkeep_model::{Phase, evidence::Proof};
@@ -82,13 +82,13 @@ pub fn run(
     let mut databases = Vec::new();
     for name in &names {
         context.cancel.check()?;
-        databases.push(drill_database(
-            repository,
-            request,
-            &detail.entry.id,
-            name,
-            context,
-        )?);
+        let drilled = drill_database(repository, request, &detail.entry.id, name, context);
+        if let Err(e) = &drilled
+            && matches!(e.code, ErrorCode::ProofFailed | ErrorCode::Damaged)
+        {
+            catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
+        }
+        databases.push(drilled?);
     }
     let seconds = databases
         .iter()
@@ -100,12 +100,15 @@ pub fn run(
     // A drill that looked at counts only, or at a part of the databases, proves less than the mark promises.
     let whole = request.prove == Proof::Full && names.len() == detail.manifest.databases.len();
     if proven && whole {
-        catalog::mark_proven(
+        let seconds = begun.elapsed().as_secs_f64();
+        catalog::record(
             repository,
             &detail.entry,
-            begun.elapsed().as_secs_f64(),
+            Finding::Proven { seconds },
             context,
         )?;
+    } else if !proven && request.prove != Proof::None {
+        catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
     }
     Ok(DrillReport {
         backup: detail.entry.id,
@@ -138,6 +141,7 @@ fn drill_database(
             keep_old_secs: 0,
             no_owner: request.no_owner,
             role: None,
+            throwaway: !request.keep,
             vacuum: false,
             skip_safety_backup: true,
             grace_secs: 0,

@@ -65,11 +65,25 @@ pub fn plan(
     }
 }
 
+/// Safety backups, partial and damaged ones are groups of their own: none of them may take a whole backup's place in a rule.
+fn group(entry: &BackupEntry) -> String {
+    let apart = if entry.validity.damaged_at.is_some() {
+        ", damaged"
+    } else if entry.tags.iter().any(|t| t == catalog::PRE_RESTORE) {
+        ", safety backups"
+    } else if entry.partial {
+        ", partial"
+    } else {
+        ""
+    };
+    format!("{}/{}{apart}", entry.app, entry.environment)
+}
+
 fn candidate(entry: &BackupEntry) -> Candidate {
     Candidate {
         id: entry.id.clone(),
         time: entry.time,
-        group: format!("{}/{}", entry.app, entry.environment),
+        group: group(entry),
         tags: entry.tags.clone(),
         pinned: entry.pinned,
         proven: entry.validity.proven_at.is_some(),

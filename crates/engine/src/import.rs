@@ -124,12 +124,12 @@ pub fn run(
         databases,
     };
     let (id, written) = backup::publish(writer, files, &manifest, &request.tags, false, context)?;
-    let objects_checked = backup::read_back(repository, &id, false, context)?;
+    let read_back = backup::read_back(repository, &id, false, context)?;
     Ok(backup::report(
         &manifest,
         id,
         &written,
-        objects_checked,
+        read_back,
         begun.elapsed().as_secs_f64(),
     ))
 }

@@ -41,6 +41,8 @@ pub struct RestoreRequest {
     pub no_owner: bool,
     /// Role that owns everything restored, set before the objects are created.
     pub role: Option<String>,
+    /// The new database is dropped again soon: its mark stays, so that a run that dies leaves nothing unknown behind.
+    pub throwaway: bool,
     /// Runs VACUUM ANALYZE instead of ANALYZE.
     pub vacuum: bool,
     /// A replacement takes no backup of the live database first. Never the default.

@@ -3,7 +3,7 @@
 
 use crate::{
     Context, Error, ErrorCode, Result,
-    catalog::{self, BackupEntry, ListFilter},
+    catalog::{self, BackupEntry, Finding, ListFilter},
     storage::lock_for_reading,
 };
 use pgkeep_model::{
@@ -70,8 +70,10 @@ pub fn run(
     for entry in &chosen {
         context.cancel.check()?;
         let verdict = verify_one(repository, entry, request.read_data, context)?;
-        if verdict.problems.is_empty() && request.read_data {
-            catalog::mark_checked(repository, entry, context)?;
+        if !verdict.problems.is_empty() {
+            catalog::record(repository, entry, Finding::Damaged, context)?;
+        } else if request.read_data {
+            catalog::record(repository, entry, Finding::Checked, context)?;
         }
         backups.push(verdict);
     }

@@ -190,3 +190,83 @@ fn diff_names_what_was_lost() {
             .any(|c| c.kind == "TABLE" && c.name.contains("reviews"))
     );
 }
+
+#[test]
+fn a_partial_backup_does_not_replace_a_whole_database() {
+    let server = TestPostgres::start(15);
+    server.load_shop("shop", ShopSize::TINY);
+    let place = Place::new();
+    let request = pgkeep_engine::backup::BackupRequest {
+        exclude_table_data: vec!["public.order_lines".into()],
+        ..support::backup_request(&server, "shop")
+    };
+    pgkeep_engine::backup::run(&place.repository, &request, &place.context).expect("backup");
+    let entry = catalog::find(&place.repository, "latest", &ListFilter::default()).expect("listed");
+    assert!(entry.partial);
+    let plan = restore::plan(
+        &place.repository,
+        &restore_request(&server, replace("shop")),
+        &place.context,
+    )
+    .expect("a plan that says what stands in the way");
+    assert!(
+        plan.refusals
+            .iter()
+            .any(|r| r.message.contains("limited on request"))
+    );
+    let report = place.restore(&restore_request(&server, into("beside")));
+    assert!(report.proof.proven());
+}
+
+#[test]
+fn a_restore_in_place_names_the_tables_that_it_will_drop() {
+    let server = TestPostgres::start(15);
+    server.load_shop("shop", ShopSize::TINY);
+    let place = Place::new();
+    place.backup(&server, "shop");
+    server.psql("shop", "CREATE TABLE newer (id int)");
+    let target = restore::RestoreTarget::InPlace {
+        name: "shop".into(),
+    };
+    let plan = restore::plan(
+        &place.repository,
+        &restore_request(&server, target),
+        &place.context,
+    )
+    .expect("a plan");
+    assert!(
+        plan.warnings.iter().any(|w| w.contains("public.newer")),
+        "{:?}",
+        plan.warnings
+    );
+}
+
+#[test]
+fn safety_backups_take_no_place_in_a_retention_rule() {
+    use pgkeep_engine::forget::{self, ForgetRequest};
+    use pgkeep_model::retention::KeepPolicy;
+    let server = TestPostgres::start(15);
+    server.load_shop("shop", ShopSize::TINY);
+    let place = Place::new();
+    let whole = place.backup(&server, "shop");
+    for _ in 0..2 {
+        place.clock.advance(jiff::SignedDuration::from_secs(60));
+        let request = pgkeep_engine::backup::BackupRequest {
+            tags: vec![catalog::PRE_RESTORE.into()],
+            ..support::backup_request(&server, "shop")
+        };
+        pgkeep_engine::backup::run(&place.repository, &request, &place.context).expect("backup");
+    }
+    let request = ForgetRequest::Policy {
+        policy: KeepPolicy {
+            last: 1,
+            protect_newest: 1,
+            ..KeepPolicy::default()
+        },
+        filter: ListFilter::default(),
+        zone: jiff::tz::TimeZone::UTC,
+    };
+    let plan = forget::plan(&place.repository, &request, &place.context).expect("a plan");
+    assert!(plan.keep.iter().any(|(id, _)| *id == whole.id), "{plan:?}");
+    assert_eq!(plan.remove.len(), 1, "{plan:?}");
+}

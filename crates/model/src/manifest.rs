@@ -224,6 +224,13 @@ pub struct Segment {
     pub blocks: Option<(u64, Option<u64>)>,
 }
 
+impl DatabaseManifest {
+    /// True when schemas or rows were left out on request.
+    pub fn is_partial(&self) -> bool {
+        !self.excluded_data.is_empty() || !self.only_schemas.is_empty()
+    }
+}
+
 impl Manifest {
     pub fn database(&self, name: &str) -> Option<&DatabaseManifest> {
         self.databases.iter().find(|d| d.name == name)

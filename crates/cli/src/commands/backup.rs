@@ -128,8 +128,12 @@ pub fn render(text: &mut Text, report: &BackupReport, pinned: bool) {
         (
             "checked",
             format!(
-                "{} read back",
-                human::counted(report.objects_checked, "stored object")
+                "{}, {}",
+                human::counted(report.objects_checked, "stored object"),
+                match report.every_byte_read_back {
+                    true => "every byte read back",
+                    false => "all there with their full size",
+                }
             ),
         ),
         ("evidence", report.evidence_digest.clone()),

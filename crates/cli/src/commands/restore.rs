@@ -56,6 +56,7 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
         keep_old_secs: args.keep_old.as_secs(),
         no_owner: args.no_owner,
         role: args.role.clone(),
+        throwaway: false,
         vacuum: args.vacuum,
         skip_safety_backup: args.no_safety_backup,
         grace_secs: args.grace.as_secs(),

@@ -62,6 +62,6 @@ pub fn run(args: &VerifyArgs, session: &Session) -> CliResult<Exit> {
     if report.ok {
         return Ok(Exit::Done);
     }
-    session.screen.note("damaged backups were found; the others can be restored. Make a new backup now, and look at the storage.");
+    session.screen.note("damaged backups were found; the others can be restored. `pgkeep check --repair` sets the damaged chunks aside, so that the next backup stores them anew; then look at the storage.");
     Ok(Exit::NotProven)
 }

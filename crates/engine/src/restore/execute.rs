@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
         self.require_proven(&filled, name).map_err(|e| {
             e.hint("it is left for a look, nothing else was changed; run `pgkeep verify --read-data` on this backup, or restore an older one")
         })?;
-        if !self.options.data_only {
+        if !self.options.data_only && !self.plan.request.throwaway {
             pg::unmark_database(&self.plan.request.admin, name)?;
         }
         Ok(self.report(name, filled))

@@ -9,7 +9,7 @@ use crate::{
 use jiff::Timestamp;
 use pgkeep_model::{
     Phase,
-    evidence::{Proof, quote_literal},
+    evidence::{Proof, QualifiedName, quote_literal},
     manifest::{DatabaseContent, DatabaseManifest, Manifest},
 };
 use pgkeep_postgres::{
@@ -21,7 +21,7 @@ use pgkeep_postgres::{
 };
 use pgkeep_repository::Repository;
 use serde::Serialize;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A restore as it will be carried out: shown by `--dry-run`, confirmed by the user, then given to [`super::execute()`].
 #[derive(Serialize)]
@@ -237,6 +237,12 @@ impl Findings<'_> {
                 );
             }
         }
+        if self.database.is_partial() && matches!(request.target, RestoreTarget::Replace { .. }) {
+            self.refuse(
+                "the backup was limited on request, so it cannot stand in for the whole database",
+                "restore it beside with --into, put single schemas back with --in-place, or choose a whole backup",
+            );
+        }
         if request.skip_safety_backup && request.target.overwrites() {
             self.warnings
                 .push("no safety backup of the live database will be taken, as asked".into());
@@ -313,16 +319,51 @@ impl Findings<'_> {
                 }
             }
         }
-        if !matches!(self.request.target, RestoreTarget::InPlace { .. })
-            && self.request.content != Content::DataOnly
-        {
-            self.check_may_create(admin)?;
+        match self.request.target {
+            RestoreTarget::InPlace { .. } if exists => self.look_for_newer_tables(&name)?,
+            RestoreTarget::InPlace { .. } => {}
+            _ if self.request.content == Content::DataOnly => {}
+            _ => self.check_may_create(admin)?,
         }
         Ok(Target {
             exists,
             bytes,
             sessions,
         })
+    }
+
+    /// A restore of whole schemas in place drops what they hold, also what the backup has never seen.
+    fn look_for_newer_tables(&mut self, name: &str) -> Result<()> {
+        if !self.request.selection.tables.is_empty() || self.request.content != Content::All {
+            return Ok(());
+        }
+        let mut live = Connection::open(&self.request.admin.with_dbname(name))?;
+        let known = |name: &QualifiedName| {
+            let evidence = &self.database.evidence.tables;
+            evidence.iter().any(|t| t.name == *name) || self.database.excluded_data.contains(name)
+        };
+        let schemas: BTreeSet<&String> = self
+            .database
+            .evidence
+            .tables
+            .iter()
+            .map(|t| &t.name.schema)
+            .collect();
+        let chosen = &self.request.selection.schemas;
+        let newer: Vec<String> = inspect::relations(&mut live)?
+            .iter()
+            .filter(|r| r.kind == 'r' && r.extension.is_none() && schemas.contains(&r.name.schema))
+            .filter(|r| chosen.is_empty() || chosen.contains(&r.name.schema))
+            .filter(|r| !known(&r.name))
+            .map(|r| format!("{} (about {} rows)", r.name, r.estimated_rows.max(0.0)))
+            .collect();
+        if !newer.is_empty() {
+            self.warnings.push(format!(
+                "tables that are not in the backup will be dropped: {}",
+                newer.join(", ")
+            ));
+        }
+        Ok(())
     }
 
     fn check_may_create(&mut self, admin: &mut Connection) -> Result<()> {

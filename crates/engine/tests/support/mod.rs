@@ -122,6 +122,7 @@ pub fn restore_request(server: &TestPostgres, target: RestoreTarget) -> RestoreR
         keep_old_secs: 24 * 3600,
         no_owner: false,
         role: None,
+        throwaway: false,
         vacuum: false,
         skip_safety_backup: false,
         grace_secs: 0,

@@ -242,6 +242,7 @@ fn restore_shop(
         keep_old_secs: 86_400,
         no_owner: false,
         role: None,
+        throwaway: false,
         vacuum: false,
         skip_safety_backup: false,
         grace_secs: 1,
