@@ -6,7 +6,11 @@ use crate::{
     restore::{self, Content, ProofReport, RestoreRequest, RestoreTarget, Selection},
 };
 use pgkeep_model::{Phase, evidence::Proof};
-use pgkeep_postgres::{connect::ConnectOptions, wire::Connection};
+use pgkeep_postgres::{
+    connect::ConnectOptions,
+    restore::{connect_beside, drop_database},
+    wire::Connection,
+};
 use pgkeep_repository::Repository;
 use serde::Serialize;
 use std::time::Instant;
@@ -154,16 +158,21 @@ fn drill_database(
         Ok(())
     } else {
         context.progress.phase(Phase::Cleanup, None);
-        Connection::open(&request.admin)
-            .and_then(|mut admin| pgkeep_postgres::restore::drop_database(&mut admin, &side))
+        connect_beside(&request.admin, &[&side])
+            .and_then(|mut admin| drop_database(&mut admin, &side))
             .map_err(Error::from)
     };
+    // What the restore found out counts more than a database that stays behind: that one is marked and can be dropped later.
+    if let Err(e) = &dropped {
+        context.progress.warn(&format!(
+            "the drill's database {side} could not be dropped ({e}); `pgkeep undo --list` shows it"
+        ));
+    }
     let (assertions, report) = outcome?;
-    dropped?;
     Ok(DrilledDatabase {
         name: name.to_string(),
         restored_as: side,
-        kept: request.keep,
+        kept: request.keep || dropped.is_err(),
         restore_seconds: report.restore_seconds,
         prove_seconds: report.prove_seconds,
         proof: report.proof,

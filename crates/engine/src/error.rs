@@ -139,6 +139,7 @@ impl From<pgkeep_postgres::Error> for Error {
             E::Cancelled => ErrorCode::Cancelled,
             E::Tool(_) => ErrorCode::Tools,
             E::Refused { .. } => ErrorCode::Refused,
+            E::Busy { .. } => ErrorCode::Busy,
             E::Options(_) => ErrorCode::InvalidRequest,
             E::Privilege { .. } => ErrorCode::Privilege,
             E::Postgres { source, .. } if source.sqlstate == "42501" => ErrorCode::Privilege,

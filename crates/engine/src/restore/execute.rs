@@ -455,11 +455,11 @@ impl<'a> Run<'a> {
     }
 
     fn drop_unfinished(&mut self, name: &str) {
-        let dropped = Connection::open(&self.plan.request.admin)
+        let dropped = pg::connect_beside(&self.plan.request.admin, &[name])
             .and_then(|mut admin| pg::drop_database(&mut admin, name));
         if let Err(e) = dropped {
             self.context.progress.warn(&format!(
-                "the unfinished database {name} could not be dropped ({e}); `pgkeep doctor` finds it later"
+                "the unfinished database {name} could not be dropped ({e}); `pgkeep undo --list` shows it, `--drop-expired` drops it"
             ));
         }
     }
