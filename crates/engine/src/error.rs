@@ -1,5 +1,6 @@
 //! One error for the edge: a code that decides exit status and HTTP status, a message, and what to do next.
 
+use pgkeep_postgres::archive::ArchiveError;
 use pgkeep_repository::{RepositoryError, storage::StorageError};
 use std::fmt;
 
@@ -114,6 +115,9 @@ impl From<std::io::Error> for Error {
         {
             return inner.clone().into();
         }
+        if e.get_ref().is_some_and(|inner| inner.is::<ArchiveError>()) {
+            return ArchiveError::from(e).into();
+        }
         Error::new(ErrorCode::Failed, e.to_string())
     }
 }
@@ -169,7 +173,9 @@ impl From<RepositoryError> for Error {
                 ErrorCode::RepositoryAccess
             }
             R::Locked { .. } | R::LockLost { .. } => ErrorCode::Busy,
-            R::SnapshotNotFound { .. } | R::FileNotFound { .. } => ErrorCode::NotFound,
+            R::SnapshotNotFound { .. } | R::FileNotFound { .. } | R::KeyNotFound { .. } => {
+                ErrorCode::NotFound
+            },
             R::AmbiguousSnapshot { .. } | R::AlreadyExists { .. } | R::KeyRefused { .. } => {
                 ErrorCode::InvalidRequest
             }
@@ -195,9 +201,9 @@ impl From<StorageError> for Error {
     }
 }
 
-impl From<pgkeep_postgres::archive::ArchiveError> for Error {
-    fn from(e: pgkeep_postgres::archive::ArchiveError) -> Self {
-        use pgkeep_postgres::archive::ArchiveError as A;
+impl From<ArchiveError> for Error {
+    fn from(e: ArchiveError) -> Self {
+        use ArchiveError as A;
         match e {
             A::Io(e) => e.into(),
             A::NotAnArchive(_) | A::UnknownVersion { .. } => Error::invalid(e.to_string()),

@@ -54,6 +54,10 @@ pub enum Error {
     #[error("{what}")]
     Refused { what: String, hint: Option<String> },
 
+    /// Another session holds what is needed, and did not let go in time.
+    #[error("{what}")]
+    Busy { what: String, hint: Option<String> },
+
     /// The user that pgkeep connects as may not do what is needed.
     #[error("{what}")]
     Privilege { what: String, hint: Option<String> },
@@ -66,6 +70,14 @@ impl Error {
     /// A precondition that does not hold, with what to do about it.
     pub fn refused(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Error::Refused {
+            what: what.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// Something held by others, with what makes room.
+    pub fn busy(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Error::Busy {
             what: what.into(),
             hint: Some(hint.into()),
         }
@@ -146,6 +158,7 @@ impl Error {
             Error::Login { hint, .. }
             | Error::Tls { hint, .. }
             | Error::Refused { hint, .. }
+            | Error::Busy { hint, .. }
             | Error::Privilege { hint, .. } => hint.clone(),
             Error::ConnectionLost { .. } => {
                 Some("the server's log says why it ended the connection; try again once it is up".into())

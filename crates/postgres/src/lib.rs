@@ -13,6 +13,7 @@ pub mod connect;
 pub mod dump;
 mod error;
 pub mod inspect;
+mod nearest;
 pub mod prove;
 pub mod restore;
 pub mod throwaway;

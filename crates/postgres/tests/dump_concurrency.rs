@@ -207,8 +207,9 @@ fn waiting_for_a_lock_ends_with_an_error_that_names_the_holder() {
     assert!(
         error
             .hint()
-            .is_some_and(|h| h.contains("pg_terminate_backend"))
+            .is_some_and(|h| h.contains("pg_terminate_backend") && h.contains("--lock-timeout"))
     );
+    assert!(matches!(error, Error::Busy { .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(15));
     wait_until("the dump's session is gone", || sessions(&server) == 1);
     drop(holder);

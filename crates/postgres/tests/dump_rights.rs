@@ -7,7 +7,10 @@ use pgkeep_model::{
     CancelToken, Silent,
     evidence::{Proof, QualifiedName, compare},
 };
-use pgkeep_postgres::dump::{self, DirectorySink, DumpOptions, DumpSink};
+use pgkeep_postgres::{
+    Error,
+    dump::{self, DirectorySink, DumpOptions, DumpSink},
+};
 use pgkeep_testkit::TestPostgres;
 use std::fs;
 
@@ -130,6 +133,68 @@ fn rows_and_schemas_can_be_left_out_by_pattern() {
     assert_eq!(
         server.psql("copy", "SELECT (SELECT count(*) FROM shop.orders), (SELECT count(*) FROM shop.log), to_regclass('public.other')"),
         "2|0|"
+    );
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_an_error_that_names_what_may_be_meant() {
+    let server = server();
+    server.psql(
+        "db",
+        "CREATE TABLE \"Audit\" AS SELECT 1 AS n; CREATE TABLE log AS SELECT 1 AS n",
+    );
+    let freeze = |tables: &[&str], schemas: &[&str]| {
+        let options = DumpOptions {
+            exclude_table_data: tables.iter().map(|t| t.to_string()).collect(),
+            schemas: schemas.iter().map(|s| s.to_string()).collect(),
+            ..DumpOptions::default()
+        };
+        dump::freeze(&at(&server, "db"), &options, &CancelToken::new(), &Silent)
+    };
+    let check = |tables: &[&str], schemas: &[&str], what: &str, hint: &str| {
+        let error = freeze(tables, schemas).expect_err("nothing matches");
+        assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+        let words = words(&error);
+        assert!(words.contains(what) && words.contains(hint), "{words}");
+    };
+    check(&["nosuch"], &[], "no table matches nosuch", "lower case");
+    // Folded to lower case, and in no schema on the search path.
+    let meant = "did you mean \"public\".\"Audit\"?";
+    check(&["other", "Audit"], &[], "no table matches Audit", meant);
+    let meant = "did you mean \"shop\".\"orders\"?";
+    check(&["orders"], &[], "no table matches orders", meant);
+    let meant = "did you mean \"shop\"?";
+    check(&[], &["public", "Shp"], "no schema matches Shp", meant);
+    freeze(&["\"Audit\"", "shop.o*", "log"], &["s*"]).expect("all match");
+}
+
+#[test]
+fn a_pattern_without_a_schema_leaves_out_what_pg_dump_leaves_out() {
+    let server = server();
+    server.psql("db", "CREATE TABLE public.log AS SELECT 1 AS n");
+    let excluded = |server: &TestPostgres| {
+        let options = DumpOptions {
+            exclude_table_data: vec!["log".into()],
+            ..split_small()
+        };
+        let dump = Dump::of(server, "db", &options);
+        let manifest = dump.dumped.manifest;
+        let stored = manifest.evidence.tables.into_iter().map(|t| t.name);
+        (manifest.excluded_data, stored.collect::<Vec<_>>())
+    };
+    let [public, shop] = ["public", "shop"].map(|schema| QualifiedName::new(schema, "log"));
+    let (left_out, stored) = excluded(&server);
+    assert_eq!(left_out, [public.clone()]);
+    assert!(
+        stored.contains(&shop) && !stored.contains(&public),
+        "{stored:?}"
+    );
+    server.psql("db", "ALTER DATABASE db SET search_path = shop, public");
+    let (left_out, stored) = excluded(&server);
+    assert_eq!(left_out, [shop.clone()]);
+    assert!(
+        stored.contains(&public) && !stored.contains(&shop),
+        "{stored:?}"
     );
 }
 

@@ -3,10 +3,11 @@
 use super::{DumpOptions, pattern::NamePattern};
 use crate::{
     Error, Result,
+    nearest::{did_you_mean, nearest},
     wire::{Connection, Row},
 };
 use jiff::Timestamp;
-use pgkeep_model::evidence::{ExtensionEvidence, QualifiedName};
+use pgkeep_model::evidence::{ExtensionEvidence, QualifiedName, quote_ident, quote_literal};
 use std::collections::HashMap;
 
 /// A table that must be locked.
@@ -106,7 +107,7 @@ pub(super) fn require_readable(connection: &mut Connection, tables: &[Lockable])
             format!(
                 "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}; \
                  or, for all schemas, GRANT pg_read_all_data TO {role}",
-                schema = pgkeep_model::evidence::quote_ident(&first.schema),
+                schema = quote_ident(&first.schema),
             ),
         ));
     }
@@ -221,10 +222,11 @@ pub(super) fn excluded_tables(
     if options.exclude_table_data.is_empty() {
         return Ok(Vec::new());
     }
+    let visible = visible_relations(connection, options)?;
     let any: Vec<String> = options
         .exclude_table_data
         .iter()
-        .map(|p| NamePattern::parse(p).matches_table("n.nspname", "c.relname"))
+        .map(|pattern| matches_relation(pattern, &visible))
         .collect();
     let tables = lockable(
         connection,
@@ -232,6 +234,91 @@ pub(super) fn excluded_tables(
     )?;
     Ok(tables.into_iter().map(|t| t.name).collect())
 }
+
+/// A condition on the relation `c` in schema `n`: a name without a schema means what is found without one, as in pg_dump.
+fn matches_relation(pattern: &str, visible: &str) -> String {
+    let pattern = NamePattern::parse(pattern);
+    let matches = pattern.matches_table("n.nspname", "c.relname");
+    match pattern.schema {
+        Some(_) => matches,
+        None => format!("({matches} AND c.oid = ANY ({visible}))"),
+    }
+}
+
+/// Relations that pg_dump's session, which has the search path of role and database, sees without a schema.
+fn visible_relations(connection: &mut Connection, options: &DumpOptions) -> Result<String> {
+    let mut patterns = options.exclude_table_data.iter();
+    if patterns.all(|p| NamePattern::parse(p).schema.is_some()) {
+        return Ok(oid_array(std::iter::empty()));
+    }
+    let path = connection
+        .query_value("SELECT reset_val FROM pg_settings WHERE name = 'search_path'")?
+        .unwrap_or_default();
+    let set = |path: &str| {
+        format!(
+            "SELECT pg_catalog.set_config('search_path', {}, false)",
+            quote_literal(path)
+        )
+    };
+    connection.execute(&set(&path))?;
+    // Nothing but functions named in full: the path may lead to other people's operators.
+    let rows = connection.query(
+        "SELECT c.oid FROM pg_catalog.pg_class c WHERE pg_catalog.pg_table_is_visible(c.oid)",
+    );
+    connection.execute(&set(""))?;
+    let rows = rows?;
+    let oids = rows.iter().map(|row| parsed(row, 0));
+    Ok(oid_array(oids.collect::<Result<Vec<u32>>>()?.into_iter()))
+}
+
+/// Refuses patterns that match nothing: rows that were meant to stay out would be stored, and the other way round.
+pub(super) fn require_matches(connection: &mut Connection, options: &DumpOptions) -> Result<()> {
+    const OTHERS: &str =
+        "n.nspname !~ '^pg_(catalog|toast|temp)' AND n.nspname <> 'information_schema'";
+    let names = |connection: &mut Connection, sql: &str| -> Result<Vec<QualifiedName>> {
+        let rows = connection.query(sql)?;
+        let name = |row| QualifiedName::new(text(row, 0), text(row, 1));
+        Ok(rows.iter().map(name).collect())
+    };
+    for pattern in &options.schemas {
+        let all = format!("SELECT '', n.nspname FROM pg_namespace n WHERE {OTHERS}");
+        let matches = NamePattern::parse(pattern).matches_schema("n.nspname");
+        if names(connection, &format!("{all} AND {matches}"))?.is_empty() {
+            let known = names(connection, &all)?;
+            let near = nearest(pattern, &known);
+            let near: Vec<String> = near.iter().map(|n| quote_ident(&n.name)).collect();
+            return Err(Error::refused(
+                format!("no schema matches {pattern}"),
+                format!("{FOLDED}{}", did_you_mean(&near)),
+            ));
+        }
+    }
+    let visible = visible_relations(connection, options)?;
+    for pattern in &options.exclude_table_data {
+        let all = format!(
+            "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE {OTHERS} AND c.relkind IN ('r', 'p', 'm', 'f', 'v', 'S')"
+        );
+        let matches = matches_relation(pattern, &visible);
+        if names(connection, &format!("{all} AND {matches} LIMIT 1"))?.is_empty() {
+            let known = names(connection, &all)?;
+            let near = nearest(pattern, &known);
+            let near: Vec<String> = near.iter().map(|n| n.quoted()).collect();
+            return Err(Error::refused(
+                format!("no table matches {pattern}"),
+                format!(
+                    "{FOLDED}, and one without a schema means tables on the search path{}",
+                    did_you_mean(&near)
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Why a pattern may match nothing although the name looks right.
+const FOLDED: &str =
+    "as in pg_dump, names fold to lower case unless they stand in \"double quotes\"";
 
 /// Names of unlogged tables with rows to lose, and of foreign tables, whose rows live elsewhere.
 pub(super) fn special_tables(

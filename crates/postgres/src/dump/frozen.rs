@@ -36,7 +36,7 @@ pub(super) struct Moment {
 /// Locks the database's tables and takes a snapshot that other sessions can share.
 ///
 /// # Errors
-/// A table that the role may not read, or not whole; tables that stay locked by others for longer than
+/// Patterns that match nothing; a table that the role may not read, or not whole; tables that stay locked by others for longer than
 /// [`DumpOptions::lock_timeout`].
 pub fn freeze(
     options: &ConnectOptions,
@@ -45,6 +45,7 @@ pub fn freeze(
     progress: &dyn Progress,
 ) -> Result<Frozen> {
     let mut connection = session::open(options, cancel)?;
+    catalog::require_matches(&mut connection, dump)?;
     let mut waiting = Waiting::new(dump.lock_timeout);
     let moment = take_moment(&mut connection, dump, &mut waiting, cancel, progress)?;
     Ok(Frozen {

@@ -49,9 +49,9 @@ impl Waiting {
         progress: &dyn Progress,
     ) -> Result<()> {
         if Instant::now() >= self.deadline {
-            return Err(Error::refused(
+            return Err(Error::busy(
                 format!("the tables could not be locked for reading: {holders}"),
-                "wait for that session to finish or end it (pg_terminate_backend), or give the backup more time to wait",
+                "wait for that session to finish or end it (pg_terminate_backend), or wait longer with --lock-timeout",
             ));
         }
         if self.told.as_deref() != Some(holders) {

@@ -116,12 +116,45 @@ pub fn drop_marked(admin: &mut Connection, database: &MarkedDatabase) -> Result<
     {
         return Ok(false);
     }
-    drop_database(admin, &database.name)?;
+    match database.mark {
+        Mark::Restoring { .. } => drop_database(admin, &database.name)?,
+        // Its subscriptions were at work: whether their slots are still needed, someone must decide.
+        Mark::Kept { .. } => drop_now(admin, &database.name)?,
+    }
     Ok(true)
 }
 
-/// Drops a database together with the sessions in it.
+/// Drops a database that a restore made, together with the sessions in it. Its copies of subscriptions go first, without
+/// a word to the publishers, whose slots belong to the original.
 pub fn drop_database(admin: &mut Connection, name: &str) -> Result<()> {
+    let subscriptions = admin.query(&format!(
+        "SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+         WHERE d.datname = {}",
+        quote_literal(name)
+    ))?;
+    if !subscriptions.is_empty() {
+        let mut inside = Connection::open(&admin.options().with_dbname(name))?;
+        inside.execute("SET default_transaction_read_only = off")?;
+        for row in subscriptions.iter() {
+            let subscription = quote_ident(&row.text(0));
+            // One that names no slot is dropped here alone; only a disabled one can be told so.
+            for statement in [
+                format!("ALTER SUBSCRIPTION {subscription} DISABLE"),
+                format!("ALTER SUBSCRIPTION {subscription} SET (slot_name = NONE)"),
+                format!("DROP SUBSCRIPTION {subscription}"),
+            ] {
+                inside.execute(&statement).map_err(|e| {
+                    e.doing(format!(
+                        "removing the copy of subscription {subscription} from database {name}"
+                    ))
+                })?;
+            }
+        }
+    }
+    drop_now(admin, name)
+}
+
+fn drop_now(admin: &mut Connection, name: &str) -> Result<()> {
     admin
         .execute(&format!(
             "DROP DATABASE IF EXISTS {} WITH (FORCE)",

@@ -7,6 +7,7 @@
 use crate::{
     Error, Result,
     archive::{Entry, Section, Toc},
+    nearest::{did_you_mean, nearest},
 };
 use pgkeep_model::evidence::QualifiedName;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -170,9 +171,21 @@ fn named_relations(toc: &Toc, tables: &[String]) -> Result<BTreeSet<i64>> {
                 .map(|e| e.dump_id),
         );
         if found.len() == before {
+            let relations = toc.entries.iter().filter(|e| is_relation(e));
+            let known: BTreeSet<QualifiedName> = relations
+                .map(|e| QualifiedName::new(e.namespace(), e.tag()))
+                .collect();
+            let near: Vec<String> = nearest(name, &known)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             return Err(Error::refused(
                 format!("the backup holds no table {name}"),
-                "`pgkeep show` lists the tables of a backup; write `schema.table`, with \"double quotes\" around a name that has a dot in it",
+                format!(
+                    "write `table` or `schema.table` exactly as `pgkeep show` lists it, upper and lower case too (no \
+                     wildcards), with \"double quotes\" around a name that has a dot in it{}",
+                    did_you_mean(&near)
+                ),
             ));
         }
     }
@@ -208,9 +221,22 @@ fn whole_schemas(toc: &Toc, schemas: &[String]) -> Result<BTreeSet<i64>> {
                 .map(|e| e.dump_id),
         );
         if found.len() == before {
+            let known: BTreeSet<QualifiedName> = toc
+                .entries
+                .iter()
+                .map(|e| QualifiedName::new("", e.namespace()))
+                .filter(|n| !n.name.is_empty())
+                .collect();
+            let near: Vec<&str> = nearest(schema, &known)
+                .iter()
+                .map(|n| n.name.as_str())
+                .collect();
             return Err(Error::refused(
                 format!("the backup holds no schema {schema}"),
-                "`pgkeep show` lists the tables of a backup with their schemas",
+                format!(
+                    "write it exactly as `pgkeep show` lists it before the tables' names, upper and lower case too (no wildcards){}",
+                    did_you_mean(&near)
+                ),
             ));
         }
     }

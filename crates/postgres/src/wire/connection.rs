@@ -38,7 +38,7 @@ pub struct Connection {
     notices: Option<NoticeCallback>,
     cancel_hook: Option<CancelHook>,
     to: String,
-    dbname: String,
+    options: ConnectOptions,
     notices_loss: bool,
     /// The conversation is out of step or over; nothing more can be said.
     pub(super) broken: bool,
@@ -106,7 +106,7 @@ impl Connection {
         for address in Address::of(host).map_err(unreachable)? {
             match startup::start(options, host, &address) {
                 Ok(session) => {
-                    let mut connection = Self::from_session(session, &options.dbname)?;
+                    let mut connection = Self::from_session(session, options)?;
                     connection.require(wanted)?;
                     connection.lift_timeouts()?;
                     connection.notice_a_lost_client();
@@ -125,7 +125,7 @@ impl Connection {
         }))
     }
 
-    fn from_session(session: Session, dbname: &str) -> Result<Self> {
+    fn from_session(session: Session, options: &ConnectOptions) -> Result<Self> {
         let fd = session
             .transport
             .socket()
@@ -143,7 +143,7 @@ impl Connection {
             notices: None,
             cancel_hook: None,
             to: session.to,
-            dbname: dbname.to_owned(),
+            options: options.clone(),
             notices_loss: false,
             broken: false,
         })
@@ -251,7 +251,12 @@ impl Connection {
 
     /// Name of the database that this session is in.
     pub fn dbname(&self) -> &str {
-        &self.dbname
+        &self.options.dbname
+    }
+
+    /// How it was opened, so that another session can be opened beside it.
+    pub(crate) fn options(&self) -> &ConnectOptions {
+        &self.options
     }
 
     /// The session's target in words.
