@@ -17,7 +17,7 @@
 //! |---|---|
 //! | init | folders, key, config (create-only: it makes the place a repository) |
 //! | backup | packs of data, packs of trees, flush, index files, flush, snapshot |
-//! | while a backup runs | every minute: flush, index of the packs that are durable, flush |
+//! | while a backup runs | every 15 seconds: flush, index of the packs that are durable, flush |
 //! | change of tags | new snapshot file, then the old one is deleted |
 //! | forget | snapshot files are deleted, nothing else |
 //! | prune | new packs, flush, new index files, flush, old index files deleted, flush, old packs deleted |

@@ -122,7 +122,7 @@ impl Findings {
         }
         missing.sort();
         let what = format!(
-            "does not name {} blobs that snapshots need, the first of them {}: an index file is missing or unreadable",
+            "does not name {} blobs that snapshots need, the first of them {}: an index file is missing or unreadable, or a repair took out the damaged pack that held them",
             missing.len(),
             missing[0].0
         );
@@ -208,7 +208,8 @@ fn touched_paths(
         return touched;
     }
     for snapshot in snapshots {
-        let id = snapshot.id.short();
+        // The id that the snapshot keeps when its tags change, as lists show it.
+        let id = snapshot.original.unwrap_or(snapshot.id).short();
         forest.each_path_with(snapshot.tree, lost, &mut |path, blob| {
             let text = format!("snapshot {id}: {path}");
             touched.entry(blob).or_default().push(text);

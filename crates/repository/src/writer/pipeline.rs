@@ -27,7 +27,7 @@ use std::{
 use zstd::bulk::Compressor;
 
 /// A run that ends early has at most this much of its work stored but not indexed.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
 /// Keeps a pack's header small when blobs are.
 const MAX_BLOBS_PER_PACK: usize = 8192;
 
