@@ -15,7 +15,7 @@ mod output;
 mod recovery_kit;
 mod session;
 
-use args::Cli;
+use args::{Cli, GlobalArgs};
 use clap::Parser;
 use error::CliError;
 use exit::Exit;
@@ -24,7 +24,10 @@ use session::Session;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told_as_usage(&error),
+    };
     let screen = Screen::new(&cli.global);
     let outcome = Session::start(&cli.global).and_then(|session| {
         let outcome = commands::run(&cli.command, &session);
@@ -38,6 +41,27 @@ fn main() -> ExitCode {
             error.exit.into()
         }
     }
+}
+
+/// Help, versions and mistakes on the command line. A script that asked for JSON gets its mistake as JSON, too.
+fn told_as_usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let message = lines.next().unwrap_or("the command line is wrong");
+        let usage = CliError::usage(message.strip_prefix("error: ").unwrap_or(message));
+        let usage = lines.fold(usage, CliError::with_detail);
+        Screen::new(&GlobalArgs {
+            json: true,
+            ..GlobalArgs::default()
+        })
+        .error(&usage);
+        return Exit::Usage.into();
+    }
+    error.exit()
 }
 
 /// Whatever broke after Ctrl-C broke because of it.

@@ -13,7 +13,7 @@ use crate::{
     output::{Screen, TerminalProgress},
 };
 use pgkeep_engine::{Context, storage::RepositoryAddress};
-use pgkeep_model::CancelToken;
+use pgkeep_model::{CancelToken, Progress};
 use pgkeep_postgres::connect::ConnectOptions;
 use pgkeep_repository::{
     Repository,
@@ -130,7 +130,7 @@ impl Session {
     /// Opens the repository in force.
     pub fn repository(&self, settings: &Settings, context: &Context) -> CliResult<Repository> {
         let chosen = required_repository(settings)?;
-        let password = known_key(chosen)?;
+        let password = known_key(chosen).map_err(|e| told_as_missing(chosen, e))?;
         Ok(pgkeep_engine::storage::open(
             &self.address(chosen, password)?,
             context,
@@ -164,6 +164,10 @@ impl Session {
         database: &Database,
         source: &Source,
     ) -> CliResult<ConnectOptions> {
+        if let Some(warning) = &database.warning {
+            // Shown once, however often the connection is made.
+            self.progress.warn(warning);
+        }
         let url = database.url.as_ref().map(|url| url.expose_secret());
         let options = self.resolve_connection(url, source)?;
         Ok(match &database.name {
@@ -189,9 +193,33 @@ impl Session {
             .collect()
     }
 
+    /// Every database in force, for commands that must not fall back on libpq's defaults: there must be one that somebody
+    /// named. `to` says what is wanted of it.
+    pub fn named_databases(&self, settings: &Settings, to: &str) -> CliResult<Vec<ConnectOptions>> {
+        const WAYS: &str =
+            "give --database-url, set DATABASE_URL or PGDATABASE, or name databases in pgkeep.toml";
+        if settings.databases.is_empty() {
+            if let Some(unknown) = &settings.unknown_app {
+                return Err(CliError::usage(unknown.message.clone())
+                    .with_hint(unknown.hint.clone().unwrap_or_else(|| WAYS.into())));
+            }
+            let named = ["PGDATABASE", "PGSERVICE"];
+            if !named
+                .iter()
+                .any(|name| self.environment.get(name).is_some())
+            {
+                return Err(CliError::usage(format!("no database to {to}")).with_hint(WAYS));
+            }
+        }
+        self.databases(settings)
+    }
+
     /// The privileged connection: `--admin-url`, `DB_ADMIN_URL`, the file's, else the app's own on the database `postgres`.
     pub fn admin(&self, settings: &Settings) -> CliResult<ConnectOptions> {
         if let Some(admin) = &settings.admin_url {
+            if let Some(warning) = &settings.admin_warning {
+                self.progress.warn(warning);
+            }
             return self.resolve_connection(Some(admin.value.expose_secret()), &admin.source);
         }
         let first = self
@@ -214,7 +242,7 @@ impl Session {
         let options = ConnectOptions::resolve(url, &self.environment)
             .map_err(|e| CliError::usage(format!("connection from {source}: {e}")))?;
         for warning in &options.warnings {
-            self.screen.warn(warning);
+            self.progress.warn(warning);
         }
         Ok(options)
     }
@@ -257,6 +285,26 @@ pub fn known_key(chosen: &RepositorySettings) -> CliResult<SecretString> {
             chosen.key_place.0.display()
         ))),
     }
+}
+
+/// Where there is no repository at all, that comes before the question of its key.
+fn told_as_missing(chosen: &RepositorySettings, error: CliError) -> CliError {
+    let address = &chosen.address.value;
+    let Some(folder) = pgkeep_engine::storage::local_folder(address) else {
+        return error;
+    };
+    if folder.join("config").exists() {
+        return error;
+    }
+    let why = match folder.exists() {
+        true => "the folder has no config file",
+        false => "the folder does not exist",
+    };
+    CliError::new(
+        Exit::NoAccess,
+        format!("there is no repository at {address}: {why}"),
+    )
+    .with_hint("check the address, or make a repository there with `pgkeep init`")
 }
 
 fn s3_options(chosen: &RepositorySettings) -> CliResult<Option<S3Options>> {

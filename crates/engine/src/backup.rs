@@ -7,7 +7,10 @@
 use crate::{Context, Error, ErrorCode, Result, catalog, lease};
 use pgkeep_model::{
     Phase,
-    manifest::{BackupKind, DatabaseManifest, FORMAT, GLOBALS_PATH, MANIFEST_PATH, Manifest},
+    manifest::{
+        BackupKind, DatabaseContent, DatabaseManifest, FORMAT, GLOBALS_PATH, MANIFEST_PATH,
+        Manifest,
+    },
 };
 use pgkeep_postgres::{
     connect::ConnectOptions,
@@ -87,6 +90,8 @@ pub struct DatabaseReport {
     pub tables: usize,
     pub rows: u64,
     pub bytes: u64,
+    /// False for an imported script, whose tables and rows nobody has counted.
+    pub counted: bool,
 }
 
 /// Takes one backup of all databases in the request and returns what was stored.
@@ -404,6 +409,7 @@ pub(crate) fn report(
                 tables: d.evidence.tables.len(),
                 rows: d.evidence.rows(),
                 bytes: d.members.iter().map(|m| m.size).sum(),
+                counted: d.content == DatabaseContent::Directory,
             })
             .collect(),
         tables: manifest.tables(),

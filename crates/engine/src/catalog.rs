@@ -103,6 +103,12 @@ pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Vec<BackupEn
     Ok(entries)
 }
 
+/// The apps that have backups.
+pub fn apps(repository: &Repository) -> Result<BTreeSet<String>> {
+    let entries = list(repository, &ListFilter::default())?;
+    Ok(entries.into_iter().map(|entry| entry.app).collect())
+}
+
 /// Says which snapshot files cannot be read, and why; each may be a backup that [`list`] does not show.
 pub fn unreadable(repository: &Repository) -> Result<Vec<String>> {
     let (_, problems) = repository.snapshots_lenient()?;
@@ -122,6 +128,16 @@ pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Resul
         },
     )?;
     if entries.is_empty() {
+        if let Some(app) = &filter.app {
+            let apps = apps(repository)?;
+            if !apps.is_empty() && !apps.contains(app) {
+                let names: Vec<String> = apps.into_iter().collect();
+                return Err(Error::not_found(format!(
+                    "the repository holds no backup of app '{app}'"
+                ))
+                .hint(format!("it holds backups of {}", names.join(", "))));
+            }
+        }
         return Err(Error::not_found("the repository holds no matching backup")
             .hint("`pgkeep list` shows what there is; `pgkeep backup` makes one"));
     }

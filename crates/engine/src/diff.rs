@@ -1,7 +1,7 @@
 //! What differs between two backups, or between a backup and a live database.
 
 use crate::{
-    Context, Error, Result,
+    Context, Error, ErrorCode, Result,
     catalog::{self, ListFilter},
     shown,
 };
@@ -20,8 +20,17 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone)]
 pub enum DiffSide {
     Backup(String),
-    /// Read now, whole, in a snapshot of its own.
-    Live(Box<ConnectOptions>),
+    /// Read now, whole, each database in a snapshot of its own.
+    Live(LiveDatabases),
+}
+
+/// The databases of a live side. Against a backup each database that the backup holds is read: by the connection that
+/// names it, else on the server of the first connection.
+#[derive(Clone)]
+pub struct LiveDatabases {
+    pub connections: Vec<ConnectOptions>,
+    /// Only this one of the backup's databases.
+    pub only: Option<String>,
 }
 
 /// What changed from the first side to the second.
@@ -30,6 +39,9 @@ pub struct DiffReport {
     pub from: String,
     pub to: String,
     pub databases: Vec<DatabaseDiff>,
+    /// Databases that only one side has, or that could not be read, each with the reason.
+    pub not_compared: Vec<String>,
+    /// True when everything that was compared is equal.
     pub same: bool,
 }
 
@@ -95,87 +107,197 @@ pub struct ValueChange {
 struct Read {
     title: String,
     databases: Vec<(DatabaseManifest, Option<Toc>)>,
+    not_read: Vec<String>,
 }
 
-/// Compares database by database, by name; with one database on each side the names need not be equal.
+/// Compares database by database, by name; with one database on each side the names need not be equal. `app` narrows
+/// what `latest` and the first digits of an id mean.
 pub fn run(
     repository: &Repository,
     from: &DiffSide,
     to: &DiffSide,
+    app: Option<String>,
     context: &Context,
 ) -> Result<DiffReport> {
-    let from = read_side(repository, from, context)?;
-    let to = read_side(repository, to, context)?;
-    let mut databases = Vec::new();
-    if from.databases.len() == 1 && to.databases.len() == 1 {
-        databases.push(compare(&from.databases[0], &to.databases[0]));
-    } else {
-        for side in &from.databases {
-            if let Some(other) = to.databases.iter().find(|(d, _)| d.name == side.0.name) {
-                databases.push(compare(side, other));
-            }
+    let filter = ListFilter {
+        app,
+        ..ListFilter::default()
+    };
+    // A backup is read first: what it holds says what is to be read of a live server.
+    let (from, to) = match (from, to) {
+        (DiffSide::Live(live), DiffSide::Backup(wanted)) => {
+            let to = read_backup(repository, wanted, &filter, live.only.as_deref())?;
+            (read_live(live, Some(&to), context)?, to)
         }
-        if databases.is_empty() {
-            return Err(Error::invalid("the two sides have no database in common"));
+        (from, to) => {
+            let only = match to {
+                DiffSide::Live(live) => live.only.as_deref(),
+                DiffSide::Backup(_) => None,
+            };
+            let from = match from {
+                DiffSide::Backup(wanted) => read_backup(repository, wanted, &filter, only)?,
+                DiffSide::Live(live) => read_live(live, None, context)?,
+            };
+            let to = match to {
+                DiffSide::Backup(wanted) => read_backup(repository, wanted, &filter, None)?,
+                DiffSide::Live(live) => read_live(live, Some(&from), context)?,
+            };
+            (from, to)
         }
+    };
+    let (databases, mut not_compared) = pair(&from, &to);
+    not_compared.extend(from.not_read);
+    not_compared.extend(to.not_read);
+    if databases.is_empty() {
+        return Err(
+            Error::invalid("the two sides have no database in common").details(not_compared)
+        );
     }
     Ok(DiffReport {
         from: from.title,
         to: to.title,
         same: databases.iter().all(DatabaseDiff::is_same),
         databases,
+        not_compared,
     })
 }
 
-fn read_side(repository: &Repository, side: &DiffSide, context: &Context) -> Result<Read> {
-    match side {
-        DiffSide::Backup(wanted) => {
-            let entry = catalog::find(repository, wanted, &ListFilter::default())?;
-            let reader = repository.open_snapshot(&entry.snapshot)?;
-            let manifest = catalog::manifest(repository, &entry)?;
-            let mut databases = Vec::new();
-            for database in manifest.databases {
-                let toc = database
-                    .members
-                    .iter()
-                    .find(|m| m.what == MemberContent::Toc);
-                let toc = match toc {
-                    Some(member) => {
-                        let bytes =
-                            reader.read_to_vec(&format!("{}/{}", database.path, member.file))?;
-                        Some(archive::read_directory_toc(bytes.as_slice())?)
-                    }
-                    None => None,
-                };
-                databases.push((database, toc));
-            }
-            Ok(Read {
-                title: format!("backup {} of {}", entry.short_id(), shown(entry.time)),
-                databases,
-            })
-        }
-        DiffSide::Live(options) => {
-            let frozen = dump::freeze(
-                options,
-                &dump::DumpOptions::default(),
-                &context.cancel,
-                &*context.progress,
-            )?;
-            let tools = Tools::for_dump(frozen.server_version_num() / 10_000, &context.tool_dirs)?;
-            let dumped = dump::dump_database(
-                &frozen,
-                &tools,
-                &dump::NullSink,
-                &dump::DumpOptions::default(),
-                &context.cancel,
-                &*context.progress,
-            )?;
-            Ok(Read {
-                title: format!("live {}", options.describe()),
-                databases: vec![(dumped.manifest, Some(dumped.toc))],
-            })
+/// The databases of both sides, compared, and those that one side lacks.
+fn pair(from: &Read, to: &Read) -> (Vec<DatabaseDiff>, Vec<String>) {
+    if let ([one], [other]) = (from.databases.as_slice(), to.databases.as_slice())
+        && from.not_read.is_empty()
+        && to.not_read.is_empty()
+    {
+        return (vec![compare(one, other)], Vec::new());
+    }
+    let mut databases = Vec::new();
+    let mut alone = Vec::new();
+    for side in &from.databases {
+        match to.databases.iter().find(|(d, _)| d.name == side.0.name) {
+            Some(other) => databases.push(compare(side, other)),
+            // One that could not be read is named with its own reason.
+            None if to
+                .not_read
+                .iter()
+                .any(|n| n.starts_with(&format!("{}: ", side.0.name))) => {}
+            None => alone.push(format!("{}: not in {}", side.0.name, to.title)),
         }
     }
+    for (d, _) in &to.databases {
+        let known = from.databases.iter().any(|(other, _)| other.name == d.name)
+            || from
+                .not_read
+                .iter()
+                .any(|n| n.starts_with(&format!("{}: ", d.name)));
+        if !known {
+            alone.push(format!("{}: not in {}", d.name, from.title));
+        }
+    }
+    (databases, alone)
+}
+
+fn read_backup(
+    repository: &Repository,
+    wanted: &str,
+    filter: &ListFilter,
+    only: Option<&str>,
+) -> Result<Read> {
+    let entry = catalog::find(repository, wanted, filter)?;
+    let reader = repository.open_snapshot(&entry.snapshot)?;
+    let mut manifest = catalog::manifest(repository, &entry)?;
+    if let Some(only) = only {
+        manifest.databases.retain(|d| d.name == only);
+        if manifest.databases.is_empty() {
+            return Err(Error::not_found(format!(
+                "backup {} holds no database {only}",
+                entry.short_id()
+            ))
+            .hint(format!("it holds {}", entry.databases.join(", "))));
+        }
+    }
+    let mut databases = Vec::new();
+    for database in manifest.databases {
+        let toc = database
+            .members
+            .iter()
+            .find(|m| m.what == MemberContent::Toc);
+        let toc = match toc {
+            Some(member) => {
+                let bytes = reader.read_to_vec(&format!("{}/{}", database.path, member.file))?;
+                Some(archive::read_directory_toc(bytes.as_slice())?)
+            }
+            None => None,
+        };
+        databases.push((database, toc));
+    }
+    Ok(Read {
+        title: format!("backup {} of {}", entry.short_id(), shown(entry.time)),
+        databases,
+        not_read: Vec::new(),
+    })
+}
+
+/// Reads the databases that `other` holds, or the one of the connection where `other` holds a single one.
+fn read_live(live: &LiveDatabases, other: Option<&Read>, context: &Context) -> Result<Read> {
+    let first = live
+        .connections
+        .first()
+        .ok_or_else(|| Error::invalid("no live database is named"))?;
+    let names: Vec<&str> = other
+        .iter()
+        .flat_map(|read| &read.databases)
+        .map(|(d, _)| d.name.as_str())
+        .collect();
+    let several = names.len() > 1;
+    let mut read = Read {
+        title: match several {
+            true => format!("live {}", first.with_dbname("*").describe()),
+            false => format!("live {}", first.describe()),
+        },
+        databases: Vec::new(),
+        not_read: Vec::new(),
+    };
+    if !several {
+        let named = live
+            .connections
+            .iter()
+            .find(|c| names == [c.dbname.as_str()]);
+        read.databases
+            .push(read_database(named.unwrap_or(first), context)?);
+        return Ok(read);
+    }
+    for name in names {
+        let named = live.connections.iter().find(|c| c.dbname == name);
+        let options = named.cloned().unwrap_or_else(|| first.with_dbname(name));
+        match read_database(&options, context) {
+            Ok(database) => read.databases.push(database),
+            Err(e) if e.code == ErrorCode::Cancelled => return Err(e),
+            Err(e) => read.not_read.push(format!("{name}: {e}")),
+        }
+    }
+    Ok(read)
+}
+
+fn read_database(
+    options: &ConnectOptions,
+    context: &Context,
+) -> Result<(DatabaseManifest, Option<Toc>)> {
+    let frozen = dump::freeze(
+        options,
+        &dump::DumpOptions::default(),
+        &context.cancel,
+        &*context.progress,
+    )?;
+    let tools = Tools::for_dump(frozen.server_version_num() / 10_000, &context.tool_dirs)?;
+    let dumped = dump::dump_database(
+        &frozen,
+        &tools,
+        &dump::NullSink,
+        &dump::DumpOptions::default(),
+        &context.cancel,
+        &*context.progress,
+    )?;
+    Ok((dumped.manifest, Some(dumped.toc)))
 }
 
 fn compare(

@@ -54,10 +54,21 @@ pub struct DrilledDatabase {
     pub assertions: Vec<AssertionResult>,
 }
 
+impl DrilledDatabase {
+    /// A difference, or an assertion that does not hold. One that could not run, and a script that cannot be proven, say
+    /// nothing about the backup.
+    fn speaks_against_backup(&self) -> bool {
+        let failed = |a: &AssertionResult| !a.passed && !a.could_not_run;
+        !self.proof.differences.is_empty() || self.assertions.iter().any(failed)
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub struct AssertionResult {
     pub sql: String,
     pub passed: bool,
+    /// The server refused the statement, so nothing is known of what it asks for.
+    pub could_not_run: bool,
     /// What the statement gave, or the server's error.
     pub answer: String,
 }
@@ -111,7 +122,7 @@ pub fn run(
             Finding::Proven { seconds },
             context,
         )?;
-    } else if !proven && request.prove != Proof::None {
+    } else if databases.iter().any(DrilledDatabase::speaks_against_backup) {
         catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
     }
     Ok(DrillReport {
@@ -200,19 +211,20 @@ fn ask(request: &DrillRequest, side: &str, context: &Context) -> Result<Vec<Asse
         context.cancel.check()?;
         // Nobody should learn by a drill that an assertion writes.
         connection.execute("BEGIN READ ONLY")?;
-        let (passed, answer) = match connection.query(sql) {
+        let (passed, could_not_run, answer) = match connection.query(sql) {
             Ok(rows) => {
                 let first = rows.first().map_or("no row".into(), |row| {
                     row.optional(0).unwrap_or("null".into())
                 });
-                (rows.len() == 1 && is_true(&first), first)
+                (rows.len() == 1 && is_true(&first), false, first)
             }
-            Err(e) => (false, Error::from(e).to_string()),
+            Err(e) => (false, true, Error::from(e).to_string()),
         };
         connection.execute("ROLLBACK")?;
         results.push(AssertionResult {
             sql: sql.clone(),
             passed,
+            could_not_run,
             answer,
         });
     }

@@ -175,7 +175,7 @@ impl From<RepositoryError> for Error {
             R::Locked { .. } | R::LockLost { .. } => ErrorCode::Busy,
             R::SnapshotNotFound { .. } | R::FileNotFound { .. } | R::KeyNotFound { .. } => {
                 ErrorCode::NotFound
-            },
+            }
             R::AmbiguousSnapshot { .. } | R::AlreadyExists { .. } | R::KeyRefused { .. } => {
                 ErrorCode::InvalidRequest
             }

@@ -23,6 +23,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, BufWriter, Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -370,7 +371,7 @@ impl Export<'_> {
         let mut toc_sha256 = String::new();
         for member in &self.database.members {
             self.context.cancel.check()?;
-            let file = File::create_new(temporary.path().join(&member.file))?;
+            let file = create_private(&temporary.path().join(&member.file))?;
             let mut out = Hashing::new(BufWriter::with_capacity(1 << 20, &file));
             io::copy(&mut self.open(member)?, &mut out)?;
             let (bytes, sha256) = out.finish()?;
@@ -455,8 +456,20 @@ fn write_meta(path: &Path, meta: &ExportMeta) -> Result<PathBuf> {
     let mut name = path.as_os_str().to_owned();
     name.push(".meta.json");
     let meta_path = PathBuf::from(name);
-    fs::write(&meta_path, serde_json::to_vec_pretty(meta)?)?;
+    if meta_path.exists() {
+        fs::remove_file(&meta_path)?;
+    }
+    create_private(&meta_path)?.write_all(&serde_json::to_vec_pretty(meta)?)?;
     Ok(meta_path)
+}
+
+/// A new file that nobody but its owner can read: a dump holds everything that the database does.
+fn create_private(path: &Path) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn gzip(mut from: impl Read, to: impl Write) -> Result<()> {

@@ -79,19 +79,9 @@ pub fn run(
     context.progress.phase(Phase::Data, size_of(&request.path));
 
     let mut taken = Intake::new(&sink, context);
-    let manifest = match format {
-        ImportFormat::Custom => taken.custom(&request.path, request)?,
-        ImportFormat::Tar => taken.tar(&request.path, request)?,
-        ImportFormat::Directory => taken.directory(&request.path, request)?,
-        ImportFormat::Plain => taken.plain(
-            BufReader::with_capacity(1 << 20, File::open(&request.path)?),
-            request,
-        )?,
-        ImportFormat::PlainGzip => {
-            let file = BufReader::with_capacity(1 << 20, File::open(&request.path)?);
-            taken.plain(flate2::bufread::MultiGzDecoder::new(file), request)?
-        }
-    };
+    let manifest = taken
+        .read(format, request)
+        .map_err(|e| told_as_damage(e, &request.path))?;
     let files = manifest
         .members
         .iter()
@@ -134,6 +124,17 @@ pub fn run(
     ))
 }
 
+/// Names the file that is cut short or damaged, and what else could be done.
+fn told_as_damage(mut error: Error, path: &Path) -> Error {
+    if error.code != ErrorCode::Damaged {
+        return error;
+    }
+    let hint = error.hint.take().unwrap_or_else(|| {
+        "copy it again from where it came, or make the dump again; pgkeep takes the formats custom, directory, tar, .sql and .sql.gz".into()
+    });
+    error.context(path.display()).hint(hint)
+}
+
 /// Looks at a file's first bytes; its name tells nothing.
 pub fn detect(path: &Path) -> Result<ImportFormat> {
     let refuse = |what: &str| {
@@ -141,6 +142,15 @@ pub fn detect(path: &Path) -> Result<ImportFormat> {
             "pgkeep takes what pg_dump and pgkeep export write: custom, directory, tar, .sql and .sql.gz",
         )
     };
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(
+                Error::not_found(format!("there is no file {}", path.display()))
+                    .hint("check the path; a backup in the repository is named by its id instead"),
+            );
+        }
+        _ => {}
+    }
     if path.is_dir() {
         return match path.join("toc.dat").is_file() {
             true => Ok(ImportFormat::Directory),
@@ -193,6 +203,20 @@ impl<'a> Intake<'a> {
             tokens: Vec::new(),
             evidence: DatabaseEvidence::default(),
             large_objects: LargeObjectSummer::default(),
+        }
+    }
+
+    fn read(&mut self, format: ImportFormat, request: &ImportRequest) -> Result<DatabaseManifest> {
+        let path = &request.path;
+        let open = || Ok::<_, Error>(BufReader::with_capacity(1 << 20, File::open(path)?));
+        match format {
+            ImportFormat::Custom => self.custom(path, request),
+            ImportFormat::Tar => self.tar(path, request),
+            ImportFormat::Directory => self.directory(path, request),
+            ImportFormat::Plain => self.plain(open()?, request),
+            ImportFormat::PlainGzip => {
+                self.plain(flate2::bufread::MultiGzDecoder::new(open()?), request)
+            }
         }
     }
 
@@ -314,6 +338,7 @@ impl<'a> Intake<'a> {
         let name = request
             .database
             .clone()
+            .or(header.database)
             .unwrap_or_else(|| request.app.clone());
         Ok(self.describe(
             name,
@@ -594,6 +619,8 @@ struct Script {
 struct ScriptHeader {
     server_version: String,
     pg_dump_version: String,
+    /// Told by dumps that make their database (`pg_dump --create`).
+    database: Option<String>,
 }
 
 impl Script {
@@ -633,6 +660,52 @@ impl Script {
         Ok(ScriptHeader {
             server_version: field("-- Dumped from database version "),
             pg_dump_version: field("-- Dumped by pg_dump version "),
+            database: head.lines().find_map(database_of),
         })
+    }
+}
+
+/// The database's name in a line that tells it: the title of its definition, or psql's command to connect to it.
+fn database_of(line: &str) -> Option<String> {
+    if let Some(title) = line.strip_prefix("-- Name: ") {
+        let (name, rest) = title.split_once("; ")?;
+        return rest.starts_with("Type: DATABASE;").then(|| name.to_owned());
+    }
+    let target = line.strip_prefix("\\connect ")?.trim();
+    let target = target.strip_prefix("-reuse-previous=on ").unwrap_or(target);
+    let quoted = target.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+    let name = quoted.map_or_else(|| target.to_owned(), |t| t.replace("\"\"", "\""));
+    let name = match name.strip_prefix("dbname='") {
+        Some(rest) => rest.strip_suffix('\'')?.replace("\\'", "'"),
+        None => name,
+    };
+    (!name.is_empty() && name != "-").then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_makes_its_database_tells_its_name() {
+        for (line, name) in [
+            (
+                "-- Name: shop; Type: DATABASE; Schema: -; Owner: postgres",
+                Some("shop"),
+            ),
+            (
+                "-- Name: orders; Type: TABLE; Schema: public; Owner: postgres",
+                None,
+            ),
+            ("\\connect shop", Some("shop")),
+            ("\\connect \"my shop\"", Some("my shop")),
+            (
+                "\\connect -reuse-previous=on \"dbname='my shop'\"",
+                Some("my shop"),
+            ),
+            ("SET client_encoding = 'UTF8';", None),
+        ] {
+            assert_eq!(database_of(line).as_deref(), name, "{line}");
+        }
     }
 }

@@ -30,6 +30,14 @@ pub(crate) fn shown(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// `3 tables`, `1 table`
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    match n {
+        1 => format!("1 {noun}"),
+        n => format!("{n} {noun}s"),
+    }
+}
+
 /// What every operation needs from its caller.
 #[derive(Clone)]
 pub struct Context {

@@ -6,6 +6,7 @@ use pgkeep_repository::{
     storage::{self, StorageErrorKind, StorageOptions},
 };
 use secrecy::SecretString;
+use std::path::Path;
 
 /// Where a repository lies and what opens it.
 #[derive(Clone)]
@@ -25,8 +26,22 @@ pub struct InitReport {
     pub lacks: Vec<String>,
 }
 
-/// Makes a repository after trying out its storage; refuses one that cannot be written, read back, listed and deleted from.
-pub fn init(address: &RepositoryAddress, context: &Context) -> Result<InitReport> {
+/// What a folder may hold before it becomes a repository: an unfinished one's own files, and what file systems put there.
+const KNOWN_NAMES: [&str; 8] = [
+    "config",
+    "data",
+    "index",
+    "keys",
+    "locks",
+    "snapshots",
+    "lost+found",
+    ".snapshot",
+];
+
+/// Makes a repository after trying out its storage; refuses one that cannot be written, read back, listed and deleted from,
+/// and a folder that holds other files.
+pub fn init(address: &RepositoryAddress, key_label: &str, context: &Context) -> Result<InitReport> {
+    refuse_foreign_files(&address.address)?;
     let storage = storage::open(&address.address, &address.options)?;
     let probe = storage::probe(&*storage);
     if !probe.is_usable() {
@@ -40,12 +55,54 @@ pub fn init(address: &RepositoryAddress, context: &Context) -> Result<InitReport
         )
         .hint("check address, credentials and permissions"));
     }
-    let repository = Repository::init(storage, &address.password, context.clock.clone())?;
+    let repository =
+        Repository::init_labelled(storage, &address.password, key_label, context.clock.clone())?;
     Ok(InitReport {
         id: repository.id(),
         location: repository.storage().location(),
         lacks: probe.lacks(),
     })
+}
+
+/// The folder that an address names; `None` for an object store.
+pub fn local_folder(address: &str) -> Option<&Path> {
+    match address.split_once("://") {
+        None => Some(Path::new(address)),
+        Some(("file", path)) => Some(Path::new(path)),
+        Some(_) => None,
+    }
+}
+
+/// A repository among other files would be taken for theirs, and a clean-up of one would hit the other.
+fn refuse_foreign_files(address: &str) -> Result<()> {
+    let Some(folder) = local_folder(address) else {
+        return Ok(());
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        // Not there yet, or not readable: the probe of the storage says so.
+        return Ok(());
+    };
+    let mut foreign: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !KNOWN_NAMES.contains(&name.as_str()))
+        .collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    foreign.sort();
+    let more = foreign.len().saturating_sub(3);
+    foreign.truncate(3);
+    let more = match more {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    Err(Error::refused(format!(
+        "{} holds other files: {}{more}",
+        folder.display(),
+        foreign.join(", ")
+    ))
+    .hint("give a folder that is empty or does not exist yet"))
 }
 
 /// Keeps stock tools and other runs from deleting what is being read. A place that takes no lock file (read-only media, a

@@ -4,7 +4,7 @@ mod support;
 
 use pgkeep_engine::{
     catalog::{self, ListFilter},
-    diff::{self, Change, DiffSide},
+    diff::{self, Change, DiffSide, LiveDatabases},
     drill::{self, DrillRequest},
     restore,
 };
@@ -164,15 +164,18 @@ fn diff_names_what_was_lost() {
     server.load_shop("shop", ShopSize::TINY);
     let place = Place::new();
     place.backup(&server, "shop");
-    let live = DiffSide::Live(Box::new(connect(&server, "shop")));
+    let live = DiffSide::Live(LiveDatabases {
+        connections: vec![connect(&server, "shop")],
+        only: None,
+    });
     let latest = DiffSide::Backup("latest".into());
-    let same = diff::run(&place.repository, &latest, &live, &place.context).expect("diff");
+    let same = diff::run(&place.repository, &latest, &live, None, &place.context).expect("diff");
     assert!(same.same, "{same:#?}");
     server.psql(
         "shop",
         "DROP TABLE reviews CASCADE; DELETE FROM order_lines WHERE order_id % 7 = 0",
     );
-    let report = diff::run(&place.repository, &latest, &live, &place.context).expect("diff");
+    let report = diff::run(&place.repository, &latest, &live, None, &place.context).expect("diff");
     let changes = &report.databases[0];
     let of = |name: &str| {
         changes

@@ -43,6 +43,8 @@ pub enum RepositoryError {
     AmbiguousSnapshot { wanted: String, count: usize },
     #[error("no file {path} in snapshot {snapshot}")]
     FileNotFound { snapshot: String, path: String },
+    #[error("the repository has no key {wanted}")]
+    KeyNotFound { wanted: String },
     #[error("key {id}: {reason}")]
     KeyRefused { id: String, reason: &'static str },
     #[error("{what}")]
@@ -111,6 +113,7 @@ impl RepositoryError {
             ),
             Self::LockLost { .. } => Some("run it again"),
             Self::SnapshotNotFound { .. } => Some("`pgkeep list` shows what there is"),
+            Self::KeyNotFound { .. } => Some("`pgkeep key list` shows the ids of all keys"),
             Self::AmbiguousSnapshot { .. } => Some("give more digits of the id"),
             Self::Storage(e) => e.hint(),
             Self::FileNotFound { .. }

@@ -110,7 +110,11 @@ impl<'a> Keys<'a> {
         };
         let id = match (found.next(), found.next()) {
             (Some(id), None) if !wanted.is_empty() => id,
-            (None, _) => return Err(refuse("there is no such key")),
+            (None, _) => {
+                return Err(RepositoryError::KeyNotFound {
+                    wanted: wanted.into(),
+                });
+            }
             _ => return Err(refuse("several keys start with these digits")),
         };
         if id == self.repository.key_id() {

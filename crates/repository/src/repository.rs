@@ -45,6 +45,16 @@ impl Repository {
         password: &SecretString,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        Self::init_labelled(storage, password, "", clock)
+    }
+
+    /// The same with a label for the first key, as [`crate::Keys::list`] shows it.
+    pub fn init_labelled(
+        storage: Arc<dyn Storage>,
+        password: &SecretString,
+        label: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let exists = || RepositoryError::AlreadyExists {
             location: storage.location(),
         };
@@ -61,7 +71,7 @@ impl Repository {
         }
         let master = MasterKey::random();
         let config = Config::random();
-        let key_id = keys::write_key_file(&*storage, &master, password, "", clock.now())?;
+        let key_id = keys::write_key_file(&*storage, &master, password, label, clock.now())?;
         let json = serde_json::to_vec(&config).expect("a config is plain data");
         let sealed = codec::encode(&master, FileKind::Config, &json);
         let created = storage.create_new(&ObjectKey::config(), &sealed);

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{BackupArgs, KindArg, ReadBackArg},
-    error::{CliError, CliResult},
+    error::CliResult,
     exit::Exit,
     output::{Column, Rows, Text, human},
     session::{Session, connection_flags},
@@ -17,11 +17,7 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
     flags.jobs = args.jobs;
     flags.compression = args.compression;
     let settings = session.settings_with(flags)?;
-    let databases = session.databases(&settings)?;
-    let Some(first) = databases.first() else {
-        return Err(CliError::usage("no database to back up")
-            .with_hint("give --database-url, set DATABASE_URL or PGHOST and PGDATABASE, or name databases in pgkeep.toml"));
-    };
+    let databases = session.named_databases(&settings, "back up")?;
     let or_file = |given: &[String], file: &[String]| {
         if given.is_empty() {
             file.to_vec()
@@ -33,7 +29,7 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
         app: settings
             .app
             .as_ref()
-            .map_or_else(|| first.dbname.clone(), |app| app.value.clone()),
+            .map_or_else(|| databases[0].dbname.clone(), |app| app.value.clone()),
         environment: settings
             .environment
             .as_ref()
@@ -59,6 +55,12 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
     let repository = session.repository(&settings, &context)?;
     let report = backup::run(&repository, &request, &context)?;
     session.progress.finish();
+    for database in report.databases.iter().filter(|db| db.tables == 0) {
+        session.screen.warn(&format!(
+            "database {} has no tables: make sure that it is the one that was meant",
+            database.name
+        ));
+    }
     if session.screen.quiet && !session.screen.json {
         session.screen.raw(&format!("{}\n", report.id));
     } else {
@@ -79,11 +81,18 @@ pub fn render(text: &mut Text, report: &BackupReport, pinned: bool) {
         Column::Right("size"),
     ]);
     for database in &report.databases {
+        let (tables, rows) = match database.counted {
+            true => (
+                human::count(database.tables as u64),
+                human::count(database.rows),
+            ),
+            false => ("script".into(), "not counted".into()),
+        };
         table.add([
             database.name.clone(),
             database.server_version.clone(),
-            human::count(database.tables as u64),
-            human::count(database.rows),
+            tables,
+            rows,
             human::bytes(database.bytes),
         ]);
     }

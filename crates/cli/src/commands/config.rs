@@ -33,6 +33,13 @@ struct Setting {
 
 fn show(session: &Session) -> CliResult<Exit> {
     let settings = session.settings()?;
+    if let Some(unknown) = &settings.unknown_app {
+        session.screen.warn(&unknown.message);
+    }
+    let of_databases = settings.databases.iter().map(|db| &db.value.warning);
+    for warning in of_databases.chain([&settings.admin_warning]).flatten() {
+        session.screen.warn(warning);
+    }
     let answer = Answer {
         file: settings.file.as_ref().map(|f| f.display().to_string()),
         settings: rows(&settings),

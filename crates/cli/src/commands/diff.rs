@@ -2,12 +2,15 @@
 
 use crate::{
     args::DiffArgs,
+    commands::list::app_filter,
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
     session::Session,
 };
-use pgkeep_engine::diff::{self, Change, DatabaseDiff, DiffReport, DiffSide, ValueChange};
+use pgkeep_engine::diff::{
+    self, Change, DatabaseDiff, DiffReport, DiffSide, LiveDatabases, ValueChange,
+};
 
 pub fn run(args: &DiffArgs, session: &Session) -> CliResult<Exit> {
     let mut flags = crate::config::Flags::default();
@@ -22,20 +25,29 @@ pub fn run(args: &DiffArgs, session: &Session) -> CliResult<Exit> {
         if name != "live" {
             return Ok(DiffSide::Backup(name.to_owned()));
         }
-        let databases = session.databases(&settings)?;
-        let chosen = match &args.database {
-            Some(wanted) => databases.into_iter().find(|db| db.dbname == *wanted),
-            None => databases.into_iter().next(),
-        };
-        let live = chosen.ok_or_else(|| {
-            CliError::usage("no live database to compare with")
-                .with_hint("give --database-url or set DATABASE_URL")
-        })?;
-        Ok(DiffSide::Live(Box::new(live)))
+        Ok(DiffSide::Live(LiveDatabases {
+            connections: session.named_databases(&settings, "compare with")?,
+            only: args.database.clone(),
+        }))
     };
-    let mut report = diff::run(&repository, &side(&args.from)?, &side(&args.to)?, &context)?;
-    if let Some(name) = &args.database {
+    let (from, to) = (side(&args.from)?, side(&args.to)?);
+    let mut report = diff::run(&repository, &from, &to, app_filter(&settings), &context)?;
+    if let Some(name) = &args.database
+        && args.from != "live"
+        && args.to != "live"
+    {
         report.databases.retain(|db| db.name == *name);
+        report
+            .not_compared
+            .retain(|db| db.starts_with(&format!("{name}: ")));
+        if report.databases.is_empty() {
+            let mut error = CliError::new(
+                Exit::NotFound,
+                format!("database {name} is not in both backups"),
+            );
+            error.details = report.not_compared;
+            return Err(error);
+        }
         report.same = report.databases.iter().all(DatabaseDiff::is_same);
     }
     session.progress.finish();
@@ -47,9 +59,15 @@ pub fn run(args: &DiffArgs, session: &Session) -> CliResult<Exit> {
 pub fn render(text: &mut Text, report: &DiffReport) {
     text.line(format!("from  {}", report.from));
     text.line(format!("to    {}", report.to));
+    for database in &report.not_compared {
+        text.line(format!("not compared: {database}"));
+    }
     if report.same {
         text.blank();
-        text.line("no differences");
+        match report.not_compared.is_empty() {
+            true => text.line("no differences"),
+            false => text.line("no differences in what was compared"),
+        }
         return;
     }
     for database in report.databases.iter().filter(|db| !db.is_same()) {

@@ -81,24 +81,50 @@ fn render(text: &mut crate::output::Text, report: &DrillReport) {
             text.line(format!("differs: {difference}"));
         }
         for assertion in &database.assertions {
-            let word = if assertion.passed { "passed" } else { "FAILED" };
-            text.line(format!(
-                "assertion {word}: {} (answer: {})",
-                assertion.sql, assertion.answer
-            ));
+            let (sql, answer) = (&assertion.sql, &assertion.answer);
+            text.line(if assertion.passed {
+                format!("assertion passed: {sql} (answer: {answer})")
+            } else if assertion.could_not_run {
+                format!("assertion could not run: {sql} ({answer})")
+            } else {
+                format!("assertion FAILED: {sql} (answer: {answer})")
+            });
         }
     }
     text.blank();
-    let verdict = if report.proven {
-        "proven"
-    } else {
-        "NOT PROVEN"
-    };
     text.line(format!(
-        "backup {} is {verdict}; recovery time {}",
+        "backup {} is {}; recovery time {}",
         &report.backup[..8],
+        verdict(report),
         human::seconds(report.seconds)
     ));
+}
+
+/// The proof and the user's assertions are told apart: a statement with a mistake in it says nothing of the backup.
+fn verdict(report: &DrillReport) -> String {
+    let databases = &report.databases;
+    if report.proven {
+        return "proven".into();
+    }
+    if let Some(why) = databases.iter().find_map(|db| db.proof.unprovable.as_ref()) {
+        return format!("NOT PROVEN: {why}");
+    }
+    if databases.iter().any(|db| !db.proof.proven()) {
+        return "NOT PROVEN".into();
+    }
+    let assertions = || databases.iter().flat_map(|db| &db.assertions);
+    let mistaken = assertions().filter(|a| a.could_not_run).count();
+    let failed = assertions().filter(|a| !a.passed).count() - mistaken;
+    let parts = [(failed, "failed"), (mistaken, "could not run")];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{} {what}", human::counted(n as u64, "assertion")))
+        .collect();
+    format!(
+        "equal to its evidence, but not counted as proven: {}",
+        parts.join(", ")
+    )
 }
 
 #[cfg(test)]

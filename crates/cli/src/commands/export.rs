@@ -69,7 +69,13 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
             ("facts", shown(&report.meta_path)),
             ("size", human::bytes(report.meta.size)),
             ("rows", human::count(report.meta.rows.values().sum())),
-            ("SHA-256", report.meta.sha256.clone()),
+            (
+                match report.meta.format {
+                    ExportFormat::Directory => "SHA-256 of toc.dat",
+                    _ => "SHA-256",
+                },
+                report.meta.sha256.clone(),
+            ),
         ]);
     });
     Ok(Exit::Done)

@@ -54,6 +54,8 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
             zone: TimeZone::system(),
         },
     };
+    // Named by id, only those are of interest; by rule, why the others stay is as well.
+    let by_rule = args.backups.is_empty();
     let repository = session.repository(&settings, &context)?;
     let plan = forget::plan(&repository, &request, &context)?;
     let entries = catalog::list(&repository, &ListFilter::default())?;
@@ -65,7 +67,7 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
         };
         session
             .screen
-            .answer(&answer, |text| render(text, &answer, &entries));
+            .answer(&answer, |text| render(text, &answer, &entries, by_rule));
         return Ok(Exit::Done);
     }
     let report = forget::execute(&repository, &plan, &context)?;
@@ -83,12 +85,12 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
     };
     session
         .screen
-        .answer(&answer, |text| render(text, &answer, &entries));
+        .answer(&answer, |text| render(text, &answer, &entries, by_rule));
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
-fn render(text: &mut Text, answer: &Answer, entries: &[BackupEntry]) {
-    render_plan(text, &answer.plan, entries);
+fn render(text: &mut Text, answer: &Answer, entries: &[BackupEntry], by_rule: bool) {
+    render_plan(text, &answer.plan, entries, by_rule);
     text.blank();
     let kept = human::count(answer.plan.keep.len() as u64);
     let Some(report) = &answer.report else {
@@ -126,7 +128,7 @@ fn policy(args: &ForgetArgs) -> KeepPolicy {
     }
 }
 
-fn render_plan(text: &mut Text, plan: &ForgetPlan, entries: &[BackupEntry]) {
+fn render_plan(text: &mut Text, plan: &ForgetPlan, entries: &[BackupEntry], with_kept: bool) {
     let mut table = Rows::new(&[
         Column::Left("backup"),
         Column::Left("time"),
@@ -145,7 +147,7 @@ fn render_plan(text: &mut Text, plan: &ForgetPlan, entries: &[BackupEntry]) {
             why,
         ]);
     };
-    for (id, reasons) in &plan.keep {
+    for (id, reasons) in plan.keep.iter().filter(|_| with_kept) {
         let why: Vec<String> = reasons.iter().map(ToString::to_string).collect();
         add(id, "keep", why.join(", "));
     }

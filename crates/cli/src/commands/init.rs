@@ -31,7 +31,11 @@ pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
     let chosen = required_repository(&settings)?;
     let context = session.context(&settings);
     let (key, key_file) = key_for(chosen)?;
-    let report = storage::init(&session.address(chosen, key.clone())?, &context);
+    let report = storage::init(
+        &session.address(chosen, key.clone())?,
+        args.label.as_deref().unwrap_or_default(),
+        &context,
+    );
     let report = match (report, &key_file) {
         (Ok(report), _) => report,
         (Err(error), Some(path)) => {
@@ -50,6 +54,9 @@ pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
         key_file,
         recovery_kit: args.recovery_kit.clone(),
     };
+    if session.screen.quiet && !session.screen.json {
+        return Ok(Exit::Done);
+    }
     session.screen.answer(&answer, |text| {
         text.line(format!("made repository {} at {}", &answer.report.id[..answer.report.id.len().min(8)], answer.report.location));
         for lack in &answer.report.lacks {

@@ -11,6 +11,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
 use pgkeep_model::manifest::BackupKind;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -49,6 +50,14 @@ pub fn run(args: &ListArgs, session: &Session) -> CliResult<Exit> {
         unreadable,
         backups,
     };
+    if answer.backups.is_empty()
+        && let Some(app) = &filter.app
+    {
+        let apps = catalog::apps(&repository)?;
+        if !apps.contains(app) {
+            session.screen.note(&unknown_app(app, apps));
+        }
+    }
     session.screen.answer(&answer, |text| {
         if answer.backups.is_empty() {
             text.line("no backups");
@@ -57,6 +66,17 @@ pub fn run(args: &ListArgs, session: &Session) -> CliResult<Exit> {
         text.table(&table(&answer.backups, now));
     });
     Ok(Exit::Done)
+}
+
+fn unknown_app(app: &str, known: BTreeSet<String>) -> String {
+    let known: Vec<String> = known.into_iter().collect();
+    match known.as_slice() {
+        [] => "note: the repository holds no backups yet".into(),
+        names => format!(
+            "note: the repository holds no backup of app '{app}'; it holds backups of {}",
+            names.join(", ")
+        ),
+    }
 }
 
 /// The app to look for: only one that was named on purpose narrows a list.
@@ -111,12 +131,21 @@ fn table(backups: &[BackupEntry], now: Timestamp) -> Rows {
     table
 }
 
-/// `proven 3 h ago`, `checked 2 d ago`, `stored`
+/// `proven 3 h ago`, `checked 2 d ago`, `damaged 1 h ago`, `stored`; the worst that is known comes first.
 pub fn state(entry: &BackupEntry, now: Timestamp) -> String {
     let validity = &entry.validity;
-    match validity.proven_at.or(validity.checked_at) {
+    let known_since = validity
+        .damaged_at
+        .or(validity.drill_failed_at)
+        .or(validity.proven_at)
+        .or(validity.checked_at);
+    let state = match known_since {
         Some(at) => format!("{} {} ago", validity.word(), human::age(at, now)),
         None => validity.word().to_owned(),
+    };
+    match entry.partial {
+        true => format!("{state}, partial"),
+        false => state,
     }
 }
 

@@ -17,7 +17,7 @@ use pgkeep_engine::{
         Selection,
     },
 };
-use pgkeep_model::evidence::Proof;
+use pgkeep_model::{evidence::Proof, manifest::DatabaseContent};
 use pgkeep_postgres::connect::ConnectOptions;
 
 pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
@@ -74,7 +74,7 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     }
     if !session.screen.json {
         let mut text = Text::default();
-        render_plan(&mut text, &plan);
+        render_intent(&mut text, &plan);
         session.screen.note(text.as_str());
     }
     refuse(&plan)?;
@@ -163,8 +163,16 @@ fn refuse(plan: &RestorePlan) -> CliResult<()> {
     Err(error)
 }
 
-/// The plan as `--dry-run` and the question before it show it.
+/// The plan as `--dry-run` shows it, with what stands in its way.
 pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
+    render_intent(text, plan);
+    for refusal in &plan.refusals {
+        text.line(format!("refused: {} ({})", refusal.message, refusal.remedy));
+    }
+}
+
+/// What would be done; what stands in its way is told by the error that follows.
+fn render_intent(text: &mut Text, plan: &RestorePlan) {
     let database = &plan.database;
     let target = match &database.target {
         RestoreTarget::Into { name } => format!("new database {name}"),
@@ -187,10 +195,13 @@ pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
         (
             "from backup",
             format!(
-                "{}, {} ({} old)",
+                "{}, {} ({})",
                 &plan.backup[..8],
                 human::time(plan.backup_time),
-                human::seconds(plan.age_secs.max(0) as f64)
+                match plan.age_secs {
+                    ..1 => "just made".into(),
+                    secs => format!("{} old", human::seconds(secs as f64)),
+                }
             ),
         ),
         ("to", target),
@@ -204,11 +215,11 @@ pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
         ),
         (
             "size",
-            format!(
-                "{}, {}, {}",
-                human::counted(database.tables as u64, "table"),
-                human::counted(database.rows, "row"),
-                human::bytes(database.bytes)
+            content(
+                is_script(plan),
+                database.tables,
+                database.rows,
+                database.bytes,
             ),
         ),
         (
@@ -230,16 +241,13 @@ pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
     if plan.overwrites {
         text.blank();
         text.line(format!(
-            "What was written to {} in the last {} is not in the backup.",
+            "What was written to {} after {} is not in the backup.",
             database.target.name(),
-            human::seconds(plan.age_secs.max(0) as f64)
+            human::time(plan.backup_time)
         ));
     }
     for warning in &plan.warnings {
         text.line(format!("note: {warning}"));
-    }
-    for refusal in &plan.refusals {
-        text.line(format!("refused: {} ({})", refusal.message, refusal.remedy));
     }
 }
 
@@ -270,11 +278,11 @@ pub fn render_report(text: &mut Text, report: &RestoreReport) {
         ),
         (
             "content",
-            format!(
-                "{}, {}, {}",
-                human::counted(report.tables as u64, "table"),
-                human::counted(report.rows, "row"),
-                human::bytes(report.bytes)
+            content(
+                report.proof.unprovable.is_some(),
+                report.tables,
+                report.rows,
+                report.bytes,
             ),
         ),
         (
@@ -320,6 +328,24 @@ pub fn render_report(text: &mut Text, report: &RestoreReport) {
     }
 }
 
+fn is_script(plan: &RestorePlan) -> bool {
+    let database = plan.manifest.database(&plan.database.name);
+    database.is_some_and(|db| db.content == DatabaseContent::Plain)
+}
+
+/// How much it is; nobody has counted what a script holds.
+fn content(script: bool, tables: usize, rows: u64, bytes: u64) -> String {
+    if script {
+        return format!("a script of {}, not counted", human::bytes(bytes));
+    }
+    format!(
+        "{}, {}, {}",
+        human::counted(tables as u64, "table"),
+        human::counted(rows, "row"),
+        human::bytes(bytes)
+    )
+}
+
 /// How long nobody could connect.
 pub fn blocked(ms: u64) -> String {
     if ms == 0 {
@@ -331,6 +357,9 @@ pub fn blocked(ms: u64) -> String {
 
 /// What was proven, in a line.
 pub fn proof_words(proof: &ProofReport) -> String {
+    if let Some(why) = &proof.unprovable {
+        return format!("none: {why}");
+    }
     if proof.level == Proof::None {
         return "none asked for".into();
     }

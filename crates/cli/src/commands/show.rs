@@ -10,7 +10,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use pgkeep_engine::catalog::{self, BackupDetail, ListFilter};
-use pgkeep_model::manifest::DatabaseManifest;
+use pgkeep_model::manifest::{DatabaseContent, DatabaseManifest};
 
 pub fn run(args: &ShowArgs, session: &Session) -> CliResult<Exit> {
     let settings = session.settings()?;
@@ -110,6 +110,13 @@ fn render_database(text: &mut Text, database: &DatabaseManifest) {
         ),
         None => format!("{}, {}", properties.encoding, properties.collate),
     };
+    let (rows, size) = match database.content {
+        DatabaseContent::Directory => (human::count(evidence.rows()), evidence.bytes()),
+        DatabaseContent::Plain => (
+            "script, not counted".into(),
+            database.members.iter().map(|m| m.size).sum(),
+        ),
+    };
     text.facts([
         ("server", format!("PostgreSQL {}", server.version)),
         ("pg_dump", server.pg_dump_version.clone()),
@@ -120,8 +127,8 @@ fn render_database(text: &mut Text, database: &DatabaseManifest) {
         ("WAL position", server.wal_position.clone()),
         ("owner", properties.owner.clone()),
         ("encoding", locale),
-        ("rows", human::count(evidence.rows())),
-        ("size", human::bytes(evidence.bytes())),
+        ("rows", rows),
+        ("size", human::bytes(size)),
         ("objects", objects.join(", ")),
         ("schema", evidence.schema_sha256.clone()),
         ("only schemas", database.only_schemas.join(", ")),

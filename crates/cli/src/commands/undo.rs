@@ -3,7 +3,7 @@
 use crate::{
     args::UndoArgs,
     confirm,
-    error::{CliError, CliResult},
+    error::CliResult,
     exit::Exit,
     output::{Column, Rows, Text, human},
     session::Session,
@@ -23,15 +23,13 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
     }
     let database = match &args.database {
         Some(name) => name.clone(),
-        None => session
-            .databases(&settings)?
-            .into_iter()
-            .next()
-            .map(|db| db.dbname)
-            .ok_or_else(|| {
-                CliError::usage("nothing says which database to swap back")
-                    .with_hint("name it: pgkeep undo DATABASE")
-            })?,
+        None => {
+            session
+                .named_databases(&settings, "swap back")
+                .map_err(|e| e.with_hint("name it: pgkeep undo DATABASE"))?
+                .swap_remove(0)
+                .dbname
+        }
     };
     let plan = restore::plan_undo(&admin, &database, args.to.as_deref(), &context)?;
     session.progress.finish();
@@ -57,13 +55,20 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
         text.facts([
             (
                 "live again",
-                format!("{}, as it was before the restore", report.database),
+                match report.as_of {
+                    Some(at) => format!("{}, as it was until {}", report.database, human::time(at)),
+                    None => report.database.clone(),
+                },
             ),
             (
                 "nobody could connect for",
                 super::restore::blocked(report.blocked_ms),
             ),
             ("kept", report.kept_as.clone()),
+            (
+                "kept until",
+                report.kept_until.map(human::time).unwrap_or_default(),
+            ),
         ]);
         text.blank();
         text.line(format!(
@@ -132,10 +137,14 @@ pub fn render_plan(text: &mut Text, plan: &UndoPlan) {
             plan.replaced_at.map(human::time).unwrap_or_default(),
         ),
         (
-            "kept until",
+            "it would be kept until",
             plan.expires_at.map(human::time).unwrap_or_default(),
         ),
         ("keep the live one as", plan.keep_current_as.clone()),
+        (
+            "and until",
+            plan.keep_current_until.map(human::time).unwrap_or_default(),
+        ),
         ("sessions", plan.sessions.join(", ")),
     ]);
 }

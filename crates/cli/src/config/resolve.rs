@@ -45,6 +45,8 @@ pub fn resolve(
         path: path.as_deref(),
         places,
         warnings: Vec::new(),
+        unknown_app: None,
+        admin_warning: None,
     };
     resolver.run()
 }
@@ -57,6 +59,8 @@ pub(super) struct Resolver<'a> {
     pub(super) path: Option<&'a Path>,
     pub(super) places: &'a Places,
     pub(super) warnings: Vec<String>,
+    unknown_app: Option<ConfigError>,
+    admin_warning: Option<String>,
 }
 
 impl Resolver<'_> {
@@ -129,9 +133,11 @@ impl Resolver<'_> {
             .collect();
         Ok(Settings {
             app,
+            unknown_app: self.unknown_app,
             environment,
             databases,
             admin_url,
+            admin_warning: self.admin_warning,
             repository,
             jobs,
             compression,
@@ -155,7 +161,8 @@ impl Resolver<'_> {
         ])
     }
 
-    /// The app's table in the file. A name that is in no table is fine: backups of apps that have none can be listed.
+    /// The app's table in the file. A name that is in no table is fine where no database of it is needed: backups of apps
+    /// that have none can be listed.
     fn raw_app(&mut self, app: Option<&Sourced<String>>) -> Result<Option<RawApp>, ConfigError> {
         let Some(app) = app else { return Ok(None) };
         let found = self.raw.app.get(&app.value).cloned();
@@ -166,12 +173,17 @@ impl Resolver<'_> {
                     app.source, app.value, app.value
                 )));
             }
-            if let Some(alike) = nearest(&app.value, self.raw.app.keys().map(String::as_str)) {
-                self.warnings.push(format!(
-                    "the configuration file has no app '{}'; did you mean '{alike}'?",
-                    app.value
-                ));
-            }
+            let names: Vec<&str> = self.raw.app.keys().map(String::as_str).collect();
+            let unknown = ConfigError::new(format!(
+                "the configuration file has no app '{}' (from {})",
+                app.value, app.source
+            ));
+            self.unknown_app = Some(unknown.with_hint(
+                match nearest(&app.value, names.iter().copied()) {
+                    Some(alike) => format!("did you mean '{alike}'?"),
+                    None => format!("it has {}; or give --database-url", names.join(", ")),
+                },
+            ));
         }
         Ok(found)
     }
@@ -194,7 +206,7 @@ impl Resolver<'_> {
             vec![Sourced::new(
                 Database {
                     url: Some(url.as_str().into()),
-                    name: None,
+                    ..Database::default()
                 },
                 Source::Flag("--database-url"),
             )]
@@ -205,7 +217,7 @@ impl Resolver<'_> {
             vec![Sourced::new(
                 Database {
                     url: Some(url.into()),
-                    name: None,
+                    ..Database::default()
                 },
                 Source::Variable("DATABASE_URL"),
             )]
@@ -216,19 +228,21 @@ impl Resolver<'_> {
                 let (secret, literal) =
                     read_secret(entry, self.base(), self.environment, "databases")?;
                 let text = secret.expose_secret();
-                if literal && has_password(text) {
-                    self.warnings.push(format!("{source} holds a database password in plain text; use env:NAME, file:PATH or a passfile"));
-                }
+                let warning = (literal && has_password(text)).then(|| {
+                    format!("{source} holds a database password in plain text; use env:NAME, file:PATH or a passfile")
+                });
                 let is_url = text.contains("://") || text.contains('=');
                 let database = if is_url {
                     Database {
                         url: Some(secret),
                         name: None,
+                        warning,
                     }
                 } else {
                     Database {
                         url: None,
                         name: Some(text.to_owned()),
+                        warning,
                     }
                 };
                 from_file.push(Sourced::new(database, source));
@@ -259,27 +273,23 @@ impl Resolver<'_> {
             if has_password(url) {
                 self.warnings.push("the password in --admin-url can be seen by every user of this machine; give it by DB_ADMIN_URL or PGPASSFILE".into());
             }
-            return Ok(Some(Sourced::new(
-                url.as_str().into(),
-                Source::Flag("--admin-url"),
-            )));
+            let url = Sourced::new(url.as_str().into(), Source::Flag("--admin-url"));
+            return Ok(Some(url));
         }
         if let Some(url) = self.variable("DB_ADMIN_URL") {
-            return Ok(Some(Sourced::new(
-                url.into(),
-                Source::Variable("DB_ADMIN_URL"),
-            )));
+            let url = Sourced::new(url.into(), Source::Variable("DB_ADMIN_URL"));
+            return Ok(Some(url));
         }
         let Some(text) = &raw_app.admin_url else {
             return Ok(None);
         };
         let (secret, literal) = read_secret(text, self.base(), self.environment, "admin_url")?;
-        if literal && has_password(secret.expose_secret()) {
-            self.warnings.push(format!(
+        self.admin_warning = (literal && has_password(secret.expose_secret())).then(|| {
+            format!(
                 "{} holds a database password in plain text; use env:NAME or file:PATH",
                 self.file_source()
-            ));
-        }
+            )
+        });
         Ok(Some(Sourced::new(secret, self.file_source())))
     }
 

@@ -1,6 +1,6 @@
 //! Settings with no doubt left in them: what every command works with.
 
-use super::{KeyPlace, Source, Sourced};
+use super::{ConfigError, KeyPlace, Source, Sourced};
 use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
 
@@ -9,9 +9,13 @@ use std::{path::PathBuf, time::Duration};
 pub struct Settings {
     pub file: Option<PathBuf>,
     pub app: Option<Sourced<String>>,
+    /// Set where the file names apps, but not this one.
+    pub unknown_app: Option<ConfigError>,
     pub environment: Option<Sourced<String>>,
     pub databases: Vec<Sourced<Database>>,
     pub admin_url: Option<Sourced<SecretString>>,
+    /// To be shown where the privileged connection is used.
+    pub admin_warning: Option<String>,
     pub repository: Option<RepositorySettings>,
     pub jobs: Sourced<usize>,
     pub compression: Sourced<i32>,
@@ -28,9 +32,11 @@ impl Settings {
         Settings {
             file: None,
             app: None,
+            unknown_app: None,
             environment: None,
             databases: Vec::new(),
             admin_url: None,
+            admin_warning: None,
             repository: None,
             jobs: Sourced::new(2, Source::Default),
             compression: Sourced::new(1, Source::Default),
@@ -49,6 +55,8 @@ pub struct Database {
     pub url: Option<SecretString>,
     /// Name that replaces the one in the connection.
     pub name: Option<String>,
+    /// To be shown where the connection is used.
+    pub warning: Option<String>,
 }
 
 /// A repository and what opens it.

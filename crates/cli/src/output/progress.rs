@@ -95,8 +95,8 @@ impl TerminalProgress {
             String::new()
         };
         eprintln!(
-            "{}: {amount}{}",
-            current.phase.label(),
+            "{}{amount}{}",
+            label(current.phase),
             human::seconds(took.as_secs_f64())
         );
     }
@@ -183,19 +183,24 @@ fn new_bar(phase: Phase, total: Option<u64>) -> ProgressBar {
     bar
 }
 
+/// The phase's name with its colon, as wide for every phase, so that lines of several stand under each other.
+fn label(phase: Phase) -> String {
+    format!("{:<25}", format!("{}:", phase.label()))
+}
+
 fn progress_line(phase: Phase, done: u64, total: Option<u64>, elapsed: Duration) -> String {
     let rate = human::bytes((done as f64 / elapsed.as_secs_f64().max(0.001)) as u64);
     match total {
         Some(total) => {
             let percent = (done as f64 / total as f64 * 100.0).min(99.0);
             format!(
-                "{}: {} of about {} ({percent:.0} %), {rate}/s",
-                phase.label(),
+                "{}{} of about {} ({percent:.0} %), {rate}/s",
+                label(phase),
                 human::bytes(done),
                 human::bytes(total)
             )
         }
-        None => format!("{}: {}, {rate}/s", phase.label(), human::bytes(done)),
+        None => format!("{}{}, {rate}/s", label(phase), human::bytes(done)),
     }
 }
 
@@ -211,7 +216,10 @@ mod tests {
             Some(100 << 20),
             Duration::from_secs(2),
         );
-        assert_eq!(line, "data: 50.0 MiB of about 100.0 MiB (50 %), 25.0 MiB/s");
+        assert_eq!(
+            line,
+            "data:                    50.0 MiB of about 100.0 MiB (50 %), 25.0 MiB/s"
+        );
         let over = progress_line(Phase::Data, 3 << 20, Some(1 << 20), Duration::from_secs(1));
         assert!(over.contains("(99 %)"), "{over}");
     }

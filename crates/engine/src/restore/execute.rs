@@ -53,7 +53,13 @@ pub struct ProofReport {
     pub rows_compared: u64,
     /// Empty means equal.
     pub differences: Vec<Difference>,
+    /// Why nothing could be compared, where that was not the user's choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unprovable: Option<String>,
 }
+
+/// What an imported script's proof says.
+const SCRIPT_UNPROVABLE: &str = "an imported SQL script comes with no evidence to compare with";
 
 impl ProofReport {
     /// Compares what was found with what was expected, as far as either side knows it.
@@ -78,6 +84,7 @@ impl ProofReport {
             tables_compared: expected.tables.len(),
             rows_compared: expected.rows(),
             differences: evidence::compare(&expected, &found, level),
+            unprovable: None,
         }
     }
 
@@ -88,6 +95,7 @@ impl ProofReport {
             tables_compared: 0,
             rows_compared: 0,
             differences: Vec::new(),
+            unprovable: None,
         }
     }
 
@@ -387,7 +395,12 @@ impl<'a> Run<'a> {
     fn compare(&self, target: &ConnectOptions) -> Result<ProofReport> {
         let level = self.proof_level();
         if level == Proof::None {
-            return Ok(ProofReport::nothing());
+            let unprovable = (self.database.content == DatabaseContent::Plain)
+                .then(|| SCRIPT_UNPROVABLE.to_owned());
+            return Ok(ProofReport {
+                unprovable,
+                ..ProofReport::nothing()
+            });
         }
         let expected = self.expected()?;
         let (cancel, progress) = (&self.context.cancel, &*self.context.progress);
@@ -495,8 +508,8 @@ fn proof_error(proof: &ProofReport, name: &str) -> Error {
     Error::new(
         ErrorCode::ProofFailed,
         format!(
-            "database {name} is not what was backed up: {} differences",
-            proof.differences.len()
+            "database {name} is not what was backed up: {}",
+            crate::counted(proof.differences.len(), "difference")
         ),
     )
     .details(

@@ -2,7 +2,7 @@
 
 use super::{Content, RestoreRequest, RestoreTarget, SnapshotSource};
 use crate::{
-    Context, Error, Result,
+    Context, Error, ErrorCode, Result,
     catalog::{self, BackupEntry, ListFilter},
     export::choose_database,
 };
@@ -118,7 +118,7 @@ pub fn plan(
         backup_time: snapshot_time(&detail.manifest, database),
         app: detail.manifest.app.clone(),
         age_secs,
-        steps: steps(request),
+        steps: steps(request, database),
         overwrites: request.target.overwrites() && target.exists,
         database: DatabasePlan {
             name: database.name.clone(),
@@ -218,7 +218,11 @@ impl Findings<'_> {
             ),
             Some(toc) => {
                 // Names that match nothing fail here, before anything is made.
-                TocSelection::choose(toc, &request.selection.tables, &request.selection.schemas)?;
+                TocSelection::choose(toc, &request.selection.tables, &request.selection.schemas)
+                    .map_err(|e| Error {
+                        code: ErrorCode::NotFound,
+                        ..Error::from(e)
+                    })?;
             }
         }
         if partial && matches!(request.target, RestoreTarget::Replace { .. }) {
@@ -309,8 +313,8 @@ impl Findings<'_> {
                 .collect();
             if !sessions.is_empty() {
                 self.warnings.push(format!(
-                    "{} sessions on {name} will be ended",
-                    sessions.len()
+                    "{} on {name} will be ended",
+                    crate::counted(sessions.len(), "session")
                 ));
             }
             if matches!(self.request.target, RestoreTarget::Replace { .. }) {
@@ -355,7 +359,13 @@ impl Findings<'_> {
             .filter(|r| r.kind == 'r' && r.extension.is_none() && schemas.contains(&r.name.schema))
             .filter(|r| chosen.is_empty() || chosen.contains(&r.name.schema))
             .filter(|r| !known(&r.name))
-            .map(|r| format!("{} (about {} rows)", r.name, r.estimated_rows.max(0.0)))
+            .map(|r| {
+                format!(
+                    "{} (about {})",
+                    r.name,
+                    crate::counted(r.estimated_rows.max(0.0) as usize, "row")
+                )
+            })
             .collect();
         if !newer.is_empty() {
             self.warnings.push(format!(
@@ -430,7 +440,7 @@ impl Findings<'_> {
     }
 }
 
-fn steps(request: &RestoreRequest) -> Vec<String> {
+fn steps(request: &RestoreRequest, database: &DatabaseManifest) -> Vec<String> {
     let name = request.target.name();
     let load = match request.content {
         Content::All => "restore schema and rows",
@@ -438,6 +448,7 @@ fn steps(request: &RestoreRequest) -> Vec<String> {
         Content::DataOnly => "restore the rows",
     };
     let prove = match request.prove {
+        _ if database.content == DatabaseContent::Plain => None,
         Proof::Full => {
             Some("prove: every row count and content hash against the backup's evidence")
         }

@@ -11,6 +11,9 @@ use pgkeep_postgres::{
 use serde::Serialize;
 use std::time::Duration;
 
+/// How long the database that an undo swaps away is kept.
+const KEEP_AFTER_UNDO: Duration = Duration::from_secs(24 * 3600);
+
 #[derive(Debug, Clone, Serialize)]
 pub struct UndoPlan {
     /// The live name.
@@ -21,6 +24,11 @@ pub struct UndoPlan {
     pub expires_at: Option<Timestamp>,
     /// The name under which the database that is live now is kept, so that the undo can be undone.
     pub keep_current_as: String,
+    /// Until when it is kept.
+    pub keep_current_until: Option<Timestamp>,
+    /// The moment of the plan, from which the name is made.
+    #[serde(skip)]
+    pub planned_at: Timestamp,
     pub sessions: Vec<String>,
 }
 
@@ -28,6 +36,9 @@ pub struct UndoPlan {
 pub struct UndoReport {
     pub database: String,
     pub kept_as: String,
+    pub kept_until: Option<Timestamp>,
+    /// The database that is live again is as it was at this moment, when it was replaced.
+    pub as_of: Option<Timestamp>,
     /// Milliseconds in which nobody could connect.
     pub blocked_ms: u64,
 }
@@ -50,12 +61,15 @@ pub fn plan_undo(
             .hint("a replaced database is kept for the time given by --keep-old; after that, restore a backup")
     })?;
     let (replaced_at, expires_at) = times(&chosen);
+    let now = context.clock.now();
     Ok(UndoPlan {
         database: database.to_string(),
         kept: chosen.name,
         replaced_at,
         expires_at,
-        keep_current_as: pg::kept_name(database, context.clock.now()),
+        keep_current_as: pg::unused_kept_name(&mut connection, database, now)?,
+        keep_current_until: now.checked_add(KEEP_AFTER_UNDO).ok(),
+        planned_at: now,
         sessions: inspect::sessions(&mut connection, database)?
             .iter()
             .map(ToString::to_string)
@@ -70,11 +84,10 @@ pub fn execute_undo(
     grace_secs: u64,
     context: &Context,
 ) -> Result<UndoReport> {
-    let now = context.clock.now();
     let options = SwapOptions {
-        keep_until: now.checked_add(Duration::from_secs(24 * 3600)).ok(),
+        keep_until: plan.keep_current_until,
         grace: Duration::from_secs(grace_secs),
-        ..SwapOptions::new(now)
+        ..SwapOptions::new(plan.planned_at)
     };
     let (_, swapped) = pg::undo(
         admin,
@@ -86,7 +99,9 @@ pub fn execute_undo(
     )?;
     Ok(UndoReport {
         database: plan.database.clone(),
+        kept_until: swapped.kept_as.as_ref().and(plan.keep_current_until),
         kept_as: swapped.kept_as.unwrap_or_default(),
+        as_of: plan.replaced_at,
         blocked_ms: swapped.blocked.as_millis() as u64,
     })
 }

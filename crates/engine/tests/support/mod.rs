@@ -29,7 +29,7 @@ impl Place {
         let clock = Arc::new(ManualClock::at("2026-03-01T12:00:00Z"));
         let context = context(clock.clone());
         let address = address(&folder.path().join("repo").display().to_string());
-        storage::init(&address, &context).expect("init");
+        storage::init(&address, "", &context).expect("init");
         let repository = storage::open(&address, &context).expect("open");
         Self {
             folder,

@@ -43,7 +43,9 @@ pub use properties::{AclItem, PropertyOptions, parse_acl_item};
 pub use requirements::{Missing, Requirements, missing, requirements};
 pub use selection::Selection;
 pub use source::{DirectorySource, DumpSource};
-pub use swap::{Obstacle, SwapOptions, SwapSummary, kept_databases, obstacles, swap, undo};
+pub use swap::{
+    Obstacle, SwapOptions, SwapSummary, kept_databases, obstacles, swap, undo, unused_kept_name,
+};
 
 pub(crate) use data::{prepare as prepare_session, set_monetary_locale};
 

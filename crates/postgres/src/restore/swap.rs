@@ -138,7 +138,7 @@ pub fn swap(
 }
 
 /// The name to keep the live database under. A second swap within one second takes the name of the next one.
-fn unused_kept_name(admin: &mut Connection, live: &str, now: Timestamp) -> Result<String> {
+pub fn unused_kept_name(admin: &mut Connection, live: &str, now: Timestamp) -> Result<String> {
     let mut at = now;
     loop {
         let name = kept_name(live, at);

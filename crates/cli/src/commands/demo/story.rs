@@ -14,7 +14,7 @@ use console::style;
 use pgkeep_engine::{
     Context, Error,
     backup::{self, BackupReport, BackupRequest},
-    diff::{self, DiffSide},
+    diff::{self, DiffSide, LiveDatabases},
     restore::{self, Content, RestoreRequest, RestoreTarget, Selection},
     storage::{self, RepositoryAddress},
 };
@@ -177,7 +177,7 @@ fn make_repository(teller: &mut Teller<'_>, folder: &Path) -> CliResult<Reposito
     let context = teller.context;
     teller.timed(
         "repository",
-        || Ok(storage::init(&address, context)?),
+        || Ok(storage::init(&address, "demo", context)?),
         |made| format!("made, id {}", &made.id[..8]),
     )?;
     Ok(storage::open(&address, context)?)
@@ -196,7 +196,11 @@ fn show_loss(
             Ok(diff::run(
                 repository,
                 &DiffSide::Backup(backup.id.clone()),
-                &DiffSide::Live(Box::new(live.clone())),
+                &DiffSide::Live(LiveDatabases {
+                    connections: vec![live.clone()],
+                    only: None,
+                }),
+                None,
                 context,
             )?)
         },
