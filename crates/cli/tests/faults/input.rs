@@ -139,7 +139,7 @@ fn every_bad_input_has_a_code_a_message_and_a_hint() {
         &scene.run(&["restore", &id, "--into", "side", "--table", "public.nosuch"]),
     );
     cases.add(
-        "no such excluded schema",
+        "no such schema",
         &scene.run(&["backup", "--schema", "nosuch"]),
     );
     cases.add(

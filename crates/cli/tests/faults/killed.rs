@@ -12,25 +12,19 @@ const BACKUP_MOMENTS: [Moment; 4] = [
     }),
     ("rows are read", |scene, _| scene.copies("COPY TO")),
     ("a pack is stored", |scene, _| {
-        scene.packs().len() > packs_before(scene)
+        scene.packs().len() > PACKS_OF_FIRST
     }),
     ("the index is written", |scene, _| scene.indexes() > 1),
 ];
 
-/// Packs that the first backup of the shop made: one of data, one of trees.
-fn packs_before(_: &Scene) -> usize {
-    2
-}
+/// Packs that the first backup of the shop makes: one of data, one of trees.
+const PACKS_OF_FIRST: usize = 2;
 
 #[test]
 fn a_backup_killed_at_any_moment_loses_nothing() {
     let scene = Scene::new();
     let (first, _) = scene.backup();
-    let packs_of_first = scene.packs().len();
-    assert_eq!(
-        packs_of_first, 2,
-        "the moment of the third pack stands on this"
-    );
+    assert_eq!(scene.packs().len(), PACKS_OF_FIRST);
     let before = scene.fingerprint("shop");
     scene.add_bulk(40);
 
@@ -77,7 +71,7 @@ fn an_interrupted_backup_publishes_nothing_and_the_next_one_goes_on_from_there()
     let (first, _) = scene.backup();
     scene.add_bulk(40);
     let mut backup = scene.start(&["backup"]);
-    backup.wait_for("a pack is stored", || scene.packs().len() > 2);
+    backup.wait_for("a pack is stored", || scene.packs().len() > PACKS_OF_FIRST);
     backup.signal(Signal::INT);
     let run = backup.finish().fails_with(130);
     assert!(run.stderr.contains("cancelled"), "{}", run.stderr);

@@ -47,7 +47,6 @@ fn a_password_is_seen_neither_in_output_nor_in_processes() {
         let (name, _) = way.last().unwrap();
         for args in [
             &["backup", "--repo", "./backups", "--verbose"][..],
-            &["backup", "--repo", "./backups", "--json"],
             &[
                 "restore",
                 "latest",
