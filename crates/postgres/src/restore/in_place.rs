@@ -10,7 +10,9 @@ use super::{
     RestoreOptions, RestoreSummary,
     data::{self, Loaded},
     data_only::quiet_triggers,
-    fit, large_objects, leave_out_what_needs_a_superuser, open_toc, pipeline,
+    fit, fit_notes, large_objects, leave_out_what_needs_a_superuser, open_toc, pipeline,
+    public_schema,
+    requirements::leave_out_grants_to_missing_roles,
     schema::{PgRestore, SchemaArchive, Section},
     selection::Selection,
     source::DumpSource,
@@ -64,7 +66,11 @@ pub fn restore_in_place(
         false => options.schemas.iter().cloned().collect(),
     };
     let kept = tables_to_rewrite(&mut connection, &toc, &mut selection, &emptied)?;
+    if selection.is_whole() {
+        public_schema::take_as_it_is(&mut connection, &toc, &mut selection, options)?;
+    }
     leave_out_what_needs_a_superuser(&mut connection, &toc, &mut selection)?;
+    leave_out_grants_to_missing_roles(&mut connection, &toc, &mut selection, options)?;
     let archive = SchemaArchive::write(&toc_bytes, &toc, &selection, std::iter::empty())?;
     let index_memory = pipeline::index_memory(&mut connection, 1)?;
     connection.execute(&format!("SET maintenance_work_mem = '{index_memory}'"))?;
@@ -121,6 +127,9 @@ pub fn restore_in_place(
     connection.execute("RESET ROLE")?;
     if quiet {
         fit::check_foreign_keys(&mut connection, &kept)?;
+    }
+    if !selection.is_whole() {
+        fit_notes::finish(&mut connection, &toc, manifest, &selection, &mut summary)?;
     }
     progress.phase(Phase::Prove, None);
     prove(&mut connection)?;

@@ -1,13 +1,17 @@
 //! What a backup needs from the server it is restored on, and which of it is missing: found before anything starts.
 
-use super::properties::{PropertyOptions, parse_acl_item};
+use super::{
+    RestoreOptions,
+    properties::{PropertyOptions, parse_acl_item},
+    selection::Selection,
+};
 use crate::{
     Result,
     archive::{Entry, Toc},
     wire::Connection,
 };
 use pgkeep_model::manifest::{DatabaseManifest, DatabaseProperties};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names the target must know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct Requirements {
     pub roles: BTreeSet<String>,
     pub extensions: BTreeSet<String>,
     pub tablespaces: BTreeSet<String>,
+    /// For each role, what needs it.
+    uses: BTreeMap<String, BTreeSet<Use>>,
 }
 
 /// What the target lacks; empty when a restore can go ahead.
@@ -23,6 +29,34 @@ pub struct Missing {
     pub roles: BTreeSet<String>,
     pub extensions: BTreeSet<String>,
     pub tablespaces: BTreeSet<String>,
+    uses: BTreeMap<String, BTreeSet<Use>>,
+}
+
+/// Why a role must be there, in words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// Its definition cannot do without, whatever the options say.
+    Definition(String),
+    Grant(String),
+    Ownership(String),
+}
+
+impl Use {
+    fn words(&self) -> &str {
+        match self {
+            Use::Definition(words) | Use::Grant(words) | Use::Ownership(words) => words,
+        }
+    }
+}
+
+impl Requirements {
+    fn role(&mut self, role: impl Into<String>, need: Use) {
+        let role = role.into();
+        if !role.is_empty() {
+            self.uses.entry(role.clone()).or_default().insert(need);
+            self.roles.insert(role);
+        }
+    }
 }
 
 impl Missing {
@@ -39,13 +73,7 @@ impl Missing {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        let mut lines = Vec::new();
-        if !self.roles.is_empty() {
-            lines.push(format!(
-                "the target has no role {}: create it (globals.sql of the backup holds its definition), or restore with --no-owner",
-                list(&self.roles)
-            ));
-        }
+        let mut lines: Vec<String> = self.roles.iter().map(|r| self.describe_role(r)).collect();
         if !self.extensions.is_empty() {
             lines.push(format!(
                 "the target does not offer extension {}: install its package on the server",
@@ -60,9 +88,34 @@ impl Missing {
         }
         lines
     }
+
+    fn describe_role(&self, role: &str) -> String {
+        const SHOWN: usize = 3;
+        let uses: Vec<&Use> = self.uses.get(role).into_iter().flatten().collect();
+        let words: Vec<&str> = uses.iter().take(SHOWN).map(|u| u.words()).collect();
+        let rest = match uses.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let has = |is: fn(&Use) -> bool| uses.iter().any(|u| is(u));
+        let create = "create it (globals.sql of the backup holds its definition)";
+        let remedy = if has(|u| matches!(u, Use::Definition(_))) {
+            format!("{create}; --no-owner covers owners and grants only")
+        } else if has(|u| matches!(u, Use::Grant(_))) {
+            format!(
+                "{create}, or restore with --no-owner, which leaves out grants that name missing roles"
+            )
+        } else {
+            format!("{create}, or restore with --no-owner")
+        };
+        // What stands before the first colon is the finding, what follows the remedy.
+        let needed = format!("{}{rest}", words.join(", ")).replace(": ", ":");
+        format!("the target has no role {role}, which is needed for {needed}: {remedy}")
+    }
 }
 
-/// Collects what the archive and the database's properties name.
+/// Collects what the archive and the database's properties name. Without owners, grants to missing roles are left out
+/// by the restore, so only definitions need roles then.
 pub fn requirements(
     toc: &Toc,
     manifest: &DatabaseManifest,
@@ -82,13 +135,26 @@ pub fn requirements(
                 .tablespaces
                 .insert(String::from_utf8_lossy(space).into_owned());
         }
-        if !options.no_owner && !entry.owner().is_empty() {
-            needs.roles.insert(entry.owner().into_owned());
+        if !options.no_owner && options.role.is_none() {
+            let what = format!("the owner of {}", in_words(entry));
+            needs.role(entry.owner(), Use::Ownership(what));
         }
-        needs.roles.extend(roles_named_in(entry, options));
+        let grants = is_grant(entry);
+        if grants && (options.no_acl || options.no_owner) {
+            continue;
+        }
+        for role in roles_named_in(entry) {
+            let what = in_words(entry);
+            needs.role(
+                role,
+                match grants {
+                    true => Use::Grant(what),
+                    false => Use::Definition(what),
+                },
+            );
+        }
     }
     properties_need(&manifest.properties, options, &mut needs);
-    needs.roles.remove("");
     needs.tablespaces.remove("pg_default");
     needs
 }
@@ -98,40 +164,96 @@ fn properties_need(
     options: &PropertyOptions,
     needs: &mut Requirements,
 ) {
-    needs
-        .roles
-        .extend(options.owner(properties).map(String::from));
-    if !options.no_acl {
-        for item in properties
-            .acl
-            .iter()
-            .flatten()
-            .filter_map(|text| parse_acl_item(text))
-        {
+    if let Some(owner) = options.owner(properties) {
+        needs.role(owner, Use::Ownership("the owner of the database".into()));
+    }
+    if !options.no_acl && !options.no_owner {
+        let items = properties.acl.iter().flatten();
+        for item in items.filter_map(|text| parse_acl_item(text)) {
             for role in [item.grantee, item.grantor] {
-                if !(options.no_owner && role == properties.owner) {
-                    needs.roles.insert(role);
-                }
+                needs.role(role, Use::Grant("grants on the database".into()));
             }
         }
     }
-    needs
-        .roles
-        .extend(properties.settings.iter().map(|s| s.role.clone()));
+    if !options.no_owner {
+        for setting in &properties.settings {
+            let what = "its settings in the database".into();
+            needs.role(&setting.role, Use::Grant(what));
+        }
+    }
     if !options.no_tablespace {
         needs.tablespaces.insert(properties.tablespace.clone());
         needs.tablespaces.remove("");
     }
 }
 
+/// Takes grants that name roles which the server does not have out of the selection, and says so. For restores without
+/// owners; in others they are errors.
+pub(super) fn leave_out_grants_to_missing_roles(
+    connection: &mut Connection,
+    toc: &Toc,
+    selection: &mut Selection,
+    options: &RestoreOptions,
+) -> Result<()> {
+    if !options.no_owner || options.no_acl {
+        return Ok(());
+    }
+    let rows = connection.query("SELECT rolname FROM pg_catalog.pg_roles")?;
+    let there: BTreeSet<&str> = rows.iter().filter_map(|r| r.get(0)).collect();
+    for entry in toc.entries.iter().filter(|e| is_grant(e)) {
+        let mut missing = roles_named_in(entry);
+        missing.retain(|role| !there.contains(role.as_str()));
+        missing.sort();
+        missing.dedup();
+        if !missing.is_empty() && selection.has(entry) {
+            selection.remove(toc, entry.dump_id);
+            selection.left_out.push(format!(
+                "{}: there is no role {}",
+                in_words(entry),
+                missing.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_grant(entry: &Entry) -> bool {
+    entry.is("ACL") || entry.is("DEFAULT ACL")
+}
+
+/// What an entry is, for people: `grants on table orders of schema public`.
+fn in_words(entry: &Entry) -> String {
+    let (desc, tag) = (entry.desc().to_lowercase(), entry.tag());
+    let what = match &*desc {
+        "acl" => match tag.split_once(' ') {
+            // The kind may be of two words; names keep their case.
+            Some((kind, name)) if kind.chars().all(|c| c.is_ascii_uppercase()) => {
+                format!("grants on {} {name}", kind.to_lowercase())
+            }
+            _ => format!("grants on {tag}"),
+        },
+        "default acl" => tag.to_lowercase(),
+        // Tagged with the table's name before its own.
+        "policy" => match tag.split_once(' ') {
+            Some((table, policy)) => format!("policy {policy} of table {table}"),
+            None => format!("policy {tag}"),
+        },
+        _ => format!("{desc} {tag}"),
+    };
+    match &*entry.namespace() {
+        "" => what,
+        schema => format!("{what} of schema {schema}"),
+    }
+}
+
 /// Roles in the text of grants, policies and user mappings.
-fn roles_named_in(entry: &Entry, options: &PropertyOptions) -> Vec<String> {
+fn roles_named_in(entry: &Entry) -> Vec<String> {
     let defn = entry.defn();
     let mut roles = Vec::new();
     match &*entry.desc() {
-        "ACL" | "DEFAULT ACL" if !options.no_acl => {
+        "ACL" | "DEFAULT ACL" => {
             for line in defn.lines() {
-                for word in [" TO ", " FROM ", "FOR ROLE "] {
+                for word in [" TO ", " FROM ", "FOR ROLE ", "SET SESSION AUTHORIZATION "] {
                     // Object names come before the last ` TO `; a role never holds one unless it is quoted.
                     if let Some((_, rest)) = rsplit_outside_quotes(line, word) {
                         roles.extend(identifier_at_start(rest));
@@ -222,8 +344,11 @@ pub fn missing(admin: &mut Connection, needs: &Requirements) -> Result<Missing> 
             .cloned()
             .collect())
     };
+    let roles = lacking(&needs.roles, "SELECT rolname FROM pg_catalog.pg_roles")?;
+    let uses = needs.uses.iter().filter(|(role, _)| roles.contains(*role));
     Ok(Missing {
-        roles: lacking(&needs.roles, "SELECT rolname FROM pg_catalog.pg_roles")?,
+        uses: uses.map(|(r, u)| (r.clone(), u.clone())).collect(),
+        roles,
         extensions: lacking(
             &needs.extensions,
             "SELECT name FROM pg_catalog.pg_available_extensions",
@@ -261,7 +386,7 @@ mod tests {
             dependencies: vec![],
             extra: Extra::File(None),
         };
-        roles_named_in(&entry, &PropertyOptions::default())
+        roles_named_in(&entry)
     }
 
     #[test]
@@ -272,6 +397,13 @@ mod tests {
                 "REVOKE ALL ON TABLE public.\"a TO b\" FROM PUBLIC;\nGRANT SELECT ON TABLE public.t TO \"Ann \"\"x\"\"\" WITH GRANT OPTION;\n"
             ),
             ["Ann \"x\""]
+        );
+        assert_eq!(
+            roles(
+                "ACL",
+                "SET SESSION AUTHORIZATION granter;\nGRANT SELECT ON TABLE public.t TO ann;\nRESET SESSION AUTHORIZATION;\n"
+            ),
+            ["granter", "ann"]
         );
         assert_eq!(
             roles(

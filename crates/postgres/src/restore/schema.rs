@@ -1,6 +1,6 @@
 //! Stock pg_restore for everything that is not rows: from a private folder that holds the table of contents alone.
 
-use super::{RestoreOptions, selection::Selection};
+use super::{RestoreOptions, private_folder::PrivateFolder, selection::Selection};
 use crate::{
     Error, Result,
     archive::{Entry, Toc},
@@ -8,8 +8,7 @@ use crate::{
     tools::{ToolCommand, Tools},
 };
 use pgkeep_model::CancelToken;
-use std::{fs, path::PathBuf};
-use tempfile::TempDir;
+use std::path::PathBuf;
 
 /// A part of the archive, as pg_restore names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl Section {
 /// A directory archive without data, readable by this user alone; removed when dropped.
 #[derive(Debug)]
 pub(super) struct SchemaArchive {
-    folder: TempDir,
+    folder: PrivateFolder,
     use_list: Option<PathBuf>,
     post_data_list: Option<PathBuf>,
     large_objects_list: Option<PathBuf>,
@@ -56,14 +55,10 @@ impl SchemaArchive {
         done_early: impl Iterator<Item = i64>,
     ) -> Result<Self> {
         let doing = |e| Error::local("writing the table of contents for pg_restore", e);
-        let folder = tempfile::Builder::new()
-            .prefix("pgkeep-restore-")
-            .tempdir()
-            .map_err(doing)?;
-        fs::write(folder.path().join("toc.dat"), toc_bytes).map_err(doing)?;
+        let folder = PrivateFolder::create().map_err(doing)?;
+        folder.write("toc.dat", toc_bytes).map_err(doing)?;
         let list_file = |name: &str, list: Option<String>| {
-            let path = folder.path().join(name);
-            list.map(|list| fs::write(&path, list).map(|()| path))
+            list.map(|list| folder.write(name, list.as_bytes()))
                 .transpose()
                 .map_err(doing)
         };

@@ -154,7 +154,7 @@ impl Selection {
     }
 }
 
-fn is_relation(entry: &Entry) -> bool {
+pub(super) fn is_relation(entry: &Entry) -> bool {
     RELATIONS.iter().any(|kind| entry.is(kind))
 }
 
