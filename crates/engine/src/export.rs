@@ -23,7 +23,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, BufWriter, Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -366,6 +366,7 @@ impl Export<'_> {
             .unwrap_or(Path::new("."));
         let temporary = tempfile::Builder::new()
             .prefix(".pgkeep-")
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
         let mut size = 0;
         let mut toc_sha256 = String::new();
