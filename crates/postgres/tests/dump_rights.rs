@@ -184,14 +184,14 @@ fn a_pattern_without_a_schema_leaves_out_what_pg_dump_leaves_out() {
     };
     let [public, shop] = ["public", "shop"].map(|schema| QualifiedName::new(schema, "log"));
     let (left_out, stored) = excluded(&server);
-    assert_eq!(left_out, [public.clone()]);
+    assert_eq!(left_out, std::slice::from_ref(&public));
     assert!(
         stored.contains(&shop) && !stored.contains(&public),
         "{stored:?}"
     );
     server.psql("db", "ALTER DATABASE db SET search_path = shop, public");
     let (left_out, stored) = excluded(&server);
-    assert_eq!(left_out, [shop.clone()]);
+    assert_eq!(left_out, std::slice::from_ref(&shop));
     assert!(
         stored.contains(&public) && !stored.contains(&shop),
         "{stored:?}"
