@@ -121,7 +121,7 @@ fn keys_are_added_listed_rotated_and_removed_but_never_the_one_in_use() {
     ));
     assert!(matches!(
         keys.remove("zz"),
-        Err(RepositoryError::KeyRefused { .. })
+        Err(RepositoryError::KeyNotFound { .. })
     ));
     assert!(matches!(
         keys.remove(""),
