@@ -213,6 +213,10 @@ impl Findings<'_> {
                     "restore it whole with --into, and copy what you need from there",
                 );
             }
+            None if matches!(request.target, RestoreTarget::Replace { .. }) => self.refuse(
+                "the backup is an imported SQL script, which comes with no evidence, and a live database is not replaced by an unproven one",
+                "restore it with --into, look at it, and swap by hand",
+            ),
             None => self.warnings.push(
                 "the backup is an imported SQL script: there is no evidence to prove the result with".into(),
             ),
