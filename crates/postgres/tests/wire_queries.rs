@@ -307,7 +307,7 @@ fn cancelling_the_token_ends_a_running_statement_and_refuses_the_next() {
 
 #[test]
 fn a_server_that_does_not_heed_the_request_is_hung_up_on() {
-    // A peer that logs anyone in and then never answers.
+    // A peer that logs anyone in, takes the session's settings, and then never answers.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let peer = std::thread::spawn(move || {
@@ -320,6 +320,15 @@ fn a_server_that_does_not_heed_the_request_is_hung_up_on() {
         stream
             .write_all(b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x07\0\0\0\x08Z\0\0\0\x05I")
             .expect("consent");
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).expect("the settings");
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        stream
+            .read_exact(&mut vec![0; length as usize - 4])
+            .expect("the settings");
+        stream
+            .write_all(b"C\0\0\0\x08SET\0Z\0\0\0\x05I")
+            .expect("they are set");
         drop(listener);
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).expect("the client hangs up");
