@@ -274,6 +274,11 @@ fn acl_name(text: &str) -> Option<(String, &str)> {
         let end = text.find('=').unwrap_or(text.len());
         return Some((text[..end].into(), &text[end..]));
     };
+    take_quoted(quoted)
+}
+
+/// Reads a quoted name whose opening quote has been taken, and gives what follows it.
+pub(super) fn take_quoted(quoted: &str) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut chars = quoted.char_indices().peekable();
     while let Some((at, c)) = chars.next() {

@@ -2,7 +2,7 @@
 
 use super::{
     RestoreOptions,
-    properties::{PropertyOptions, parse_acl_item},
+    properties::{PropertyOptions, parse_acl_item, take_quoted},
     selection::Selection,
 };
 use crate::{
@@ -300,19 +300,7 @@ fn take_identifier(text: &str) -> Option<(String, &str)> {
             .unwrap_or(text.len());
         return (end > 0).then(|| (text[..end].to_string(), &text[end..]));
     };
-    let mut name = String::new();
-    let mut chars = quoted.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' if chars.peek().is_some_and(|(_, n)| *n == '"') => {
-                chars.next();
-                name.push('"');
-            }
-            '"' => return Some((name, &quoted[at + 1..])),
-            c => name.push(c),
-        }
-    }
-    None
+    take_quoted(quoted)
 }
 
 /// Splits at the last `word` that stands outside double quotes and outside parentheses.
