@@ -3,10 +3,15 @@
 //! Everything here is pure: no threads, files, network, processes, environment or clock. Time is passed in, so each
 //! decision can be tested with a table of cases in milliseconds.
 
+pub mod access;
+pub mod app;
 pub mod cancel;
 pub mod clock;
 pub mod evidence;
+pub mod job;
 pub mod manifest;
+pub mod notice;
+pub mod policy;
 pub mod progress;
 pub mod retention;
 

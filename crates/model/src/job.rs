@@ -1,0 +1,378 @@
+//! A job: one queued unit of work. What it is to do ([`JobSpec`]), and the states that it goes through.
+
+use crate::policy::PolicyKind;
+use serde::{Deserialize, Serialize};
+
+/// What a job does, with all that a worker needs to know besides apps and repositories, which it finds by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum JobSpec {
+    Backup(BackupSpec),
+    Verify(VerifySpec),
+    Restore(RestoreSpec),
+    Undo(UndoSpec),
+    Drill(DrillSpec),
+    /// Retention of a policy, then prune.
+    Cleanup(CleanupSpec),
+    /// Removes named backups.
+    Forget(ForgetSpec),
+    Prune(RepositorySpec),
+    Check(CheckSpec),
+    Export(ExportSpec),
+    /// Takes in an uploaded file.
+    Import(ImportSpec),
+    Diff(DiffSpec),
+    Doctor(AppSpec),
+    /// Makes the catalog's list of backups match the repository.
+    Sync(RepositorySpec),
+    /// Stores a copy of the catalog in a repository.
+    CatalogBackup(RepositorySpec),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    Backup,
+    Verify,
+    Restore,
+    Undo,
+    Drill,
+    Cleanup,
+    Forget,
+    Prune,
+    Check,
+    Export,
+    Import,
+    Diff,
+    Doctor,
+    Sync,
+    CatalogBackup,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupSpec {
+    pub app: String,
+    /// The app's where absent.
+    pub repository: Option<String>,
+    pub backup_kind: PolicyKind,
+    pub description: String,
+    pub tags: Vec<String>,
+    pub pinned: bool,
+    pub compression: Option<i32>,
+    pub jobs: Option<u16>,
+    pub read_back_all: bool,
+    pub policy: Option<String>,
+    pub skip_if_unchanged: bool,
+    pub export_to: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VerifySpec {
+    pub repository: String,
+    /// Ids; every backup of `app` (or of the repository) where empty.
+    pub backups: Vec<String>,
+    pub app: Option<String>,
+    pub read_data: bool,
+}
+
+/// How a restored database is compared with the evidence of its backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProveLevel {
+    None,
+    Counts,
+    #[default]
+    Full,
+}
+
+/// Where a restore writes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", content = "name", rename_all = "snake_case")]
+pub enum RestoreMode {
+    /// A new database of this name.
+    Into(String),
+    /// In place of the live database of this name, by swap.
+    Replace(String),
+    /// Inside the live database of this name.
+    InPlace(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreSpec {
+    /// App whose privileged connection is used.
+    pub app: String,
+    pub repository: String,
+    pub backup: String,
+    /// Which database of the backup; needed where it holds several.
+    #[serde(default)]
+    pub database: Option<String>,
+    pub target: RestoreMode,
+    #[serde(default)]
+    pub tables: Vec<String>,
+    #[serde(default)]
+    pub schemas: Vec<String>,
+    #[serde(default)]
+    pub schema_only: bool,
+    #[serde(default)]
+    pub data_only: bool,
+    #[serde(default)]
+    pub prove: ProveLevel,
+    #[serde(default)]
+    pub jobs: Option<u16>,
+    #[serde(default)]
+    pub no_owner: bool,
+    #[serde(default)]
+    pub skip_safety_backup: bool,
+    /// How long the replaced database is kept.
+    #[serde(default = "one_day")]
+    pub keep_old_secs: u64,
+}
+
+fn one_day() -> u64 {
+    24 * 60 * 60
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoSpec {
+    pub app: String,
+    /// Name of the live database that a restore replaced.
+    pub database: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DrillSpec {
+    pub app: String,
+    pub repository: String,
+    /// An id, or `latest`.
+    pub backup: String,
+    pub database: Option<String>,
+    pub prove: ProveLevel,
+    /// Statements that must answer true.
+    pub assertions: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CleanupSpec {
+    pub policy: String,
+    /// Plans only.
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForgetSpec {
+    pub repository: String,
+    pub backups: Vec<String>,
+    pub prune: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepositorySpec {
+    pub repository: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckSpec {
+    pub repository: String,
+    /// Share of the stored packs to read, 0 to 100.
+    pub read_data_percent: f64,
+}
+
+/// The forms of a file that stock PostgreSQL tools read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DumpFormat {
+    #[default]
+    Custom,
+    Plain,
+    Directory,
+    Tar,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExportSpec {
+    pub repository: String,
+    pub backup: String,
+    pub database: Option<String>,
+    pub format: DumpFormat,
+    /// Folder on the server's machine.
+    pub to: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImportSpec {
+    pub app: String,
+    pub repository: String,
+    /// Id of a finished upload.
+    pub upload: String,
+    /// The name that the file had where it came from.
+    pub file_name: String,
+    pub database: Option<String>,
+    pub description: String,
+    pub tags: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DiffSpec {
+    pub repository: String,
+    pub from: String,
+    /// A backup; the live databases of `app` where absent.
+    pub to: Option<String>,
+    pub app: Option<String>,
+    pub database: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppSpec {
+    pub app: String,
+}
+
+impl JobSpec {
+    pub fn kind(&self) -> JobKind {
+        match self {
+            JobSpec::Backup(_) => JobKind::Backup,
+            JobSpec::Verify(_) => JobKind::Verify,
+            JobSpec::Restore(_) => JobKind::Restore,
+            JobSpec::Undo(_) => JobKind::Undo,
+            JobSpec::Drill(_) => JobKind::Drill,
+            JobSpec::Cleanup(_) => JobKind::Cleanup,
+            JobSpec::Forget(_) => JobKind::Forget,
+            JobSpec::Prune(_) => JobKind::Prune,
+            JobSpec::Check(_) => JobKind::Check,
+            JobSpec::Export(_) => JobKind::Export,
+            JobSpec::Import(_) => JobKind::Import,
+            JobSpec::Diff(_) => JobKind::Diff,
+            JobSpec::Doctor(_) => JobKind::Doctor,
+            JobSpec::Sync(_) => JobKind::Sync,
+            JobSpec::CatalogBackup(_) => JobKind::CatalogBackup,
+        }
+    }
+}
+
+impl JobKind {
+    pub const ALL: [JobKind; 15] = [
+        JobKind::Backup,
+        JobKind::Verify,
+        JobKind::Restore,
+        JobKind::Undo,
+        JobKind::Drill,
+        JobKind::Cleanup,
+        JobKind::Forget,
+        JobKind::Prune,
+        JobKind::Check,
+        JobKind::Export,
+        JobKind::Import,
+        JobKind::Diff,
+        JobKind::Doctor,
+        JobKind::Sync,
+        JobKind::CatalogBackup,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobKind::Backup => "backup",
+            JobKind::Verify => "verify",
+            JobKind::Restore => "restore",
+            JobKind::Undo => "undo",
+            JobKind::Drill => "drill",
+            JobKind::Cleanup => "cleanup",
+            JobKind::Forget => "forget",
+            JobKind::Prune => "prune",
+            JobKind::Check => "check",
+            JobKind::Export => "export",
+            JobKind::Import => "import",
+            JobKind::Diff => "diff",
+            JobKind::Doctor => "doctor",
+            JobKind::Sync => "sync",
+            JobKind::CatalogBackup => "catalog_backup",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<JobKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether a job whose worker died is taken up again. A restore or undo is not: a person must look first.
+    pub fn is_taken_up_again(self) -> bool {
+        !matches!(self, JobKind::Restore | JobKind::Undo | JobKind::Import)
+    }
+
+    /// How many times it is tried in all.
+    pub fn max_attempts(self) -> u32 {
+        match self {
+            JobKind::Restore
+            | JobKind::Undo
+            | JobKind::Import
+            | JobKind::Diff
+            | JobKind::Doctor => 1,
+            _ => 3,
+        }
+    }
+}
+
+/// Where a job stands. The last four are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for its time, its turn, a worker, or an approval.
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// There was nothing to do: the server proved that nothing had changed.
+    Skipped,
+}
+
+impl JobState {
+    pub fn is_final(self) -> bool {
+        !matches!(self, JobState::Queued | JobState::Running)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobState::Queued => "queued",
+            JobState::Running => "running",
+            JobState::Succeeded => "succeeded",
+            JobState::Failed => "failed",
+            JobState::Cancelled => "cancelled",
+            JobState::Skipped => "skipped",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<JobState> {
+        [
+            JobState::Queued,
+            JobState::Running,
+            JobState::Succeeded,
+            JobState::Failed,
+            JobState::Cancelled,
+            JobState::Skipped,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == name)
+    }
+}
+
+/// Who or what asked for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    Schedule,
+    /// Through the API or the web UI.
+    Api,
+    /// A command run by hand.
+    Cli,
+    /// The server's own upkeep.
+    Internal,
+}

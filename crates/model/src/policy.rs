@@ -1,0 +1,171 @@
+//! A policy: which app is backed up how, when, where to, and what is kept.
+
+use crate::retention::KeepPolicy;
+use serde::{Deserialize, Serialize};
+
+/// A rule by which backups of one app are made and removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Unique; letters, digits, `_`, `-` and `.`.
+    #[serde(default)]
+    pub name: String,
+    pub app: String,
+    #[serde(default)]
+    pub kind: PolicyKind,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    #[serde(default)]
+    pub schedule: Schedule,
+    #[serde(default)]
+    pub retention: Retention,
+    /// zstd level; the app's where absent.
+    #[serde(default)]
+    pub compression: Option<i32>,
+    /// Names of repositories; the app's where empty.
+    #[serde(default)]
+    pub repositories: Vec<String>,
+    /// Template of the backups' description: `{policy}`, `{app}`, `{date}`, `{time}`, `{kind}`.
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Names of notification targets; those marked as default where empty.
+    #[serde(default)]
+    pub notify: Vec<String>,
+    /// Skips a run when the server proves that nothing was written since the policy's newest backup.
+    #[serde(default)]
+    pub skip_if_unchanged: bool,
+    #[serde(default)]
+    pub load_limit: Option<LoadLimit>,
+    #[serde(default)]
+    pub adaptive: Option<Adaptive>,
+    /// Folder that an `export` policy writes its files to; the server's own where absent.
+    #[serde(default)]
+    pub export_to: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyKind {
+    #[default]
+    Full,
+    Incremental,
+    Differential,
+    Database,
+    Files,
+    Export,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frequency {
+    Hourly,
+    #[default]
+    Daily,
+    Weekly,
+    Monthly,
+    Cron,
+    OnDemand,
+}
+
+/// When runs are due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    pub frequency: Frequency,
+    /// `HH:MM` of the day; of an hourly schedule only the minutes count.
+    pub at: Option<String>,
+    /// `monday` ... `sunday`, for weekly schedules.
+    pub weekday: Option<Weekday>,
+    /// 1 to 31, for monthly schedules; a month that is shorter runs on its last day.
+    pub day: Option<u8>,
+    /// Five fields, for cron schedules.
+    pub cron: Option<String>,
+    /// IANA name; UTC where absent.
+    pub time_zone: Option<String>,
+    /// A run starts up to this many seconds late, by a share that is the same at every run of a policy.
+    pub jitter_secs: u32,
+    /// Runs once when the server was down at the time of a run.
+    pub catch_up: bool,
+    /// No run starts within these.
+    pub blackout: Vec<Blackout>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            frequency: Frequency::Daily,
+            at: None,
+            weekday: None,
+            day: None,
+            cron: None,
+            time_zone: None,
+            jitter_secs: 0,
+            catch_up: true,
+            blackout: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weekday {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+/// A stretch of the day, in the schedule's time zone, in which nothing starts; it may reach over midnight.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blackout {
+    /// `HH:MM`
+    pub from: String,
+    /// `HH:MM`
+    pub to: String,
+    /// Days on which it begins; every day where empty.
+    #[serde(default)]
+    pub days: Vec<Weekday>,
+}
+
+/// What is kept of the backups that a policy made: `days` and `max_backups` remove (whichever is hit first) what none of
+/// the `keep` rules wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    pub days: Option<u32>,
+    pub max_backups: Option<u32>,
+    pub keep: KeepPolicy,
+}
+
+/// Waits with a start while the database is busy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadLimit {
+    /// Active sessions other than pgkeep's.
+    #[serde(default)]
+    pub active_sessions: Option<u32>,
+    /// One-minute load average of the machine that pgkeep runs on, in hundredths.
+    #[serde(default)]
+    pub load_percent: Option<u32>,
+    /// Starts at the latest this long after its time.
+    pub deadline_secs: u32,
+}
+
+/// Runs more often while much is written: after `bytes_changed` bytes of WAL, but no sooner and no later than the bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adaptive {
+    pub at_least_every_secs: u32,
+    pub at_most_every_secs: u32,
+    pub bytes_changed: u64,
+}

@@ -1,0 +1,1 @@
+//! Tells people what happened: e-mail, chat, webhooks, dead-man pings.

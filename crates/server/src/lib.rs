@@ -1,0 +1,1 @@
+//! Runs pgkeep unattended: HTTP API, queue workers, scheduler.
