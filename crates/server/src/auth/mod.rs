@@ -1,0 +1,1 @@
+//! Who asks: accounts, sessions, tokens, single sign-on.

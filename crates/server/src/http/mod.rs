@@ -1,0 +1,1 @@
+//! The listener and what every request passes through.

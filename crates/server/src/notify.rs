@@ -1,0 +1,1 @@
+//! Turns what happened into notices and sends them.

@@ -1,0 +1,1 @@
+//! What the server was told, with no doubt left in it.

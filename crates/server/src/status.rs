@@ -1,0 +1,1 @@
+//! How safe each app is at this moment.

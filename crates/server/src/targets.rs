@@ -1,0 +1,1 @@
+//! From definitions of apps and repositories to what the engine opens.
