@@ -1,1 +1,5 @@
 //! Who asks: accounts, sessions, tokens, single sign-on.
+
+pub mod principal;
+
+pub use principal::{Credential, Principal};

@@ -1,0 +1,82 @@
+//! Who asks, and what they may do. Every handler gets a [`Principal`]; every list is filtered by [`Principal::sees`].
+
+use jiff::Timestamp;
+use pgkeep_model::access::{Permission, Role};
+use std::collections::BTreeSet;
+
+/// An account or token that was recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Id of the account, also where a token of it was used.
+    pub user_id: String,
+    /// Name of the account.
+    pub name: String,
+    pub role: Role,
+    pub permissions: BTreeSet<Permission>,
+    /// Apps that are seen; all where absent.
+    pub apps: Option<BTreeSet<String>>,
+    pub credential: Credential,
+}
+
+/// What the principal showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A browser's cookie. Requests that change something also need the CSRF token.
+    Session {
+        id: String,
+        csrf: String,
+        expires_at: Timestamp,
+    },
+    /// An API token, with its name.
+    Token { id: String, name: String },
+}
+
+impl Principal {
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(&permission)
+    }
+
+    /// Whether the app exists for this principal. What does not is answered like what is not there.
+    pub fn sees(&self, app: &str) -> bool {
+        self.apps.as_ref().is_none_or(|apps| apps.contains(app))
+    }
+
+    /// Whether something belongs to nobody's app, or to one that is seen. What belongs to no app is for those who see all.
+    pub fn sees_maybe(&self, app: Option<&str>) -> bool {
+        match app {
+            Some(app) => self.sees(app),
+            None => self.apps.is_none(),
+        }
+    }
+
+    /// The apps to filter a list by; `None` for all.
+    pub fn app_filter(&self) -> Option<Vec<String>> {
+        self.apps
+            .as_ref()
+            .map(|apps| apps.iter().cloned().collect())
+    }
+
+    /// Stable key for limits and idempotency: tokens of one account count apart.
+    pub fn key(&self) -> String {
+        match &self.credential {
+            Credential::Session { .. } => format!("user:{}", self.user_id),
+            Credential::Token { id, .. } => format!("token:{id}"),
+        }
+    }
+
+    /// `user` or `token`, as the audit log says it.
+    pub fn kind(&self) -> &'static str {
+        match &self.credential {
+            Credential::Session { .. } => "user",
+            Credential::Token { .. } => "token",
+        }
+    }
+
+    /// The name under which jobs and audit entries are kept: `ann`, or `ann (token ci)`.
+    pub fn label(&self) -> String {
+        match &self.credential {
+            Credential::Session { .. } => self.name.clone(),
+            Credential::Token { name, .. } => format!("{} (token {name})", self.name),
+        }
+    }
+}
