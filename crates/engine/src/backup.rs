@@ -39,6 +39,8 @@ pub struct BackupRequest {
     pub tags: Vec<String>,
     /// Keep it whatever retention says.
     pub pinned: bool,
+    /// What asked for it.
+    pub origin: catalog::Origin,
     /// One recovery point holds all of them.
     pub databases: Vec<ConnectOptions>,
     /// Store roles and tablespaces too.
@@ -164,8 +166,7 @@ pub fn run(
         writer,
         files,
         &manifest,
-        &request.tags,
-        request.pinned,
+        catalog::tags_of(&manifest, &request.tags, request.pinned, &request.origin),
         context,
     )?;
     let read_back = read_back(repository, &id, request.read_back_all, context)?;
@@ -326,8 +327,7 @@ pub(crate) fn publish(
     writer: Writer,
     mut files: Vec<NewFile>,
     manifest: &Manifest,
-    user_tags: &[String],
-    pinned: bool,
+    tags: Vec<String>,
     context: &Context,
 ) -> Result<(pgkeep_repository::SnapshotId, WriteSummary)> {
     let mut stream = writer.stream();
@@ -342,7 +342,7 @@ pub(crate) fn publish(
         time: manifest.started_at,
         hostname: context.hostname.clone(),
         username: context.username.clone(),
-        tags: catalog::tags_of(manifest, user_tags, pinned),
+        tags,
         paths: vec![format!("/{}", manifest.app)],
         program_version: format!("pgkeep {}", env!("CARGO_PKG_VERSION")),
     };

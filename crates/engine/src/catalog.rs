@@ -34,11 +34,22 @@ pub struct BackupEntry {
     pub pinned: bool,
     /// Left out on request: schemas, or rows of tables.
     pub partial: bool,
+    #[serde(flatten)]
+    pub origin: Origin,
     pub validity: Validity,
     pub hostname: String,
     pub username: String,
     #[serde(skip)]
     pub snapshot: Snapshot,
+}
+
+/// What asked for a backup: a policy, a job of the queue, or neither where it was made by hand without a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Origin {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// How far a backup has been proven. Each step includes the one before.
@@ -216,7 +227,12 @@ pub fn show(repository: &Repository, wanted: &str, filter: &ListFilter) -> Resul
 }
 
 /// Tags that a new backup's snapshot carries.
-pub fn tags_of(manifest: &Manifest, user_tags: &[String], pinned: bool) -> Vec<String> {
+pub fn tags_of(
+    manifest: &Manifest,
+    user_tags: &[String],
+    pinned: bool,
+    origin: &Origin,
+) -> Vec<String> {
     let mut tags = vec![
         TAG.to_string(),
         format!("app:{}", manifest.app),
@@ -230,6 +246,8 @@ pub fn tags_of(manifest: &Manifest, user_tags: &[String], pinned: bool) -> Vec<S
     }
     tags.extend(manifest.databases.iter().map(|d| format!("db:{}", d.name)));
     tags.extend(user_tags.iter().map(|t| format!("tag:{t}")));
+    tags.extend(origin.policy.iter().map(|name| format!("policy:{name}")));
+    tags.extend(origin.job.iter().map(|id| format!("job:{id}")));
     if pinned {
         tags.push(PINNED.to_string());
     }
@@ -367,6 +385,10 @@ impl BackupEntry {
                 drill_failed_at: value("drill-failed:").parse().ok(),
             },
             partial: snapshot.tags.iter().any(|t| t == PARTIAL),
+            origin: Origin {
+                policy: values("policy:").pop(),
+                job: values("job:").pop(),
+            },
             hostname: snapshot.hostname.clone(),
             username: snapshot.username.clone(),
             snapshot,

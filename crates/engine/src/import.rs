@@ -3,6 +3,7 @@
 use crate::{
     Context, Error, ErrorCode, Result,
     backup::{self, BackupReport, RepositorySink},
+    catalog,
 };
 use pgkeep_model::{
     Phase,
@@ -41,6 +42,8 @@ pub struct ImportRequest {
     pub description: String,
     pub tags: Vec<String>,
     pub compression_level: i32,
+    /// What asked for it.
+    pub origin: catalog::Origin,
 }
 
 /// What a file turned out to be.
@@ -113,7 +116,8 @@ pub fn run(
         evidence_digest: backup::evidence_digest(&databases)?,
         databases,
     };
-    let (id, written) = backup::publish(writer, files, &manifest, &request.tags, false, context)?;
+    let tags = catalog::tags_of(&manifest, &request.tags, false, &request.origin);
+    let (id, written) = backup::publish(writer, files, &manifest, tags, context)?;
     let read_back = backup::read_back(repository, &id, false, context)?;
     Ok(backup::report(
         &manifest,

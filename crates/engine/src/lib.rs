@@ -9,6 +9,7 @@
 
 pub mod backup;
 pub mod catalog;
+pub mod catalog_copy;
 pub mod diff;
 pub mod doctor;
 pub mod drill;

@@ -2,11 +2,12 @@
 //! stopped from outside (a server-side query, a child process).
 
 use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 type Hook = Box<dyn Fn() + Send + Sync>;
+type Permit = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// Asks an operation to stop. Clones share one state; cancelling is final.
 #[derive(Clone, Default)]
@@ -19,6 +20,7 @@ struct Inner {
     cancelled: AtomicBool,
     next_hook: AtomicU64,
     hooks: Mutex<Vec<(u64, Hook)>>,
+    permit: OnceLock<Permit>,
 }
 
 /// The operation was asked to stop.
@@ -29,6 +31,17 @@ pub struct Cancelled;
 impl CancelToken {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A token that also counts as cancelled from the first [`CancelToken::check`] at which `permit` says no: for work that
+    /// may go on only as long as a lease holds, even where the process was stopped meanwhile. It must be cheap.
+    pub fn while_permitted(permit: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let inner = Inner::default();
+        // A new cell is empty.
+        let _ = inner.permit.set(Box::new(permit));
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Marks the token and runs every registered hook once, in the calling thread.
@@ -48,6 +61,9 @@ impl CancelToken {
 
     /// Returns an error once the token is cancelled; call it between pieces of work.
     pub fn check(&self) -> Result<(), Cancelled> {
+        if self.inner.permit.get().is_some_and(|permit| !permit()) {
+            self.cancel();
+        }
         if self.is_cancelled() {
             Err(Cancelled)
         } else {
@@ -105,6 +121,21 @@ impl Drop for CancelHook {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn a_permit_that_ends_cancels_at_the_next_check() {
+        let permitted = Arc::new(AtomicBool::new(true));
+        let token = CancelToken::while_permitted({
+            let permitted = permitted.clone();
+            move || permitted.load(Ordering::SeqCst)
+        });
+        assert_eq!(token.check(), Ok(()));
+        permitted.store(false, Ordering::SeqCst);
+        assert!(!token.is_cancelled());
+        assert_eq!(token.check(), Err(Cancelled));
+        permitted.store(true, Ordering::SeqCst);
+        assert_eq!(token.check(), Err(Cancelled), "cancelling is final");
+    }
 
     #[test]
     fn hooks_run_once_and_late_hooks_run_at_once() {

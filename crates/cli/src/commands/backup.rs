@@ -49,6 +49,7 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
         schemas: or_file(&args.schema, &settings.schemas),
         lock_timeout: args.lock_timeout,
         read_back_all: args.read_back == ReadBackArg::Full,
+        origin: pgkeep_engine::catalog::Origin::default(),
         databases,
     };
     let context = session.context(&settings);

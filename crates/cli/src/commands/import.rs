@@ -33,6 +33,7 @@ pub fn run(args: &ImportArgs, session: &Session) -> CliResult<Exit> {
         description: args.description.clone().unwrap_or_default(),
         tags: args.tag.clone(),
         compression_level: settings.compression.value,
+        origin: pgkeep_engine::catalog::Origin::default(),
     };
     let repository = session.repository(&settings, &context)?;
     let report = import::run(&repository, &request, &context)?;

@@ -470,6 +470,7 @@ impl<'a> Run<'a> {
                 exclude_table_data: Vec::new(),
                 schemas: Vec::new(),
                 lock_timeout: None,
+                origin: crate::catalog::Origin::default(),
                 read_back_all: false,
             },
             self.context,

@@ -104,6 +104,7 @@ pub fn backup_request(server: &TestPostgres, database: &str) -> BackupRequest {
         exclude_table_data: Vec::new(),
         schemas: Vec::new(),
         lock_timeout: None,
+        origin: pgkeep_engine::catalog::Origin::default(),
         read_back_all: false,
     }
 }

@@ -110,8 +110,8 @@ impl Shared {
 
     /// Fails once anything has failed, or the operation was cancelled.
     pub(super) fn check(&self) -> Result<()> {
-        if self.options.cancel.is_cancelled() {
-            self.fail(pgkeep_model::Cancelled.into());
+        if let Err(cancelled) = self.options.cancel.check() {
+            self.fail(cancelled.into());
         }
         if self.failed.load(Relaxed) {
             return Err(self

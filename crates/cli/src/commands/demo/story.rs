@@ -393,6 +393,7 @@ impl Teller<'_> {
             tags: Vec::new(),
             pinned: false,
             lock_timeout: None,
+            origin: pgkeep_engine::catalog::Origin::default(),
             databases: vec![live.clone()],
             globals: true,
             jobs: jobs(),
