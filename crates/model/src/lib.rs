@@ -5,15 +5,20 @@
 
 pub mod access;
 pub mod app;
+pub mod backoff;
 pub mod cancel;
 pub mod clock;
 pub mod evidence;
+pub mod health;
 pub mod job;
 pub mod manifest;
 pub mod notice;
+pub mod pace;
 pub mod policy;
 pub mod progress;
 pub mod retention;
+pub mod schedule;
+pub mod status;
 
 pub use cancel::{CancelToken, Cancelled};
 pub use clock::Clock;

@@ -1,6 +1,13 @@
 //! A policy: which app is backed up how, when, where to, and what is kept.
 
+mod defaults;
+mod validate;
+
+pub use defaults::{EnvironmentSchedule, defaults, from_environment};
+pub use validate::FieldError;
+
 use crate::retention::KeepPolicy;
+use crate::schedule::{ResolvedSchedule, ScheduleError};
 use serde::{Deserialize, Serialize};
 
 /// A rule by which backups of one app are made and removed.
@@ -19,6 +26,9 @@ pub struct Policy {
     pub schedule: Schedule,
     #[serde(default)]
     pub retention: Retention,
+    /// Cron expression in the schedule's time zone: when retention is applied. After each backup where absent.
+    #[serde(default)]
+    pub cleanup_cron: Option<String>,
     /// zstd level; the app's where absent.
     #[serde(default)]
     pub compression: Option<i32>,
@@ -47,6 +57,81 @@ pub struct Policy {
 
 fn yes() -> bool {
     true
+}
+
+impl Policy {
+    /// A daily full backup of which nothing is ever removed.
+    pub fn new(name: &str, app: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            app: app.to_owned(),
+            kind: PolicyKind::Full,
+            enabled: true,
+            schedule: Schedule::default(),
+            retention: Retention::default(),
+            cleanup_cron: None,
+            compression: None,
+            repositories: Vec::new(),
+            description: String::new(),
+            tags: Vec::new(),
+            notify: Vec::new(),
+            skip_if_unchanged: false,
+            load_limit: None,
+            adaptive: None,
+            export_to: None,
+        }
+    }
+
+    /// The schedule, ready to say when runs are due.
+    pub fn runs(&self) -> Result<ResolvedSchedule, ScheduleError> {
+        self.schedule.resolve(&self.name)
+    }
+
+    /// When retention is applied, where that has a schedule of its own.
+    pub fn cleanup_runs(&self) -> Result<Option<ResolvedSchedule>, ScheduleError> {
+        let Some(cron) = &self.cleanup_cron else {
+            return Ok(None);
+        };
+        let schedule = Schedule {
+            frequency: Frequency::Cron,
+            cron: Some(cron.clone()),
+            time_zone: self.schedule.time_zone.clone(),
+            ..Schedule::default()
+        };
+        let resolved = schedule
+            .resolve(&self.name)
+            .map_err(|error| ScheduleError {
+                field: "cleanup_cron",
+                ..error
+            })?;
+        Ok(Some(resolved))
+    }
+
+    /// Fills the template of the backups' description for a run at `time`.
+    pub fn describe_run(&self, time: jiff::Timestamp) -> String {
+        let zone = self.schedule.time_zone.as_deref();
+        let zone = zone.and_then(|name| jiff::tz::TimeZone::get(name).ok());
+        let time = time.to_zoned(zone.unwrap_or(jiff::tz::TimeZone::UTC));
+        self.description
+            .replace("{policy}", &self.name)
+            .replace("{app}", &self.app)
+            .replace("{kind}", self.kind.as_str())
+            .replace("{date}", &time.strftime("%Y-%m-%d").to_string())
+            .replace("{time}", &time.strftime("%H:%M").to_string())
+    }
+}
+
+impl PolicyKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PolicyKind::Full => "full",
+            PolicyKind::Incremental => "incremental",
+            PolicyKind::Differential => "differential",
+            PolicyKind::Database => "database",
+            PolicyKind::Files => "files",
+            PolicyKind::Export => "export",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -138,13 +223,51 @@ pub struct Blackout {
 }
 
 /// What is kept of the backups that a policy made: `days` and `max_backups` remove (whichever is hit first) what none of
-/// the `keep` rules wants.
+/// the `keep` rules wants; `keep` rules alone remove what none of them wants; without either, nothing is removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     pub days: Option<u32>,
     pub max_backups: Option<u32>,
     pub keep: KeepPolicy,
+}
+
+impl Retention {
+    /// Tells whether nothing is ever removed.
+    pub fn is_empty(&self) -> bool {
+        self.days.is_none() && self.max_backups.is_none() && self.keep.is_empty()
+    }
+
+    /// The ready choice: 7 daily, 4 weekly and 12 monthly backups.
+    pub fn seven_four_twelve() -> Self {
+        Self {
+            keep: KeepPolicy {
+                daily: 7,
+                weekly: 4,
+                monthly: 12,
+                ..KeepPolicy::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// The rules in words: `30 days, at most 30 backups`.
+    pub fn describe(&self) -> String {
+        let mut words = Vec::new();
+        words.extend(self.days.map(|days| format!("{days} days")));
+        words.extend(
+            self.max_backups
+                .map(|most| format!("at most {most} backups")),
+        );
+        let keep = self.keep.describe();
+        if !keep.is_empty() {
+            words.push(format!("keep {keep}"));
+        }
+        match words.is_empty() {
+            true => "everything is kept".to_owned(),
+            false => words.join(", "),
+        }
+    }
 }
 
 /// Waits with a start while the database is busy.

@@ -8,6 +8,10 @@
 //! Three things stand above every rule, because a wrong rule must not cost the last good backup: a pinned backup, the
 //! newest proven one, and the newest few that are known to be whole ([`KeepPolicy::protect_newest`]).
 
+mod of_policy;
+
+pub use of_policy::{Guards, plan_policy};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -53,6 +57,22 @@ impl Default for KeepPolicy {
 }
 
 impl KeepPolicy {
+    /// The rules in words: `daily 7, weekly 4, within 1y`; empty where there is none.
+    pub fn describe(&self) -> String {
+        let counts = self.counts();
+        let mut words: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(period, count)| match *count {
+                UNLIMITED => format!("all {}", period.label()),
+                count => format!("{} {count}", period.label()),
+            })
+            .collect();
+        words.extend(self.within.map(|span| format!("within {span}")));
+        words.extend(self.keep_tags.iter().map(|tag| format!("tag {tag}")));
+        words.join(", ")
+    }
+
     /// Tells whether no rule is set, in which case nothing is ever removed.
     pub fn is_empty(&self) -> bool {
         self.counts().iter().all(|(_, count)| *count == 0)
@@ -189,7 +209,7 @@ pub struct Candidate {
 }
 
 /// Why a backup stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeepReason {
     NoRules,
@@ -201,10 +221,16 @@ pub enum KeepReason {
     Period(Period),
     /// The rule was not used up, so it keeps the oldest backup as well.
     Oldest(Period),
+    /// Neither too old nor one too many.
+    WithinLimits,
+    /// Something reads it at this moment.
+    InUse(String),
+    /// Nothing goes while this is so.
+    Held(String),
 }
 
 /// The stretch of time of which a rule keeps one backup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
     Last,
@@ -226,6 +252,9 @@ impl fmt::Display for KeepReason {
             KeepReason::Within(span) => write!(f, "within {span}"),
             KeepReason::Period(period) => f.write_str(period.label()),
             KeepReason::Oldest(period) => write!(f, "oldest {}", period.label()),
+            KeepReason::WithinLimits => f.write_str("within age and number"),
+            KeepReason::InUse(by) => write!(f, "in use by {by}"),
+            KeepReason::Held(why) => write!(f, "held: {why}"),
         }
     }
 }
@@ -265,7 +294,7 @@ impl Period {
 }
 
 /// What a policy would do with a list of backups, newest first within each group.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ForgetPlan {
     pub keep: Vec<(String, Vec<KeepReason>)>,
     /// Why a backup goes, in words.
@@ -279,16 +308,23 @@ pub fn plan(
     now: Timestamp,
     tz: &TimeZone,
 ) -> ForgetPlan {
+    let mut plan = ForgetPlan::default();
+    for group in grouped(candidates) {
+        plan_group(&group, policy, now, tz, &mut plan);
+    }
+    plan
+}
+
+/// The groups, each newest first.
+fn grouped(candidates: &[Candidate]) -> Vec<Vec<&Candidate>> {
     let mut groups: BTreeMap<&str, Vec<&Candidate>> = BTreeMap::new();
     for candidate in candidates {
         groups.entry(&candidate.group).or_default().push(candidate);
     }
-    let mut plan = ForgetPlan::default();
-    for mut group in groups.into_values() {
+    for group in groups.values_mut() {
         group.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.id.cmp(&b.id)));
-        plan_group(&group, policy, now, tz, &mut plan);
     }
-    plan
+    groups.into_values().collect()
 }
 
 /// Plans one group, whose backups come newest first.

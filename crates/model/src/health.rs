@@ -1,0 +1,371 @@
+//! How safe an app is: what is late, what fails, what was never proven, and the one sentence that matters most.
+//!
+//! Silence is an alarm: [`overdue`] is computed from the schedule alone, so a scheduler that stopped, a worker that
+//! hangs and a policy whose jobs vanish all show as late.
+
+use crate::schedule::ResolvedSchedule;
+use jiff::{SignedDuration, Timestamp, Unit};
+use serde::{Deserialize, Serialize};
+
+/// A run may be late by this at least before that is an alarm.
+const LEAST_GRACE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A run that is being made is given this much more, which is the usual soft limit of a job.
+const RUNNING_GRACE: SignedDuration = SignedDuration::from_hours(2);
+
+/// What health needs to know of one policy.
+#[derive(Debug, Clone)]
+pub struct PolicyFacts {
+    pub name: String,
+    pub enabled: bool,
+    pub schedule: ResolvedSchedule,
+    /// Since when the schedule is as it is.
+    pub since: Timestamp,
+    /// When the newest run that succeeded, or proved that there was nothing to do, was started.
+    pub last_ok: Option<Timestamp>,
+    /// The newest finished run, if it failed.
+    pub failure: Option<Failure>,
+    /// A run is being made, or waits for its turn.
+    pub running: bool,
+    /// What a run usually takes.
+    pub usual_secs: Option<f64>,
+    /// By how much a load limit may delay a start.
+    pub may_wait_secs: u32,
+    /// The longest time between two runs that the policy allows, besides its schedule.
+    pub at_least_every_secs: Option<u32>,
+}
+
+/// The newest run of a policy failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub at: Timestamp,
+    pub message: String,
+    /// How many failed in a row.
+    pub count: u32,
+}
+
+/// A run that should have succeeded by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overdue {
+    /// When it was to start.
+    pub due: Timestamp,
+    /// Since when it is late, the grace being over.
+    pub since: Timestamp,
+}
+
+/// Tells whether a run of an enabled policy is late: the first one after the last that succeeded should be done by now.
+pub fn overdue(policy: &PolicyFacts, now: Timestamp) -> Option<Overdue> {
+    if !policy.enabled {
+        return None;
+    }
+    // A success in the future, after a clock was set back, does not silence the alarm until that moment comes.
+    let done = policy.last_ok.unwrap_or(policy.since).min(now);
+    let scheduled = policy
+        .schedule
+        .first_after(done.max(policy.since.min(now)))
+        .map(|run| run.start);
+    let longest = policy.at_least_every_secs.and_then(|secs| {
+        done.checked_add(SignedDuration::from_secs(secs.into()))
+            .ok()
+    });
+    let due = scheduled.into_iter().chain(longest).min()?;
+    let since = due.checked_add(grace(policy)).ok()?;
+    (now > since).then_some(Overdue { due, since })
+}
+
+/// Twice the usual time of a run, what it may wait for a quiet moment, and more for one that is at work.
+fn grace(policy: &PolicyFacts) -> SignedDuration {
+    let usual = policy
+        .usual_secs
+        .filter(|secs| secs.is_finite())
+        .unwrap_or(0.0);
+    let usual = SignedDuration::from_secs((usual.clamp(0.0, 1e7) * 2.0) as i64);
+    let waiting = SignedDuration::from_secs(policy.may_wait_secs.into());
+    let running = match policy.running {
+        true => RUNNING_GRACE,
+        false => SignedDuration::ZERO,
+    };
+    usual.max(LEAST_GRACE) + waiting + running
+}
+
+/// A backup that counts, by id and the time of its data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    pub id: String,
+    pub time: Timestamp,
+}
+
+/// What health needs to know of one app.
+#[derive(Debug, Clone)]
+pub struct AppFacts {
+    pub app: String,
+    pub policies: Vec<PolicyFacts>,
+    /// The newest backup that is whole as far as is known: neither partial, nor damaged, nor failed in a drill.
+    pub newest_good: Option<Point>,
+    /// The newest of which a restore was proven, and when that was.
+    pub newest_proven: Option<(Point, Timestamp)>,
+    /// The newest backup, if its stored bytes are damaged or a drill of it failed.
+    pub newest_bad: Option<(Point, Bad)>,
+    /// A proof older than this many days is stale.
+    pub prove_every_days: u32,
+    /// Newest failed backup of no policy, by hand or by API.
+    pub failure_by_hand: Option<Failure>,
+}
+
+/// What is wrong with a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bad {
+    Damaged,
+    DrillFailed,
+}
+
+/// How an app stands; worse is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    Ok,
+    /// There are backups, and none was ever restored and compared.
+    Unproven,
+    /// The last proof is too long ago.
+    ProofStale,
+    /// No enabled policy makes backups of it by itself.
+    Unscheduled,
+    Overdue,
+    Failing,
+    DrillFailed,
+    Damaged,
+    NoBackup,
+}
+
+impl HealthState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HealthState::Ok => "ok",
+            HealthState::Unproven => "unproven",
+            HealthState::ProofStale => "proof_stale",
+            HealthState::Unscheduled => "unscheduled",
+            HealthState::Overdue => "overdue",
+            HealthState::Failing => "failing",
+            HealthState::DrillFailed => "drill_failed",
+            HealthState::Damaged => "damaged",
+            HealthState::NoBackup => "no_backup",
+        }
+    }
+
+    /// Tells whether somebody must act now, rather than some day.
+    pub fn is_alarm(self) -> bool {
+        self >= HealthState::Overdue
+    }
+
+    /// Points of 100 that it costs.
+    fn cost(self) -> u8 {
+        match self {
+            HealthState::Ok => 0,
+            HealthState::Unproven => 15,
+            HealthState::ProofStale => 10,
+            HealthState::Unscheduled => 25,
+            HealthState::Overdue => 40,
+            HealthState::Failing => 40,
+            HealthState::DrillFailed => 50,
+            HealthState::Damaged => 60,
+            HealthState::NoBackup => 100,
+        }
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub state: HealthState,
+    /// The policy that it is about.
+    pub policy: Option<String>,
+    /// A sentence that stands alone.
+    pub sentence: String,
+    /// Points of 100 that it costs.
+    pub cost: u8,
+}
+
+/// The judgement on one app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppHealth {
+    pub app: String,
+    /// The worst of the findings.
+    pub state: HealthState,
+    /// The worst in one sentence; how long ago the last backup is where all is well.
+    pub sentence: String,
+    /// Worst first.
+    pub findings: Vec<Finding>,
+    /// 100 less what the findings cost; the same kind of finding costs once.
+    pub score: u8,
+    /// Seconds of work that would be lost now: the age of the newest good backup.
+    pub rpo_seconds: Option<i64>,
+}
+
+/// Judges an app at `now`.
+pub fn assess(facts: &AppFacts, now: Timestamp) -> AppHealth {
+    let app = &facts.app;
+    let mut findings = Vec::new();
+    let mut add = |state: HealthState, policy: Option<&str>, sentence: String| {
+        findings.push(Finding {
+            state,
+            policy: policy.map(str::to_owned),
+            sentence,
+            cost: state.cost(),
+        });
+    };
+    let age = |time: Timestamp| ago(time, now);
+    if facts.newest_good.is_none() {
+        add(
+            HealthState::NoBackup,
+            None,
+            format!("{app} has no good backup"),
+        );
+    }
+    match &facts.newest_bad {
+        Some((point, Bad::Damaged)) => add(
+            HealthState::Damaged,
+            None,
+            format!(
+                "the newest backup of {app}, made {}, is damaged",
+                age(point.time)
+            ),
+        ),
+        Some((point, Bad::DrillFailed)) => add(
+            HealthState::DrillFailed,
+            None,
+            format!(
+                "the newest backup of {app}, made {}, failed its drill",
+                age(point.time)
+            ),
+        ),
+        None => {}
+    }
+    for policy in &facts.policies {
+        let name = Some(policy.name.as_str());
+        if let Some(failure) = policy.failure.as_ref().filter(|_| policy.enabled) {
+            let times = match failure.count {
+                0 | 1 => String::new(),
+                count => format!(" {count} times in a row"),
+            };
+            add(
+                HealthState::Failing,
+                name,
+                format!(
+                    "policy {} of {app} failed{times}, last {}: {}",
+                    policy.name,
+                    age(failure.at),
+                    failure.message
+                ),
+            );
+        }
+        if let Some(late) = overdue(policy, now) {
+            add(
+                HealthState::Overdue,
+                name,
+                format!(
+                    "policy {} of {app} is overdue: the run of {} has not succeeded",
+                    policy.name,
+                    shown(late.due)
+                ),
+            );
+        }
+    }
+    if let Some(failure) = &facts.failure_by_hand {
+        add(
+            HealthState::Failing,
+            None,
+            format!(
+                "the newest backup of {app} failed {}: {}",
+                age(failure.at),
+                failure.message
+            ),
+        );
+    }
+    let scheduled = |policy: &PolicyFacts| {
+        policy.enabled && (!policy.schedule.is_on_demand() || policy.at_least_every_secs.is_some())
+    };
+    if !facts.policies.iter().any(scheduled) {
+        add(
+            HealthState::Unscheduled,
+            None,
+            format!("no policy makes backups of {app} by itself"),
+        );
+    }
+    let stale = SignedDuration::from_hours(24 * i64::from(facts.prove_every_days));
+    match &facts.newest_proven {
+        None if facts.newest_good.is_some() => add(
+            HealthState::Unproven,
+            None,
+            format!("no backup of {app} was ever proven by a restore"),
+        ),
+        Some((_, proven)) if now.duration_since(*proven) > stale => add(
+            HealthState::ProofStale,
+            None,
+            format!(
+                "a backup of {app} was last proven by a restore {}",
+                age(*proven)
+            ),
+        ),
+        _ => {}
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.state));
+    judge(facts, findings, now)
+}
+
+fn judge(facts: &AppFacts, findings: Vec<Finding>, now: Timestamp) -> AppHealth {
+    let mut kinds: Vec<HealthState> = findings.iter().map(|f| f.state).collect();
+    kinds.dedup();
+    let cost: u32 = kinds.into_iter().map(|state| u32::from(state.cost())).sum();
+    let newest = facts.newest_good.as_ref().map(|point| point.time);
+    let well = || match newest {
+        Some(time) => format!("{} is safe: last good backup {}", facts.app, ago(time, now)),
+        None => format!("{} has no backup", facts.app),
+    };
+    AppHealth {
+        app: facts.app.clone(),
+        state: findings.first().map_or(HealthState::Ok, |f| f.state),
+        sentence: findings.first().map_or_else(well, |f| f.sentence.clone()),
+        score: 100 - cost.min(100) as u8,
+        rpo_seconds: newest.map(|time| now.duration_since(time).as_secs().max(0)),
+        findings,
+    }
+}
+
+fn shown(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// `5 hours ago`, in the largest unit that fits.
+pub fn ago(time: Timestamp, now: Timestamp) -> String {
+    let secs = now.duration_since(time).as_secs();
+    let (count, unit) = match secs {
+        ..60 => return "just now".to_owned(),
+        60..3600 => (secs / 60, Unit::Minute),
+        3600..172_800 => (secs / 3600, Unit::Hour),
+        _ => (secs / 86_400, Unit::Day),
+    };
+    let unit = match unit {
+        Unit::Minute => "minute",
+        Unit::Hour => "hour",
+        _ => "day",
+    };
+    match count {
+        1 => format!("1 {unit} ago"),
+        count => format!("{count} {unit}s ago"),
+    }
+}
+
+/// Usual duration: the median of the newest few.
+pub fn usual_secs(durations: &[f64]) -> Option<f64> {
+    let mut known: Vec<f64> = durations
+        .iter()
+        .copied()
+        .filter(|d| d.is_finite())
+        .collect();
+    known.sort_by(f64::total_cmp);
+    known.get(known.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests;
