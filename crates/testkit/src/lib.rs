@@ -9,17 +9,21 @@
 mod client;
 mod clock;
 mod cluster;
+mod http_receiver;
 mod installed;
 pub mod object_store;
 mod port;
 mod samples;
+mod smtp;
 mod template;
 mod tls;
 mod watchdog;
 
 pub use clock::ManualClock;
 pub use cluster::{TestPostgres, TestPostgresBuilder};
+pub use http_receiver::{HttpAnswer, HttpReceiver, ReceivedRequest};
 pub use installed::{Installation, cache_dir};
 pub use object_store::ObjectStore;
 pub use samples::ShopSize;
+pub use smtp::{ReceivedMail, SmtpProtection, SmtpServer, SmtpServerBuilder};
 pub use tls::TlsFiles;
