@@ -1,1 +1,90 @@
-//! The REST API, one file a noun.
+//! The REST API below `/api/v1`, one file a noun.
+//!
+//! To add a noun, write `api/<noun>.rs` with handlers and a function `routes()`, and name it in [`routes`] below:
+//!
+//! ```ignore
+//! pub fn routes() -> Routes {
+//!     Routes::new("widgets")
+//!         .add(needs(Permission::View), routes!(list, get))
+//!         .add(needs(Permission::Configure).edits(), routes!(put))
+//!         .add(needs(Permission::Operate).throttle(ThrottleScope::BackupCreate).repeatable(), routes!(create))
+//! }
+//!
+//! /// Lists the widgets.
+//! #[utoipa::path(get, path = "/widgets", params(Paging), responses((status = 200, body = PageOf<Widget>)))]
+//! async fn list(state: AppState, who: Principal, Query(page): Query<Paging>) -> Result<Json<PageOf<Widget>>, Problem>
+//! ```
+//!
+//! - A path stands without `/api/v1`. Routes of one path and several guards take several `.add`. `routes!` is
+//!   `utoipa_axum::routes`. The operation's id becomes `<noun>_<function>`.
+//! - The guard ([`routes::needs`], [`routes::anyone`], [`routes::public`]) is the only way to be reachable. It documents
+//!   every problem that follows from it (401, 403, 404 with a path parameter, 409, 412, 413, 415, 422, 429, 500, 503);
+//!   a handler documents its successes, and problems that are its own as `(status = 409, response = inline(…))` or by
+//!   `#[utoipa::path(… responses((status = 507, description = "no space", body = ProblemBody,
+//!   content_type = "application/problem+json")))]`.
+//! - Extractors come from [`extract`] (`Json`, `OptionalJson`, `Query`, `Path`, [`extract::Name`], [`extract::Id`],
+//!   [`extract::BackupId`]), never from axum, so that what does not fit is a problem. [`AppState`], [`Principal`],
+//!   [`crate::http::Client`], [`etag::Expected`] and [`idempotency::Key`] are extractors, too.
+//! - Apps out of the principal's scope are answered like those that do not exist ([`Problem::not_found`]); lists are
+//!   filtered by [`Principal::app_filter`].
+//! - Bodies refuse unknown fields and are written in camelCase.
+//! - What takes long becomes a job: [`accepted::enqueue`] answers 202, or 503 where no worker is alive.
+//!
+//! [`Principal`]: crate::auth::Principal
+//! [`Principal::app_filter`]: crate::auth::Principal::app_filter
+
+pub mod etag;
+pub mod extract;
+pub mod openapi;
+pub mod paging;
+pub mod problem;
+pub mod routes;
+
+pub use problem::Problem;
+
+use crate::state::AppState;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use routes::{RouteEntry, Routes, unknown_method, unknown_path};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+/// All nouns.
+fn nouns() -> Routes {
+    Routes::new("api")
+}
+
+/// The table of all routes, below `/api/v1`.
+pub fn table() -> Vec<RouteEntry> {
+    nouns().into_parts().1
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> OpenApi {
+    assemble().1
+}
+
+fn assemble() -> (Router<AppState>, OpenApi) {
+    let (router, _) = nouns().into_parts();
+    OpenApiRouter::with_openapi(openapi::base())
+        .nest("/api/v1", router)
+        .split_for_parts()
+}
+
+/// Everything that is served, without the state: that travels with each request.
+pub fn router(state: AppState) -> Router {
+    let (router, document) = assemble();
+    let document = openapi::Document::new(&document);
+    router
+        .route(
+            "/api/v1/openapi.json",
+            axum::routing::get(move || async move { document.respond() }),
+        )
+        .route("/api/docs", axum::routing::get(openapi::pages))
+        .route("/api/docs/{*path}", axum::routing::get(openapi::pages))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(DefaultBodyLimit::disable())
+        .layer(axum::Extension(state.clone()))
+        .with_state(state)
+}

@@ -1,1 +1,7 @@
 //! The listener and what every request passes through.
+
+pub mod client;
+pub mod limits;
+pub mod request_id;
+
+pub use client::Client;

@@ -1,0 +1,283 @@
+//! Errors as `application/problem+json`.
+//!
+//! [`Code`] is the one table that joins a code, its HTTP status, its title and whether a retry helps. A handler returns
+//! `Result<_, Problem>`; errors of the engine and of the catalog turn into problems here and nowhere else.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pgkeep_engine::ErrorCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+macro_rules! codes {
+    ($($variant:ident, $status:ident, $code:literal, $title:literal, $retry:literal;)*) => {
+        /// What kind of problem it is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $(#[doc = $title] $variant,)* }
+
+        impl Code {
+            pub const ALL: &[Code] = &[$(Code::$variant,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $code,)* }
+            }
+
+            pub fn status(self) -> StatusCode {
+                match self { $(Code::$variant => StatusCode::$status,)* }
+            }
+
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$variant => $title,)* }
+            }
+
+            /// Whether the same request may succeed later.
+            pub fn retry_helps(self) -> bool {
+                match self { $(Code::$variant => $retry,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidRequest, BAD_REQUEST, "invalid_request", "the request cannot be understood", false;
+    Unauthenticated, UNAUTHORIZED, "unauthenticated", "nobody is logged in", false;
+    LoginRefused, UNAUTHORIZED, "login_refused", "the login was refused", false;
+    SecondFactorNeeded, UNAUTHORIZED, "second_factor_needed", "a one-time code is needed", false;
+    Forbidden, FORBIDDEN, "forbidden", "this account may not do that", false;
+    CsrfRefused, FORBIDDEN, "csrf_refused", "the request does not come from pgkeep's own pages", false;
+    NotFound, NOT_FOUND, "not_found", "there is no such thing", false;
+    MethodNotAllowed, METHOD_NOT_ALLOWED, "method_not_allowed", "the resource does not know this method", false;
+    Conflict, CONFLICT, "conflict", "it is in the way of something else", false;
+    Exists, CONFLICT, "exists", "there is one already", false;
+    InUse, CONFLICT, "in_use", "something else needs it", false;
+    WrongState, CONFLICT, "wrong_state", "its state does not allow that", false;
+    RequestInProgress, CONFLICT, "request_in_progress", "the same request is being worked on", true;
+    PlanChanged, CONFLICT, "plan_changed", "the plan is not what it was", false;
+    PreconditionFailed, PRECONDITION_FAILED, "precondition_failed", "somebody else changed it meanwhile", false;
+    TooLarge, PAYLOAD_TOO_LARGE, "too_large", "the request is too large", false;
+    UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "the body has the wrong type", false;
+    RangeNotSatisfiable, RANGE_NOT_SATISFIABLE, "range_not_satisfiable", "there are no such bytes", false;
+    Invalid, UNPROCESSABLE_ENTITY, "invalid", "the values cannot be accepted", false;
+    Refused, UNPROCESSABLE_ENTITY, "refused", "refused because data would be at risk", false;
+    ConfirmationNeeded, UNPROCESSABLE_ENTITY, "confirmation_needed", "the confirm phrase is missing or wrong", false;
+    ProofFailed, UNPROCESSABLE_ENTITY, "proof_failed", "the restored database differs from its evidence", false;
+    Damaged, UNPROCESSABLE_ENTITY, "damaged", "the repository holds damage", false;
+    RepositoryAccess, UNPROCESSABLE_ENTITY, "repository_access", "the repository cannot be opened", false;
+    Privilege, UNPROCESSABLE_ENTITY, "privilege", "the database server denies a privilege", false;
+    Tools, UNPROCESSABLE_ENTITY, "tools", "a client program is missing or too old", false;
+    Throttled, TOO_MANY_REQUESTS, "throttled", "too many requests", true;
+    HeadersTooLarge, REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "the head of the request is too large", false;
+    Failed, INTERNAL_SERVER_ERROR, "failed", "the server failed", true;
+    Busy, SERVICE_UNAVAILABLE, "busy", "the server is busy", true;
+    NoWorker, SERVICE_UNAVAILABLE, "no_worker", "no worker is alive to do it", true;
+    TimedOut, SERVICE_UNAVAILABLE, "timed_out", "the request took too long", true;
+    Database, SERVICE_UNAVAILABLE, "database", "the database server cannot be used", true;
+    Storage, SERVICE_UNAVAILABLE, "storage", "the storage cannot be used", true;
+    NoSpace, INSUFFICIENT_STORAGE, "no_space", "there is not enough space", true;
+}
+
+/// One error as the client sees it.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub code: Code,
+    /// What failed on what.
+    pub detail: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// Several findings where there are more than one.
+    pub details: Vec<String>,
+    /// Which fields of the request are wrong.
+    pub fields: Vec<FieldProblem>,
+    /// Seconds after which a retry makes sense.
+    pub retry_after: Option<u64>,
+}
+
+/// A field that cannot be accepted.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// Path of the field: `schedule.at`.
+    pub field: String,
+    pub message: String,
+}
+
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// Names the kind of problem: `urn:pgkeep:problem:` and the code.
+    #[serde(rename = "type")]
+    type_: String,
+    title: &'static str,
+    status: u16,
+    /// Stable, for programs.
+    code: &'static str,
+    /// What failed on what.
+    detail: String,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    details: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    fields: Vec<FieldProblem>,
+    /// The request's id in the server's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    request_id: Option<String>,
+}
+
+impl Problem {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            hint: None,
+            details: Vec::new(),
+            fields: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
+    }
+
+    pub fn field(mut self, field: impl Into<String>, message: impl Into<String>) -> Self {
+        self.fields.push(FieldProblem {
+            field: field.into(),
+            message: message.into(),
+        });
+        self
+    }
+
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// `what` is a noun, `name` what was looked for. Also the answer for what the account may not see.
+    pub fn not_found(what: &str, name: &str) -> Self {
+        Self::new(Code::NotFound, format!("there is no {what} '{name}'"))
+    }
+
+    /// One field of the request is wrong.
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::new(Code::Invalid, format!("{field}: {message}")).field(field, message)
+    }
+
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(Code::Forbidden, detail)
+    }
+
+    /// A failure that is nobody's fault but the server's. The reason goes to the log, not to the client.
+    pub fn internal(reason: impl std::fmt::Display) -> Self {
+        tracing::error!(reason = %reason, "a request failed inside the server");
+        Self::new(Code::Failed, "the server could not do it")
+            .hint("the server's log says why, under the request's id")
+    }
+
+    pub fn body(&self) -> ProblemBody {
+        ProblemBody {
+            type_: format!("urn:pgkeep:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            code: self.code.as_str(),
+            detail: self.detail.clone(),
+            hint: self.hint.clone(),
+            details: self.details.clone(),
+            fields: self.fields.clone(),
+            request_id: crate::http::request_id::current(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.body()).expect("texts and numbers always serialise");
+        let mut response = (self.code.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        let retry_after = self
+            .retry_after
+            .or((self.code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(5));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if matches!(self.code, Code::Unauthenticated) {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"pgkeep\""),
+            );
+        }
+        response
+    }
+}
+
+impl From<ErrorCode> for Code {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::Failed => Code::Failed,
+            ErrorCode::InvalidRequest => Code::Invalid,
+            ErrorCode::NotFound => Code::NotFound,
+            ErrorCode::ProofFailed => Code::ProofFailed,
+            ErrorCode::Damaged => Code::Damaged,
+            ErrorCode::Busy => Code::Busy,
+            ErrorCode::RepositoryAccess => Code::RepositoryAccess,
+            ErrorCode::Database => Code::Database,
+            ErrorCode::Privilege => Code::Privilege,
+            ErrorCode::Tools => Code::Tools,
+            ErrorCode::Refused => Code::Refused,
+            ErrorCode::Storage => Code::Storage,
+            ErrorCode::Cancelled => Code::TimedOut,
+        }
+    }
+}
+
+impl From<pgkeep_engine::Error> for Problem {
+    fn from(error: pgkeep_engine::Error) -> Self {
+        Problem {
+            code: error.code.into(),
+            detail: error.message,
+            hint: error.hint,
+            details: error.details,
+            fields: Vec::new(),
+            retry_after: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn only_errors_are_problems() {
+        for code in Code::ALL {
+            assert!(
+                code.status().is_client_error() || code.status().is_server_error(),
+                "{code:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! The table of routes: each names who may use it, and its part of the OpenAPI document is completed from that.
+//!
+//! Nothing is reachable without a [`Guard`]: [`Routes::add`] is the only way in, and it puts the guard around the
+//! handlers. The guard recognises who asks, checks the permission, counts the request, bounds its body and its time.
+
+use super::problem::{Code, Problem};
+use crate::auth;
+use crate::http::Client;
+use crate::http::limits::Verdict;
+use crate::settings::ThrottleScope;
+use crate::state::AppState;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http_body_util::Limited;
+use pgkeep_model::access::Permission;
+use std::time::Duration;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{Ref, RefOr, Required};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, also without an account.
+    Public,
+    /// Every account, for what is its own.
+    Anyone,
+    Needs(Permission),
+}
+
+/// What stands before a handler.
+#[derive(Debug, Clone, Copy)]
+pub struct Guard {
+    access: Access,
+    throttle: Option<ThrottleScope>,
+    body: BodyLimit,
+    time: TimeBound,
+    edits: bool,
+    repeatable: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum BodyLimit {
+    FromSettings,
+    Bytes(u64),
+    /// The handler reads the stream and bounds it.
+    Stream,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum TimeBound {
+    FromSettings,
+    Unbounded,
+}
+
+/// A route for everybody.
+pub fn public() -> Guard {
+    Guard::new(Access::Public)
+}
+
+/// A route for every account.
+pub fn anyone() -> Guard {
+    Guard::new(Access::Anyone)
+}
+
+/// A route for accounts that have the permission.
+pub fn needs(permission: Permission) -> Guard {
+    Guard::new(Access::Needs(permission))
+}
+
+impl Guard {
+    fn new(access: Access) -> Self {
+        Self {
+            access,
+            throttle: None,
+            body: BodyLimit::FromSettings,
+            time: TimeBound::FromSettings,
+            edits: false,
+            repeatable: false,
+        }
+    }
+
+    /// Counts requests under `scope`, by account, or by address where nobody is logged in.
+    pub fn throttle(mut self, scope: ThrottleScope) -> Self {
+        self.throttle = Some(scope);
+        self
+    }
+
+    /// Lets the body be larger or smaller than the settings say.
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.body = BodyLimit::Bytes(bytes);
+        self
+    }
+
+    /// The handler takes the body as a stream, bounds it itself, and takes its time.
+    pub fn streams_in(mut self) -> Self {
+        self.body = BodyLimit::Stream;
+        self.time = TimeBound::Unbounded;
+        self
+    }
+
+    /// The answer may take its time: events, or a download that is prepared.
+    pub fn streams_out(mut self) -> Self {
+        self.time = TimeBound::Unbounded;
+        self
+    }
+
+    /// Takes `If-Match` (see [`super::etag`]); documents 409 and 412.
+    pub fn edits(mut self) -> Self {
+        self.edits = true;
+        self
+    }
+
+    /// Takes `Idempotency-Key` (see [`super::idempotency`]); documents 409.
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+}
+
+/// One line of the table, for the tests that walk it.
+#[derive(Debug, Clone)]
+pub struct RouteEntry {
+    pub method: &'static str,
+    /// Below `/api/v1`, with `{names}`.
+    pub path: String,
+    pub access: Access,
+    pub throttle: Option<ThrottleScope>,
+}
+
+/// The routes of one noun.
+pub struct Routes {
+    tag: &'static str,
+    router: OpenApiRouter<AppState>,
+    table: Vec<RouteEntry>,
+}
+
+impl Routes {
+    /// `tag` is the noun, and the beginning of every operation's id.
+    pub fn new(tag: &'static str) -> Self {
+        Self {
+            tag,
+            router: OpenApiRouter::default(),
+            table: Vec::new(),
+        }
+    }
+
+    /// Adds handlers of one path that have the same guard: `.add(needs(Permission::View), routes!(list))`.
+    pub fn add(
+        mut self,
+        guard: Guard,
+        (schemas, mut paths, methods): UtoipaMethodRouter<AppState>,
+    ) -> Self {
+        self.document(guard, &mut paths);
+        let methods = methods.route_layer(from_fn_with_state(guard, pass));
+        self.router = self.router.routes((schemas, paths, methods));
+        self
+    }
+
+    fn document(&mut self, guard: Guard, paths: &mut Paths) {
+        for (path, item) in &mut paths.paths {
+            for (method, operation) in operations(item) {
+                self.table.push(RouteEntry {
+                    method,
+                    path: path.clone(),
+                    access: guard.access,
+                    throttle: guard.throttle,
+                });
+                operation.tags = Some(vec![self.tag.to_string()]);
+                operation.operation_id = operation
+                    .operation_id
+                    .take()
+                    .map(|name| format!("{}_{name}", self.tag));
+                complete(guard, method, operation);
+            }
+        }
+    }
+
+    pub fn merge(mut self, other: Routes) -> Self {
+        self.router = self.router.merge(other.router);
+        self.table.extend(other.table);
+        self
+    }
+
+    pub fn into_parts(self) -> (OpenApiRouter<AppState>, Vec<RouteEntry>) {
+        (self.router, self.table)
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    [
+        ("GET", item.get.as_mut()),
+        ("PUT", item.put.as_mut()),
+        ("POST", item.post.as_mut()),
+        ("DELETE", item.delete.as_mut()),
+        ("OPTIONS", item.options.as_mut()),
+        ("HEAD", item.head.as_mut()),
+        ("PATCH", item.patch.as_mut()),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| operation.map(|operation| (method, operation)))
+}
+
+/// Adds what follows from the guard: security, headers, and every problem that may be the answer.
+fn complete(guard: Guard, method: &str, operation: &mut Operation) {
+    let has_body = operation.request_body.is_some();
+    let in_path =
+        operation.parameters.iter().flatten().any(
+            |parameter| matches!(parameter, RefOr::T(p) if p.parameter_in == ParameterIn::Path),
+        );
+    let unsafe_method = !matches!(method, "GET" | "HEAD" | "OPTIONS");
+
+    let mut statuses = vec![400, 500, 503];
+    if guard.access == Access::Public {
+        operation.security = Some(Vec::new());
+    } else {
+        statuses.extend([401, 403]);
+        operation.security = Some(vec![
+            SecurityRequirement::new("bearer", [] as [&str; 0]),
+            SecurityRequirement::new("session", [] as [&str; 0]),
+        ]);
+        let who = match guard.access {
+            Access::Needs(permission) => {
+                let name = serde_json::to_value(permission).expect("a name");
+                format!(
+                    "Needs the permission `{}`.",
+                    name.as_str().unwrap_or_default()
+                )
+            }
+            _ => "For every account.".to_string(),
+        };
+        operation.description = Some(match operation.description.take() {
+            Some(text) => format!("{text}\n\n{who}"),
+            None => who,
+        });
+    }
+    if in_path {
+        statuses.push(404);
+    }
+    if unsafe_method {
+        statuses.extend([409, 422]);
+    }
+    if has_body {
+        statuses.extend([413, 415]);
+    }
+    if let Some(scope) = guard.throttle {
+        statuses.push(429);
+        let text = format!("Counted under the limit `{}`.", scope.as_str());
+        let description = operation.description.get_or_insert_default();
+        *description = format!("{description} {text}").trim().to_string();
+    }
+    if guard.edits {
+        statuses.push(412);
+        header(
+            operation,
+            "If-Match",
+            "The `ETag` of what is changed, or `*` for whatever is there.",
+        );
+        if method == "PUT" {
+            header(
+                operation,
+                "If-None-Match",
+                "`*`: only where nothing is there yet.",
+            );
+        }
+    }
+    if guard.repeatable {
+        header(
+            operation,
+            "Idempotency-Key",
+            "1 to 200 visible characters. The same request with the same key, sent again within a day, gets the answer \
+             of the first and does nothing.",
+        );
+    }
+    for status in statuses {
+        operation
+            .responses
+            .responses
+            .entry(status.to_string())
+            .or_insert_with(|| RefOr::Ref(Ref::from_response_name(format!("Problem{status}"))));
+    }
+}
+
+fn header(operation: &mut Operation, name: &str, description: &str) {
+    let parameter: Parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(RefOr::T(parameter));
+}
+
+/// Stands before every handler.
+async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = match admit(guard, &mut request).await {
+        Err(problem) => problem.into_response(),
+        Ok(admitted) => {
+            let mut response = match admitted.time {
+                Some(limit) => match tokio::time::timeout(limit, next.run(request)).await {
+                    Ok(response) => response,
+                    Err(_) => Problem::new(
+                        Code::TimedOut,
+                        format!("not answered within {} seconds", limit.as_secs()),
+                    )
+                    .into_response(),
+                },
+                None => next.run(request).await,
+            };
+            if let Verdict::Allowed(standing) = admitted.verdict {
+                standing.write(response.headers_mut());
+            }
+            response
+        }
+    };
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
+}
+
+struct Admitted {
+    time: Option<Duration>,
+    verdict: Verdict,
+}
+
+async fn admit(guard: Guard, request: &mut Request) -> Result<Admitted, Response> {
+    let missing = |what: &str| Problem::internal(format!("a request came without {what}"));
+    let extensions = request.extensions();
+    let state = extensions
+        .get::<AppState>()
+        .cloned()
+        .ok_or_else(|| missing("the state").into_response())?;
+    let client = *extensions
+        .get::<Client>()
+        .ok_or_else(|| missing("its client").into_response())?;
+
+    // Who is counted under an address is counted before anything is looked up.
+    let by_address = |verdict| refuse(verdict).map_err(IntoResponse::into_response);
+    let verdict = if guard.access == Access::Public {
+        let verdict = match guard.throttle {
+            Some(scope) => state.limits.count(scope, &client.counting_key()),
+            None => Verdict::Unlimited,
+        };
+        by_address(verdict)?
+    } else {
+        let principal = recognise(&state, request)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        if let Access::Needs(permission) = guard.access
+            && !principal.may(permission)
+        {
+            return Err(Problem::forbidden(format!(
+                "{} has not the permission '{}'",
+                principal.label(),
+                serde_json::to_value(permission)
+                    .ok()
+                    .and_then(|name| name.as_str().map(str::to_string))
+                    .unwrap_or_default()
+            ))
+            .hint("an administrator can grant it")
+            .into_response());
+        }
+        let verdict = match guard.throttle {
+            Some(scope) => state.limits.count(scope, &principal.key()),
+            None => Verdict::Unlimited,
+        };
+        let verdict = by_address(verdict)?;
+        request.extensions_mut().insert(principal);
+        verdict
+    };
+
+    let bytes = match guard.body {
+        BodyLimit::FromSettings => Some(state.settings.http.max_body_bytes as u64),
+        BodyLimit::Bytes(bytes) => Some(bytes),
+        BodyLimit::Stream => None,
+    };
+    if let Some(bytes) = bytes {
+        bound_body(request, bytes).map_err(IntoResponse::into_response)?;
+    }
+    Ok(Admitted {
+        time: match guard.time {
+            TimeBound::FromSettings => Some(state.settings.http.request_time),
+            TimeBound::Unbounded => None,
+        },
+        verdict,
+    })
+}
+
+async fn recognise(state: &AppState, request: &mut Request) -> Result<auth::Principal, Problem> {
+    // `auth::authenticate(&AppState, &mut Parts) -> Result<Principal, Problem>` belongs here; until it is there, nobody is known.
+    let _ = (state, request);
+    Err(Problem::new(Code::Unauthenticated, "nobody is logged in"))
+}
+
+fn refuse(verdict: Verdict) -> Result<Verdict, Response> {
+    match verdict {
+        Verdict::Refused {
+            retry_after_secs,
+            standing,
+        } => {
+            let mut response = Problem::new(
+                Code::Throttled,
+                format!("too many requests of this kind; the next one may come in {retry_after_secs} seconds"),
+            )
+            .hint("an administrator sets the limits")
+            .retry_after(retry_after_secs)
+            .into_response();
+            standing.write(response.headers_mut());
+            Err(response)
+        }
+        allowed => Ok(allowed),
+    }
+}
+
+fn bound_body(request: &mut Request, bytes: u64) -> Result<(), Problem> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<u64>().ok());
+    if announced.is_some_and(|announced| announced > bytes) {
+        return Err(Problem::new(
+            Code::TooLarge,
+            format!("the body may have {bytes} bytes"),
+        ));
+    }
+    let body = std::mem::take(request.body_mut());
+    let limit = usize::try_from(bytes).unwrap_or(usize::MAX);
+    *request.body_mut() = Body::new(Limited::new(body, limit));
+    Ok(())
+}
+
+/// What an unknown path gets.
+pub async fn unknown_path(request: Request) -> Problem {
+    Problem::new(
+        Code::NotFound,
+        format!("there is nothing at {}", request.uri().path()),
+    )
+}
+
+/// What an unknown method gets; `Allow` is added by the router.
+pub async fn unknown_method(request: Request) -> Response {
+    if request.method() == axum::http::Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!(
+            "{} does not know {}",
+            request.uri().path(),
+            request.method()
+        ),
+    )
+    .into_response()
+}
