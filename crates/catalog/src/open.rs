@@ -1,0 +1,304 @@
+//! Opening a catalog: where it is, which key opens its secrets, and what must be so before anything is done with it.
+//!
+//! Order of effects for a new catalog: the key file is made and durable before the note of its id is committed, so that no
+//! catalog exists whose key was never written.
+
+use crate::db::{Db, Tx, params};
+use crate::error::{CatalogError, Result};
+use crate::seal::{Seal, make_key_file, read_key_file};
+use crate::{Catalog, Inner, migrate, queue};
+use jiff::SignedDuration;
+use pgkeep_model::Clock;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use uuid::ContextV7;
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 8;
+
+#[derive(Debug)]
+pub struct OpenOptions {
+    pub location: Location,
+    pub key: KeySource,
+    pub clock: Arc<dyn Clock>,
+    /// Makes a catalog where there is none; otherwise that is [`CatalogError::Missing`].
+    pub create: bool,
+    /// Follows the database's clock where the catalog is in PostgreSQL. Off only where a clock is moved by hand.
+    pub align_clock: bool,
+}
+
+impl OpenOptions {
+    /// Creates where there is none, and follows the database's clock.
+    pub fn new(location: Location, key: KeySource, clock: Arc<dyn Clock>) -> OpenOptions {
+        OpenOptions {
+            location,
+            key,
+            clock,
+            create: true,
+            align_clock: true,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub enum Location {
+    Sqlite(PathBuf),
+    /// A connection string; the tables go into the schema `pgkeep`.
+    Postgres(SecretString),
+}
+
+/// What opens the catalog's secrets.
+#[derive(Clone)]
+pub enum KeySource {
+    /// Made together with a new catalog; it must be there, and be the same, ever after.
+    File(PathBuf),
+    Key([u8; 32]),
+}
+
+impl std::fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            KeySource::File(path) => f.debug_tuple("File").field(path).finish(),
+            KeySource::Key(_) => f.write_str("Key(..)"),
+        }
+    }
+}
+
+impl Catalog {
+    /// Opens a catalog, makes it where that is wanted, and brings its schema up to date.
+    pub async fn open(options: OpenOptions) -> Result<Catalog> {
+        let (db, location) = match &options.location {
+            Location::Sqlite(path) => (
+                open_sqlite(path, options.create).await?,
+                path.display().to_string(),
+            ),
+            Location::Postgres(url) => open_postgres(url, options.create).await?,
+        };
+        let offset = match &db {
+            Db::Postgres(_) if options.align_clock => clock_offset(&db, &*options.clock).await?,
+            _ => SignedDuration::ZERO,
+        };
+        let changed = Arc::new(watch::Sender::new(0));
+        let now = options.clock.now();
+        let mut tx = db.begin(changed.clone(), now).await?;
+        let new = migrate::migrate(&mut tx).await?;
+        let seal = agree_on_key(&mut tx, &options.key, new, &location).await?;
+        let instance = instance_id(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Catalog {
+            inner: Arc::new(Inner {
+                db,
+                seal,
+                clock: options.clock,
+                offset,
+                instance,
+                location,
+                ids: Mutex::new(ContextV7::new()),
+                claims: queue::ClaimDesk::default(),
+                changed,
+            }),
+        })
+    }
+}
+
+async fn open_sqlite(path: &Path, create: bool) -> Result<Db> {
+    let failed = |action| {
+        move |source| CatalogError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    if create {
+        make_private_file(path)?;
+    } else if !path.try_exists().map_err(failed("look for"))? {
+        return Err(CatalogError::Missing {
+            location: path.display().to_string(),
+        });
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    let pool = |connections, options| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(BUSY_TIMEOUT * 3)
+            .test_before_acquire(false)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(options)
+    };
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .acquire_timeout(BUSY_TIMEOUT * 3)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_lazy_with(options.clone());
+    // Two programs that make the same new file at once can meet while it is switched to WAL, where SQLite does not wait.
+    let mut left = 100;
+    loop {
+        match writer.acquire().await {
+            Ok(_) => break,
+            Err(e) => match CatalogError::from(e) {
+                e if e.is_temporary() && left > 0 => {
+                    left -= 1;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                e => return Err(e),
+            },
+        }
+    }
+    let readers = pool(READERS, options.pragma("query_only", "ON"));
+    Ok(Db::Sqlite { writer, readers })
+}
+
+/// SQLite gives its companion files the rights of the main one, so that is made with the right ones first.
+fn make_private_file(path: &Path) -> Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let failed = |source| CatalogError::Io {
+        action: "make",
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
+    }
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(failed)
+}
+
+async fn open_postgres(url: &SecretString, create: bool) -> Result<(Db, String)> {
+    let options = PgConnectOptions::from_str(url.expose_secret())
+        .map_err(|_| {
+            // The reason could quote the text, and with it a password.
+            CatalogError::Invalid("the catalog's connection string cannot be read".to_owned())
+        })?
+        .application_name("pgkeep catalog")
+        .disable_statement_logging();
+    let location = format!(
+        "postgres://{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or("")
+    );
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .idle_timeout(Duration::from_secs(60))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql("SET search_path TO pgkeep; SET lock_timeout TO '10s'")
+                    .execute(connection)
+                    .await
+                    .map(drop)
+            })
+        })
+        .connect_lazy_with(options);
+    let db = Db::Postgres(pool);
+    let there = db
+        .row(
+            "SELECT CASE WHEN to_regclass('pgkeep.schema_versions') IS NULL THEN 0 ELSE 1 END::bigint AS there",
+            params![],
+        )
+        .await?
+        .map_or(Ok(false), |row| row.bool("there"))?;
+    if !there && !create {
+        return Err(CatalogError::Missing { location });
+    }
+    Ok((db, location))
+}
+
+/// What the database's clock is ahead of ours, to the middle of the question's way.
+async fn clock_offset(db: &Db, clock: &dyn Clock) -> Result<SignedDuration> {
+    let asked = clock.now();
+    let row = db
+        .row(
+            "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS millis",
+            params![],
+        )
+        .await?
+        .ok_or_else(|| CatalogError::Database("the database does not tell its time".to_owned()))?;
+    let theirs = row.time("millis")?;
+    let answered = clock.now();
+    let middle = asked + answered.duration_since(asked) / 2;
+    Ok(theirs.duration_since(middle))
+}
+
+/// The key that fits the catalog. A catalog that was opened before never gets another one.
+async fn agree_on_key(tx: &mut Tx, source: &KeySource, new: bool, location: &str) -> Result<Seal> {
+    let expected = meta(tx, "key_id").await?;
+    let key = match source {
+        KeySource::Key(key) => *key,
+        KeySource::File(path) => match read_key_file(path)? {
+            Some(key) => key,
+            None if new && expected.is_none() => make_key_file(path)?,
+            None => return Err(CatalogError::KeyMissing { path: path.clone() }),
+        },
+    };
+    let seal = Seal::new(key);
+    match expected {
+        Some(expected) if expected != seal.id() => Err(CatalogError::WrongKey {
+            expected,
+            found: seal.id().to_owned(),
+        }),
+        Some(_) => Ok(seal),
+        None if new => {
+            put_meta(tx, "key_id", seal.id()).await?;
+            Ok(seal)
+        }
+        None => Err(CatalogError::corrupt(location, "it names no key")),
+    }
+}
+
+async fn instance_id(tx: &mut Tx) -> Result<String> {
+    if let Some(id) = meta(tx, "instance_id").await? {
+        return Ok(id);
+    }
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random).expect("the system gives random bytes");
+    let id = hex::encode(random);
+    put_meta(tx, "instance_id", &id).await?;
+    Ok(id)
+}
+
+/// A fact about the catalog itself.
+pub(crate) async fn meta(tx: &mut Tx, key: &str) -> Result<Option<String>> {
+    tx.row("SELECT value FROM meta WHERE key = $1", params![key])
+        .await?
+        .map(|row| row.text("value"))
+        .transpose()
+}
+
+pub(crate) async fn put_meta(tx: &mut Tx, key: &str, value: &str) -> Result<()> {
+    tx.run(
+        "INSERT INTO meta (key, value) VALUES ($1, $2)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        params![key, value],
+    )
+    .await
+    .map(drop)
+}
