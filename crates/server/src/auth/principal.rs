@@ -29,6 +29,8 @@ pub enum Credential {
     },
     /// An API token, with its name.
     Token { id: String, name: String },
+    /// The right to open the catalog on its own machine: commands run there by hand.
+    Local,
 }
 
 impl Principal {
@@ -61,14 +63,16 @@ impl Principal {
         match &self.credential {
             Credential::Session { .. } => format!("user:{}", self.user_id),
             Credential::Token { id, .. } => format!("token:{id}"),
+            Credential::Local => "local".to_owned(),
         }
     }
 
-    /// `user` or `token`, as the audit log says it.
+    /// `user`, `token` or `cli`, as the audit log says it.
     pub fn kind(&self) -> &'static str {
         match &self.credential {
             Credential::Session { .. } => "user",
             Credential::Token { .. } => "token",
+            Credential::Local => "cli",
         }
     }
 
@@ -77,6 +81,7 @@ impl Principal {
         match &self.credential {
             Credential::Session { .. } => self.name.clone(),
             Credential::Token { name, .. } => format!("{} (token {name})", self.name),
+            Credential::Local => format!("{} (command line)", self.name),
         }
     }
 }
