@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod events;
 pub mod http;
 pub mod jobs;
 pub mod logging;

@@ -5,6 +5,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use pgkeep_catalog::CatalogError;
 use pgkeep_engine::ErrorCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -257,6 +258,25 @@ impl From<pgkeep_engine::Error> for Problem {
             fields: Vec::new(),
             retry_after: None,
         }
+    }
+}
+
+impl From<CatalogError> for Problem {
+    fn from(error: CatalogError) -> Self {
+        use CatalogError as C;
+        let code = match &error {
+            C::NotFound { .. } => Code::NotFound,
+            C::Exists { .. } => Code::Exists,
+            C::Conflict { .. } => Code::PreconditionFailed,
+            C::NotNow { .. } | C::Fenced { .. } => Code::WrongState,
+            C::InUse { .. } => Code::InUse,
+            C::Busy(_) | C::Collision(_) | C::Unreachable(_) => Code::Busy,
+            C::Invalid(_) => Code::InvalidRequest,
+            _ => return Problem::internal(error),
+        };
+        let mut problem = Problem::new(code, error.to_string());
+        problem.hint = error.hint().map(str::to_string);
+        problem
     }
 }
 
