@@ -1,0 +1,229 @@
+//! Sentry for errors and panics, OpenTelemetry for traces. Each exists only where its address is set.
+
+use super::{LoggingError, scrub};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use secrecy::{ExposeSecret as _, SecretString};
+use sentry::{
+    ClientInitGuard, ClientOptions,
+    integrations::tracing::{BreadcrumbLayer, ErrorLayer},
+    protocol::{Breadcrumb, Event},
+    types::Dsn,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
+use url::Url;
+
+/// What the end of a process waits for.
+const FLUSH_LIMIT: Duration = Duration::from_secs(3);
+
+/// Tells Sentry of errors and panics.
+pub(super) struct Sentry {
+    _client: ClientInitGuard,
+}
+
+impl Sentry {
+    pub(super) fn start(dsn: &SecretString) -> Result<Sentry, LoggingError> {
+        let dsn: Dsn = dsn
+            .expose_secret()
+            .parse()
+            .map_err(|_| LoggingError::SentryDsn)?;
+        choose_cryptography();
+        Ok(Sentry {
+            _client: sentry::init(options(dsn)),
+        })
+    }
+
+    pub(super) fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
+        let before = BreadcrumbLayer::new().with_filter(filter_fn(|metadata| {
+            is_ours(metadata) && matches!(*metadata.level(), Level::WARN | Level::INFO)
+        }));
+        let errors = ErrorLayer::new().with_filter(filter_fn(|metadata| {
+            is_ours(metadata) && *metadata.level() == Level::ERROR
+        }));
+        before.and_then(errors).boxed()
+    }
+}
+
+impl std::fmt::Debug for Sentry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Sentry")
+    }
+}
+
+fn options(dsn: Dsn) -> ClientOptions {
+    let mut options = ClientOptions::new()
+        .release(concat!("pgkeep@", env!("CARGO_PKG_VERSION")))
+        .send_default_pii(false)
+        .shutdown_timeout(FLUSH_LIMIT)
+        .before_send(|event: Event<'static>| scrubbed(&event))
+        .before_breadcrumb(|breadcrumb: Breadcrumb| scrubbed(&breadcrumb));
+    options.dsn = Some(dsn);
+    options
+}
+
+/// The same value with every text in it scrubbed; nothing at all where that fails.
+fn scrubbed<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
+    let mut document = serde_json::to_value(value).ok()?;
+    scrub_texts(&mut document);
+    serde_json::from_value(document).ok()
+}
+
+fn scrub_texts(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let std::borrow::Cow::Owned(clean) = scrub(text) {
+                *text = clean;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(scrub_texts),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    // A field is scrubbed as it would be in a line, where its name stands before it.
+                    Value::String(text)
+                        if scrub(&format!("{name}={text}")) != format!("{name}={text}") =>
+                    {
+                        *text = "***".into();
+                    }
+                    _ => scrub_texts(value),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Sends spans by OTLP over HTTP.
+#[derive(Debug)]
+pub(super) struct Traces {
+    provider: SdkTracerProvider,
+}
+
+impl Traces {
+    pub(super) fn start(endpoint: &Url, service: &'static str) -> Result<Traces, LoggingError> {
+        let address = traces_address(endpoint);
+        choose_cryptography();
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_endpoint(address.as_str())
+            .build()
+            .map_err(|error| LoggingError::Otlp {
+                endpoint: endpoint.host_str().unwrap_or_default().to_owned(),
+                reason: scrub(&error.to_string()).into_owned(),
+            })?;
+        let resource = Resource::builder()
+            .with_service_name(service)
+            .with_attribute(opentelemetry::KeyValue::new(
+                "service.version",
+                env!("CARGO_PKG_VERSION"),
+            ))
+            .build();
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource)
+            .build();
+        Ok(Traces { provider })
+    }
+
+    pub(super) fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer("pgkeep"))
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(filter_fn(|metadata| {
+                metadata.is_span() && is_ours(metadata) && *metadata.level() <= Level::INFO
+            }))
+            .boxed()
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        // Nobody is left to be told that a collector is away.
+        drop(self.provider.shutdown_with_timeout(FLUSH_LIMIT));
+    }
+}
+
+/// A collector's address as people write it, `http://host:4318`, or with the path of the traces.
+fn traces_address(endpoint: &Url) -> Url {
+    const PATH: &str = "v1/traces";
+    let mut address = endpoint.clone();
+    let path = address.path().trim_end_matches('/').to_owned();
+    if !path.ends_with(PATH) {
+        address.set_path(&format!("{path}/{PATH}"));
+    }
+    address
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("pgkeep")
+}
+
+/// Both speak TLS by the library that the rest of the program uses.
+fn choose_cryptography() {
+    // Another part of the program may have chosen it already.
+    let chosen: Result<(), Arc<_>> =
+        rustls::crypto::aws_lc_rs::default_provider().install_default();
+    drop(chosen);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_to_sentry_holds_no_secret() {
+        let mut event: Event<'static> = Event {
+            message: Some("connecting by postgres://u:CANARY@db/shop failed".into()),
+            ..Event::default()
+        };
+        event.extra.insert("password".into(), "CANARY".into());
+        event.extra.insert("job".into(), "7".into());
+        event
+            .tags
+            .insert("url".into(), "postgres://u:CANARY@db".into());
+        event.exception.values.push(sentry::protocol::Exception {
+            ty: "Error".into(),
+            value: Some("token=CANARY".into()),
+            ..Default::default()
+        });
+        let clean = scrubbed(&event).expect("an event stays an event");
+        let text = serde_json::to_string(&clean).expect("JSON");
+        assert!(!text.contains("CANARY"), "{text}");
+        assert_eq!(clean.extra["job"], "7");
+        assert_eq!(clean.event_id, event.event_id);
+    }
+
+    #[test]
+    fn a_collector_is_reached_by_its_address_with_or_without_the_path() {
+        for (given, expected) in [
+            ("http://collector:4318", "http://collector:4318/v1/traces"),
+            ("http://collector:4318/", "http://collector:4318/v1/traces"),
+            (
+                "https://collector/otlp/",
+                "https://collector/otlp/v1/traces",
+            ),
+            ("https://collector/v1/traces", "https://collector/v1/traces"),
+        ] {
+            let given = Url::parse(given).expect("a valid address");
+            assert_eq!(traces_address(&given).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_no_dsn_is_refused_without_being_shown() {
+        let error = Sentry::start(&SecretString::from("https://CANARY")).expect_err("no DSN");
+        assert!(!format!("{error} {error:?}").contains("CANARY"));
+    }
+}
