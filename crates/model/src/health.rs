@@ -13,6 +13,9 @@ const LEAST_GRACE: SignedDuration = SignedDuration::from_mins(10);
 /// A run that is being made is given this much more, which is the usual soft limit of a job.
 const RUNNING_GRACE: SignedDuration = SignedDuration::from_hours(2);
 
+/// A success further in the future is one of a clock that was wrong, and silences no alarm.
+const BELIEVABLE: SignedDuration = SignedDuration::from_hours(24);
+
 /// What health needs to know of one policy.
 #[derive(Debug, Clone)]
 pub struct PolicyFacts {
@@ -58,11 +61,14 @@ pub fn overdue(policy: &PolicyFacts, now: Timestamp) -> Option<Overdue> {
     if !policy.enabled {
         return None;
     }
-    // A success in the future, after a clock was set back, does not silence the alarm until that moment comes.
-    let done = policy.last_ok.unwrap_or(policy.since).min(now);
+    let since = policy.since.min(now);
+    let done = policy
+        .last_ok
+        .filter(|ok| now.duration_since(*ok) > -BELIEVABLE)
+        .unwrap_or(since);
     let scheduled = policy
         .schedule
-        .first_after(done.max(policy.since.min(now)))
+        .first_after(done.max(since))
         .map(|run| run.start);
     let longest = policy.at_least_every_secs.and_then(|secs| {
         done.checked_add(SignedDuration::from_secs(secs.into()))

@@ -292,3 +292,6 @@ pub struct Adaptive {
     pub at_most_every_secs: u32,
     pub bytes_changed: u64,
 }
+
+#[cfg(test)]
+mod tests;

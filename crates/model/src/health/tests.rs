@@ -1,1 +1,344 @@
+use super::*;
+use crate::policy::{Frequency, Schedule};
 
+fn time(text: &str) -> Timestamp {
+    text.parse().expect("a timestamp")
+}
+
+fn daily() -> PolicyFacts {
+    let schedule = Schedule {
+        at: Some("02:00".to_owned()),
+        ..Schedule::default()
+    };
+    PolicyFacts {
+        name: "nightly".to_owned(),
+        enabled: true,
+        schedule: schedule.resolve("nightly").expect("valid"),
+        since: time("2026-01-01T00:00:00Z"),
+        last_ok: Some(time("2026-05-01T02:00:05Z")),
+        failure: None,
+        running: false,
+        usual_secs: None,
+        may_wait_secs: 0,
+        at_least_every_secs: None,
+    }
+}
+
+/// Since when the policy is overdue, if it is.
+#[track_caller]
+fn check_overdue(policy: &PolicyFacts, now: &str, expected: Option<&str>) {
+    let since = overdue(policy, time(now)).map(|late| late.since.to_string());
+    assert_eq!(since.as_deref(), expected, "at {now}");
+}
+
+#[test]
+fn a_run_that_did_not_succeed_in_time_is_overdue() {
+    let policy = daily();
+    let since = Some("2026-05-02T02:10:00Z");
+    check_overdue(&policy, "2026-05-01T12:00:00Z", None);
+    check_overdue(&policy, "2026-05-02T02:00:00Z", None);
+    check_overdue(&policy, "2026-05-02T02:10:00Z", None);
+    check_overdue(&policy, "2026-05-02T02:10:01Z", since);
+    // It stays so when the next run is only just due.
+    check_overdue(&policy, "2026-05-03T02:01:00Z", since);
+    check_overdue(&policy, "2027-05-03T02:01:00Z", since);
+    let disabled = PolicyFacts {
+        enabled: false,
+        ..daily()
+    };
+    check_overdue(&disabled, "2027-05-03T02:01:00Z", None);
+}
+
+#[test]
+fn the_grace_is_twice_the_usual_time_and_what_a_start_may_wait() {
+    let with = |usual_secs, may_wait_secs, running| PolicyFacts {
+        usual_secs,
+        may_wait_secs,
+        running,
+        ..daily()
+    };
+    let now = "2026-06-01T00:00:00Z";
+    for (policy, since) in [
+        (with(Some(60.0), 0, false), "2026-05-02T02:10:00Z"),
+        (with(Some(1800.0), 0, false), "2026-05-02T03:00:00Z"),
+        (with(Some(1800.0), 900, false), "2026-05-02T03:15:00Z"),
+        (with(None, 900, false), "2026-05-02T02:25:00Z"),
+        (with(None, 0, true), "2026-05-02T04:10:00Z"),
+        (with(Some(f64::NAN), 0, false), "2026-05-02T02:10:00Z"),
+        (with(Some(-5.0), 0, false), "2026-05-02T02:10:00Z"),
+    ] {
+        check_overdue(&policy, now, Some(since));
+    }
+}
+
+#[test]
+fn a_policy_that_never_ran_is_overdue_after_its_first_run() {
+    let policy = PolicyFacts {
+        last_ok: None,
+        since: time("2026-05-01T12:00:00Z"),
+        ..daily()
+    };
+    check_overdue(&policy, "2026-05-01T13:00:00Z", None);
+    check_overdue(&policy, "2026-05-02T02:05:00Z", None);
+    check_overdue(
+        &policy,
+        "2026-05-02T02:11:00Z",
+        Some("2026-05-02T02:10:00Z"),
+    );
+}
+
+#[test]
+fn a_run_by_hand_or_late_counts_until_the_next_is_due() {
+    let policy = PolicyFacts {
+        last_ok: Some(time("2026-05-02T09:00:00Z")),
+        ..daily()
+    };
+    check_overdue(&policy, "2026-05-02T23:00:00Z", None);
+    check_overdue(
+        &policy,
+        "2026-05-03T02:11:00Z",
+        Some("2026-05-03T02:10:00Z"),
+    );
+}
+
+#[test]
+fn a_success_of_a_clock_that_was_years_ahead_silences_no_alarm() {
+    let with = |last_ok: &str| PolicyFacts {
+        last_ok: Some(time(last_ok)),
+        since: time("2026-04-30T00:00:00Z"),
+        ..daily()
+    };
+    let since = Some("2026-04-30T02:10:00Z");
+    check_overdue(&with("2030-01-01T00:00:00Z"), "2026-05-02T12:00:00Z", since);
+    // Set back by an hour, just after the run.
+    check_overdue(&with("2026-05-02T02:00:05Z"), "2026-05-02T01:05:00Z", None);
+    check_overdue(&with("2026-05-02T02:00:05Z"), "2026-05-03T02:00:00Z", None);
+}
+
+#[test]
+fn a_policy_on_demand_is_never_overdue_unless_it_has_a_longest_interval() {
+    let on_demand = Schedule {
+        frequency: Frequency::OnDemand,
+        ..Schedule::default()
+    };
+    let policy = PolicyFacts {
+        schedule: on_demand.resolve("p").expect("valid"),
+        ..daily()
+    };
+    check_overdue(&policy, "2027-01-01T00:00:00Z", None);
+    let adaptive = PolicyFacts {
+        at_least_every_secs: Some(3600),
+        ..policy
+    };
+    check_overdue(&adaptive, "2026-05-01T03:00:05Z", None);
+    check_overdue(
+        &adaptive,
+        "2026-05-01T04:00:00Z",
+        Some("2026-05-01T03:10:05Z"),
+    );
+}
+
+fn point(text: &str) -> Point {
+    Point {
+        id: "abcd".to_owned(),
+        time: time(text),
+    }
+}
+
+fn well() -> AppFacts {
+    AppFacts {
+        app: "shop".to_owned(),
+        policies: vec![daily()],
+        newest_good: Some(point("2026-05-01T02:00:05Z")),
+        newest_proven: Some((point("2026-04-20T02:00:00Z"), time("2026-04-20T05:00:00Z"))),
+        newest_bad: None,
+        prove_every_days: 30,
+        failure_by_hand: None,
+    }
+}
+
+fn failure(count: u32) -> Option<Failure> {
+    Some(Failure {
+        at: time("2026-05-01T09:00:00Z"),
+        message: "the server refused the connection".to_owned(),
+        count,
+    })
+}
+
+#[track_caller]
+fn check(facts: &AppFacts, now: &str, state: HealthState, score: u8, sentence: &str) {
+    let health = assess(facts, time(now));
+    assert_eq!(
+        (health.state, health.score, health.sentence.as_str()),
+        (state, score, sentence)
+    );
+    assert!(health.findings.is_sorted_by(|a, b| a.state >= b.state));
+}
+
+const NOON: &str = "2026-05-01T12:00:05Z";
+
+#[test]
+fn a_safe_app_says_how_long_ago_its_last_backup_is() {
+    check(
+        &well(),
+        NOON,
+        HealthState::Ok,
+        100,
+        "shop is safe: last good backup 10 hours ago",
+    );
+    assert_eq!(assess(&well(), time(NOON)).rpo_seconds, Some(36_000));
+}
+
+#[test]
+fn the_worst_is_said_first_and_all_of_it_counts() {
+    let policies = |policy| vec![policy];
+    check(
+        &AppFacts {
+            newest_good: None,
+            newest_proven: None,
+            ..well()
+        },
+        NOON,
+        HealthState::NoBackup,
+        0,
+        "shop has no good backup",
+    );
+    check(
+        &AppFacts {
+            newest_proven: None,
+            ..well()
+        },
+        NOON,
+        HealthState::Unproven,
+        85,
+        "no backup of shop was ever proven by a restore",
+    );
+    check(
+        &AppFacts {
+            prove_every_days: 7,
+            ..well()
+        },
+        NOON,
+        HealthState::ProofStale,
+        90,
+        "a backup of shop was last proven by a restore 11 days ago",
+    );
+    check(
+        &AppFacts {
+            policies: Vec::new(),
+            ..well()
+        },
+        NOON,
+        HealthState::Unscheduled,
+        75,
+        "no policy makes backups of shop by itself",
+    );
+    check(
+        &AppFacts {
+            policies: policies(PolicyFacts {
+                failure: failure(3),
+                ..daily()
+            }),
+            ..well()
+        },
+        NOON,
+        HealthState::Failing,
+        60,
+        "policy nightly of shop failed 3 times in a row, last 3 hours ago: the server refused the connection",
+    );
+    check(
+        &AppFacts {
+            failure_by_hand: failure(1),
+            ..well()
+        },
+        NOON,
+        HealthState::Failing,
+        60,
+        "the newest backup of shop failed 3 hours ago: the server refused the connection",
+    );
+    check(
+        &well(),
+        "2026-05-03T12:00:05Z",
+        HealthState::Overdue,
+        60,
+        "policy nightly of shop is overdue: the run of 2026-05-02 02:00 UTC has not succeeded",
+    );
+    check(
+        &AppFacts {
+            newest_bad: Some((point("2026-05-01T02:00:05Z"), Bad::Damaged)),
+            newest_proven: None,
+            policies: policies(PolicyFacts {
+                failure: failure(1),
+                ..daily()
+            }),
+            ..well()
+        },
+        NOON,
+        HealthState::Damaged,
+        0,
+        "the newest backup of shop, made 10 hours ago, is damaged",
+    );
+    check(
+        &AppFacts {
+            newest_bad: Some((point("2026-05-01T02:00:05Z"), Bad::DrillFailed)),
+            ..well()
+        },
+        NOON,
+        HealthState::DrillFailed,
+        50,
+        "the newest backup of shop, made 10 hours ago, failed its drill",
+    );
+}
+
+#[test]
+fn two_policies_that_fail_cost_as_much_as_one() {
+    let failing = PolicyFacts {
+        failure: failure(1),
+        ..daily()
+    };
+    let facts = AppFacts {
+        policies: vec![failing.clone(), failing],
+        ..well()
+    };
+    let health = assess(&facts, time(NOON));
+    assert_eq!(health.findings.len(), 2);
+    assert_eq!(health.score, 60);
+}
+
+#[test]
+fn a_disabled_policy_neither_fails_nor_protects() {
+    let facts = AppFacts {
+        policies: vec![PolicyFacts {
+            enabled: false,
+            failure: failure(1),
+            ..daily()
+        }],
+        ..well()
+    };
+    assert_eq!(assess(&facts, time(NOON)).state, HealthState::Unscheduled);
+}
+
+#[test]
+fn ages_are_told_in_the_unit_that_fits() {
+    let now = time("2026-05-10T00:00:00Z");
+    for (secs, words) in [
+        (-5, "just now"),
+        (59, "just now"),
+        (60, "1 minute ago"),
+        (3599, "59 minutes ago"),
+        (3600, "1 hour ago"),
+        (172_799, "47 hours ago"),
+        (172_800, "2 days ago"),
+        (8_640_000, "100 days ago"),
+    ] {
+        assert_eq!(ago(now - SignedDuration::from_secs(secs), now), words);
+    }
+}
+
+#[test]
+fn the_usual_duration_is_the_median() {
+    assert_eq!(usual_secs(&[]), None);
+    assert_eq!(usual_secs(&[5.0]), Some(5.0));
+    assert_eq!(usual_secs(&[900.0, 5.0, 7.0]), Some(7.0));
+    assert_eq!(usual_secs(&[f64::NAN, 5.0]), Some(5.0));
+}

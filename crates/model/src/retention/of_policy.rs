@@ -106,3 +106,6 @@ fn explain(limits: Vec<String>, keep: &KeepPolicy) -> String {
     let all: Vec<String> = limits.into_iter().chain(rules).collect();
     all.join(", ")
 }
+
+#[cfg(test)]
+mod tests;
