@@ -4,10 +4,14 @@ mod pgkeep;
 
 use pgkeep::{
     Run,
-    scene::{PHRASE, Running, Scene, wait_until},
+    proxy::{HoldingProxy, Passing, Side},
+    scene::{PHRASE, Running, Scene},
 };
 use pgkeep_testkit::ObjectStore;
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
 
 /// A shop whose repository lies in an object store.
 struct Remote {
@@ -48,12 +52,33 @@ impl Remote {
         run
     }
 
-    fn start(&self, args: &[&str]) -> Running {
+    /// Starts the binary and leaves it running, with this way to the store. Nothing makes it give up soon.
+    fn start_by(&self, way: &HoldingProxy, args: &[&str]) -> Running {
+        let direct = self.store.repository("shop");
+        let port = self.store.port();
+        let address = direct.replace(&format!(":{port}"), &format!(":{}", way.port()));
+        self.scene.pgkeep.write(
+            "pgkeep.toml",
+            &format!("[repository.held]\naddress = \"{address}\"\nretries = 1000\n"),
+        );
         let mut command = self.scene.pgkeep.child(args);
         command
             .envs(self.scene.environment())
-            .envs(self.environment());
+            .envs(self.environment())
+            .env("PGKEEP_REPO", "held");
         Running::start(command)
+    }
+
+    /// A backup that has sent off one pack, and is held before it sends the next.
+    fn backup_with_a_pack_stored(&self) -> (Running, HoldingProxy) {
+        let before = self.packs();
+        let packs = AtomicUsize::new(0);
+        let way = HoldingProxy::before(self.store.port(), move |passing| {
+            is_put(passing, "/data/") && packs.fetch_add(1, Ordering::SeqCst) > 0
+        });
+        let mut backup = self.start_by(&way, &["backup"]);
+        backup.wait_for("a pack is stored", || way.holds() && self.packs() > before);
+        (backup, way)
     }
 
     /// Packs that the server keeps as files.
@@ -65,6 +90,11 @@ impl Remote {
             .count()
     }
 
+    fn backups(&self) -> usize {
+        let list = self.run(&["list", "--json"]).succeeds().json();
+        list["backups"].as_array().unwrap().len()
+    }
+
     fn story(&self) {
         let first = self.run(&["backup", "--json"]).succeeds().json();
         let id = first["id"].as_str().unwrap();
@@ -72,8 +102,7 @@ impl Remote {
         assert!(
             again["bytes_added"].as_u64().unwrap() * 5 < first["bytes_added"].as_u64().unwrap()
         );
-        let list = self.run(&["list", "--json"]).succeeds().json();
-        assert_eq!(list["backups"].as_array().unwrap().len(), 2);
+        assert_eq!(self.backups(), 2);
         self.run(&["verify", "--read-data"]).succeeds();
 
         let before = self.scene.fingerprint("shop");
@@ -108,34 +137,31 @@ fn the_whole_story_on_rclone() {
     remote.story();
 }
 
+/// Whether a request to write an object in a folder of the repository is about to be sent.
+fn is_put(passing: &Passing<'_>, folder: &str) -> bool {
+    passing.from == Side::Client
+        && passing.begins_with("PUT ")
+        && passing.says(&format!("/shop{folder}"))
+}
+
 #[test]
 fn a_store_that_goes_away_fails_the_backup_and_the_next_one_goes_on() {
     let mut remote = Remote::on(ObjectStore::rclone());
     remote.run(&["init"]).succeeds();
     remote.run(&["backup"]).succeeds();
     remote.scene.add_bulk(40);
-    let before = remote.packs();
-
-    let mut backup = remote.start(&["backup"]);
-    let store = &remote;
-    backup.wait_for("a pack is stored", || store.packs() > before);
+    let (mut backup, way) = remote.backup_with_a_pack_stored();
     remote.store.interrupt();
-    // It tries again for a while; Ctrl-C ends that at once, and leaves what is stored.
-    wait_until("the store is missed", || !backup.has_ended());
-    backup.signal(rustix::process::Signal::INT);
-    backup.finish().fails_with(130);
+    way.release();
+    // It tries again for as long as it is told to; Ctrl-C ends that at once, and leaves what is stored.
+    backup.wait_for("the store is missed", || way.misses() > 0);
+    backup.interrupt(&way).fails_with(130);
     remote.scene.wait_until_nothing_is_left();
     let down = remote.run(&["list"]).fails_with(9);
     assert!(down.stderr.contains("hint:"), "{}", down.stderr);
 
     remote.store.resume();
-    assert_eq!(
-        remote.run(&["list", "--json"]).succeeds().json()["backups"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(remote.backups(), 1);
     remote.run(&["backup"]).succeeds();
     remote.run(&["check", "--read-data"]).succeeds();
 }
@@ -145,12 +171,40 @@ fn a_store_that_is_back_in_a_moment_does_not_fail_the_backup() {
     let mut remote = Remote::on(ObjectStore::rclone());
     remote.run(&["init"]).succeeds();
     remote.scene.add_bulk(40);
-    let before = remote.packs();
-    let mut backup = remote.start(&["backup"]);
-    let store = &remote;
-    backup.wait_for("a pack is stored", || store.packs() > before);
+    let (mut backup, way) = remote.backup_with_a_pack_stored();
+    remote.store.interrupt();
+    way.release();
+    backup.wait_for("the store is missed", || way.misses() > 0);
     remote.store.resume();
     backup.finish().succeeds();
+    remote.run(&["verify", "--read-data"]).succeeds();
+}
+
+#[test]
+fn a_backup_killed_before_it_is_published_has_stored_and_indexed_all_of_it() {
+    let remote = Remote::on(ObjectStore::rclone());
+    remote.run(&["init"]).succeeds();
+    remote.run(&["backup"]).succeeds();
+    remote.scene.add_bulk(40);
+    let way = HoldingProxy::before(remote.store.port(), |passing| {
+        is_put(passing, "/snapshots/")
+    });
+    let mut backup = remote.start_by(&way, &["backup"]);
+    backup.wait_for("the snapshot is to be written", || way.holds());
+    backup.kill9();
+    remote.scene.wait_until_nothing_is_left();
+    assert_eq!(remote.backups(), 1);
+    let check = remote.run(&["check", "--read-data", "--json"]);
+    let check = check.succeeds().json();
+    let problems = check["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 0, "{check:#}");
+
+    let next = remote.run(&["backup", "--json"]).succeeds().json();
+    let added = next["bytes_added"].as_u64().unwrap();
+    assert!(
+        added < 4_000_000,
+        "{added} bytes were stored again, of 40 MB that the killed backup had stored and indexed"
+    );
     remote.run(&["verify", "--read-data"]).succeeds();
 }
 

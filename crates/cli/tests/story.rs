@@ -263,7 +263,7 @@ fn ctrl_c_ends_a_backup_that_waits_for_a_lock_and_leaves_nothing_behind() {
     let mut holder = shop.server.client("psql");
     holder
         .args(["-d", &shop.server.dsn_for("shop"), "-c"])
-        .arg("BEGIN; LOCK TABLE orders; SELECT pg_sleep(100)");
+        .arg("BEGIN; LOCK TABLE orders; SELECT pg_sleep(3600)");
     let mut holder = holder.stdout(std::process::Stdio::null()).spawn().unwrap();
     wait_until("the lock is held", || shop.locks("AccessExclusiveLock") > 0);
 
@@ -386,7 +386,7 @@ fn several_databases_become_one_recovery_point() {
 /// Waits for something that another process does.
 #[track_caller]
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while !holds() {
         assert!(
             std::time::Instant::now() < deadline,

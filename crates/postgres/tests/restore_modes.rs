@@ -13,7 +13,7 @@ use pgkeep_postgres::{
     wire::Connection,
 };
 use pgkeep_testkit::{ShopSize, TestPostgres};
-use restore_support::{Backup, at, mark, tools};
+use restore_support::{Backup, at, mark, tools, wait_until};
 use std::{
     io::{self, Read},
     sync::atomic::{AtomicU64, Ordering},
@@ -602,9 +602,10 @@ fn cancelling_ends_every_session_of_the_restore() {
     let error =
         restore_shop_and(&server, &cancel, move || trigger.cancel()).expect_err("cancelled");
     assert!(error.is_cancelled(), "{error}");
-    let sessions =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop_new' AND state = 'active'";
-    assert_eq!(server.psql("postgres", sessions), "0");
+    wait_until(
+        &server,
+        "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'shop_new' AND application_name LIKE 'pgkeep%'",
+    );
 }
 
 #[test]

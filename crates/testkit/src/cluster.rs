@@ -310,18 +310,30 @@ impl TestPostgres {
         self.signal_and_wait(Signal::INT);
     }
 
-    /// Ends the server as a power cut would; its data stays, and the next start recovers it.
+    /// Ends the server as a power cut would, with all its processes at once; its data stays, and the next start recovers it.
     pub fn kill9(&mut self) {
+        let Some(server) = &self.server else {
+            return;
+        };
+        // A stopped postmaster neither starts processes nor tells those it has to finish what they do.
+        let _ = kill_process(pid_of(server), Signal::STOP);
+        let parts = children_of(server.id());
         self.signal_and_wait(Signal::KILL);
+        for part in &parts {
+            let _ = kill_process(*part, Signal::KILL);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while parts.iter().any(|part| runs(*part)) {
+            assert!(Instant::now() < deadline, "a server process does not die");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn signal_and_wait(&mut self, signal: Signal) {
         let Some(mut server) = self.server.take() else {
             return;
         };
-        let pid = Pid::from_raw(i32::try_from(server.id()).expect("a process id fits"))
-            .expect("a process id is not zero");
-        let _ = kill_process(pid, signal);
+        let _ = kill_process(pid_of(&server), signal);
         let deadline = Instant::now() + PATIENCE;
         while server
             .try_wait()
@@ -348,6 +360,31 @@ impl Drop for TestPostgres {
         let _ = fs::remove_dir_all(self.dir.path());
         self.watchdog.dismiss();
     }
+}
+
+fn pid_of(process: &Child) -> Pid {
+    let pid = i32::try_from(process.id()).expect("a process id fits");
+    Pid::from_raw(pid).expect("a process id is not zero")
+}
+
+fn children_of(parent: u32) -> Vec<Pid> {
+    let processes = fs::read_dir("/proc").expect("there is a /proc").flatten();
+    let ids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    ids.filter_map(Pid::from_raw)
+        .filter(|pid| status_of(*pid).is_some_and(|(_, of)| of == parent))
+        .collect()
+}
+
+/// Whether the process is there and not just waiting for its parent to take note of its end.
+fn runs(pid: Pid) -> bool {
+    status_of(pid).is_some_and(|(state, _)| state != "Z")
+}
+
+/// State and parent of a process; what stands before them in the line may hold anything but ends with a bracket.
+fn status_of(pid: Pid) -> Option<(String, u32)> {
+    let line = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let mut words = line.rsplit_once(") ")?.1.split(' ');
+    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
 }
 
 fn append(path: &Path, text: &str) {

@@ -74,6 +74,10 @@ impl ObjectStore {
         format!("{scheme}://{}", self.address)
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub fn bucket(&self) -> &'static str {
         BUCKET
     }

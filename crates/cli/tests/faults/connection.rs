@@ -2,15 +2,8 @@
 
 use crate::pgkeep::{
     Run,
-    scene::{Running, Scene},
-};
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    proxy::{HoldingProxy, Side},
+    scene::{Scene, reading},
 };
 
 #[test]
@@ -18,12 +11,15 @@ fn a_session_that_an_administrator_ends_fails_the_backup_and_nothing_else() {
     let scene = Scene::new();
     let (first, _) = scene.backup();
     scene.add_bulk(20);
-    let mut backup = scene.start(&["backup", "--json"]);
-    backup.wait_for("rows are read", || scene.copies("COPY TO"));
-    scene.server.psql(
+    let way = scene.way(reading(5));
+    let mut backup = scene.start_by(&way, &["backup", "--json"]);
+    backup.wait_for("rows are read", || way.holds() && scene.copies("COPY TO"));
+    let ended = scene.ask(
         "postgres",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_progress_copy",
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_progress_copy",
     );
+    assert_eq!(ended, "t", "the one session that reads");
+    way.release();
     let run = backup.finish().fails_with(7);
     assert!(run.stderr.contains("bulk"), "{}", run.stderr);
     assert_eq!(run.json()["error"]["code"], "database");
@@ -43,13 +39,11 @@ fn a_connection_cut_in_the_middle_of_the_rows_fails_the_backup_and_nothing_else(
     let (first, _) = scene.backup();
     scene.add_bulk(20);
     for limit in [2_000, 300_000, 15_000_000] {
-        let proxy = CuttingProxy::before(scene.server.port(), limit);
-        let mut command = scene.pgkeep.child(&["backup"]);
-        command.env("PGKEEP_REPO", "./backups").env(
-            "DATABASE_URL",
-            format!("postgresql://postgres@127.0.0.1:{}/shop", proxy.port),
-        );
-        let run = Running::start(command).finish().fails_with(7);
+        let way = scene.way(move |passing| passing.from == Side::Server && passing.total > limit);
+        let mut backup = scene.start_by(&way, &["backup"]);
+        backup.wait_for("so much has come", || way.holds());
+        way.cut();
+        let run = backup.finish().fails_with(7);
         assert!(
             run.stderr.contains("connection to the server was lost")
                 || run.stderr.contains("cannot connect")
@@ -73,9 +67,11 @@ fn a_server_that_dies_fails_the_backup_and_takes_the_next_one() {
     let (first, _) = scene.backup();
     scene.add_bulk(20);
     scene.ask("postgres", "CHECKPOINT");
-    let mut backup = scene.start(&["backup"]);
-    backup.wait_for("rows are read", || scene.copies("COPY TO"));
+    let way = scene.way(reading(5));
+    let mut backup = scene.start_by(&way, &["backup"]);
+    backup.wait_for("rows are read", || way.holds() && scene.copies("COPY TO"));
     scene.server.kill9();
+    way.release();
     let run = backup.finish().fails_with(7);
     assert!(run.stderr.contains("hint:"), "{}", run.stderr);
     let down = scene.run(&["backup"]).fails_with(7);
@@ -91,18 +87,35 @@ fn a_server_that_dies_fails_the_backup_and_takes_the_next_one() {
 #[test]
 fn timeouts_set_on_the_role_stop_neither_backup_nor_restore() {
     let scene = Scene::new();
-    scene.add_bulk(5);
+    scene.add_bulk(20);
     scene.server.psql(
         "postgres",
-        "ALTER ROLE postgres SET statement_timeout = '20ms'; \
-         ALTER ROLE postgres SET lock_timeout = '20ms'; \
-         ALTER ROLE postgres SET idle_in_transaction_session_timeout = '20ms'; \
-         ALTER ROLE postgres SET idle_session_timeout = '300ms'",
+        "ALTER ROLE postgres SET statement_timeout = '1s'; \
+         ALTER ROLE postgres SET lock_timeout = '1s'; \
+         ALTER ROLE postgres SET idle_in_transaction_session_timeout = '1s'; \
+         ALTER ROLE postgres SET idle_session_timeout = '1s'",
     );
-    scene.backup();
-    scene
-        .run(&["restore", "latest", "--into", "side"])
-        .succeeds();
+    // All sessions last longer than that: those that work and those that only wait.
+    let lasts = |by: &HoldingProxy, command| {
+        by.holds()
+            && scene.is_true(&format!(
+                "SELECT EXISTS (SELECT FROM pg_stat_progress_copy JOIN pg_stat_activity USING (pid) \
+                 WHERE command = '{command}' AND clock_timestamp() - query_start > '2s')"
+            ))
+    };
+    let way = scene.way(reading(5));
+    let mut backup = scene.start_by(&way, &["backup"]);
+    backup.wait_for("reading lasts", || lasts(&way, "COPY TO"));
+    way.release();
+    backup.finish().succeeds();
+
+    let way = scene.way(|passing| {
+        passing.database() == "side" && passing.from == Side::Client && passing.bytes > 5_000_000
+    });
+    let mut restore = scene.start_by(&way, &["restore", "latest", "--into", "side"]);
+    restore.wait_for("writing lasts", || lasts(&way, "COPY FROM"));
+    way.release();
+    restore.finish().succeeds();
     scene.run(&["drill"]).succeeds();
 }
 
@@ -115,46 +128,4 @@ fn assert_as_before(scene: &Scene, first: &str) {
     let (next, _) = scene.backup();
     let run: Run = scene.run(&["verify", &next, "--read-data"]);
     run.succeeds();
-}
-
-/// Passes on what goes between a client and the server, and hangs up on everybody after so many bytes from the server.
-struct CuttingProxy {
-    port: u16,
-}
-
-impl CuttingProxy {
-    fn before(server: u16, limit: u64) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let left = Arc::new(AtomicU64::new(limit));
-        std::thread::spawn(move || {
-            // Ends with the process of the test.
-            for client in listener.incoming().flatten() {
-                let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else {
-                    continue;
-                };
-                let (from, to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-                std::thread::spawn(move || pass(from, to, &AtomicU64::new(u64::MAX)));
-                let left = left.clone();
-                std::thread::spawn(move || pass(upstream, client, &left));
-            }
-        });
-        Self { port }
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, left: &AtomicU64) {
-    let mut buffer = [0; 16 << 10];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        let allowed = left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                Some(left.saturating_sub(count as u64))
-            })
-            .unwrap();
-        if allowed < count as u64 || to.write_all(&buffer[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
 }

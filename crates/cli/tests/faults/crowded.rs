@@ -9,7 +9,7 @@ fn a_second_backup_of_the_same_database_is_told_who_holds_it() {
     let mut holder = scene.server.client("psql");
     holder
         .args(["-d", &scene.server.dsn_for("shop"), "-c"])
-        .arg("BEGIN; LOCK TABLE orders; SELECT pg_sleep(60)")
+        .arg("BEGIN; LOCK TABLE orders; SELECT pg_sleep(3600)")
         .stdout(Stdio::null());
     let mut holder = holder.spawn().unwrap();
     wait_until("the lock is held", || {
@@ -30,7 +30,7 @@ fn a_second_backup_of_the_same_database_is_told_who_holds_it() {
     );
     assert!(second.stderr.contains("hint: wait"), "{}", second.stderr);
 
-    scene.server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid()");
+    scene.server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)' AND pid <> pg_backend_pid()");
     holder.wait().unwrap();
     first.finish().succeeds();
     assert_eq!(scene.backups().len(), 1);
@@ -55,7 +55,7 @@ fn a_backup_taken_while_pgbench_runs_is_one_moment_of_it() {
             .unwrap()
             .success()
     );
-    let mut writers = pgbench(&["-n", "-c", "2", "-T", "60"]).spawn().unwrap();
+    let mut writers = pgbench(&["-n", "-c", "2", "-T", "3600"]).spawn().unwrap();
     wait_until("transactions are made", || {
         scene.ask("bank", "SELECT count(*) > 50 FROM pgbench_history") == "t"
     });
@@ -65,6 +65,14 @@ fn a_backup_taken_while_pgbench_runs_is_one_moment_of_it() {
         writers.try_wait().unwrap().is_none(),
         "pgbench writes on while the backup runs"
     );
+    let rows = |database| {
+        scene
+            .ask(database, "SELECT count(*) FROM pgbench_history")
+            .parse::<u64>()
+            .unwrap()
+    };
+    let by_then = rows("bank");
+    wait_until("it writes after the backup", || rows("bank") > by_then);
     writers.kill().unwrap();
     writers.wait().unwrap();
 
@@ -78,12 +86,6 @@ fn a_backup_taken_while_pgbench_runs_is_one_moment_of_it() {
     );
     let sums: Vec<&str> = sums.split('|').collect();
     assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
-    let rows = |database| {
-        scene
-            .ask(database, "SELECT count(*) FROM pgbench_history")
-            .parse::<u64>()
-            .unwrap()
-    };
     assert!(
         rows("side") > 50 && rows("side") < rows("bank"),
         "the moment lies in the middle of the writing"

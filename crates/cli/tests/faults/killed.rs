@@ -1,21 +1,9 @@
 //! Killed (SIGKILL) and interrupted (SIGINT) at several moments.
 
-use crate::pgkeep::scene::{PHRASE, Scene, processes, wait_until};
-use rustix::process::Signal;
-
-type Moment = (&'static str, fn(&Scene, u32) -> bool);
-
-/// In the order in which a backup comes to them.
-const BACKUP_MOMENTS: [Moment; 4] = [
-    ("pg_dump runs", |_, pid| {
-        processes().any(|p| p.name() == "pg_dump" && p.parent() == Some(pid))
-    }),
-    ("rows are read", |scene, _| scene.copies("COPY TO")),
-    ("a pack is stored", |scene, _| {
-        scene.packs().len() > PACKS_OF_FIRST
-    }),
-    ("the index is written", |scene, _| scene.indexes() > 1),
-];
+use crate::pgkeep::{
+    proxy::{HoldingProxy, Passing, Side},
+    scene::{PHRASE, Running, Scene, on_one_processor, processes, reading, wait_until},
+};
 
 /// Packs that the first backup of the shop makes: one of data, one of trees.
 const PACKS_OF_FIRST: usize = 2;
@@ -27,37 +15,37 @@ fn a_backup_killed_at_any_moment_loses_nothing() {
     assert_eq!(scene.packs().len(), PACKS_OF_FIRST);
     let before = scene.fingerprint("shop");
     scene.add_bulk(40);
-
-    for (what, moment) in BACKUP_MOMENTS {
-        // Each moment is met from the same state of the repository.
-        let mut backup = scene.start(&["backup"]);
-        let pid = backup.id();
-        let met = backup.meets(what, || moment(&scene, pid));
-        // The last moment lies so near the end that a fast backup passes it.
-        assert!(
-            met || what == "the index is written",
-            "it ended before {what}"
-        );
-        backup.kill9();
+    let assert_harmless = |what| {
         scene.wait_until_nothing_is_left();
+        let check = scene.run(&["check", "--read-data", "--json"]);
+        let check = check.succeeds().json();
+        let problems = check["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 0, "{what}: {check:#}");
+        assert_eq!(scene.backups(), [first.as_str()], "{what}");
+    };
 
-        let check = scene
-            .run(&["check", "--read-data", "--json"])
-            .succeeds()
-            .json();
-        assert_eq!(
-            check["problems"].as_array().unwrap().len(),
-            0,
-            "{what}: {check:#}"
-        );
-        assert!(scene.backups().contains(&first), "{what}");
-    }
+    // It is the first to take over the snapshot.
+    let way = scene
+        .way(|passing| passing.from == Side::Client && passing.says("SET TRANSACTION SNAPSHOT"));
+    let mut backup = scene.start_by(&way, &["backup"]);
+    let pid = backup.id();
+    backup.wait_for("pg_dump runs", || {
+        way.holds() && processes().any(|p| p.name() == "pg_dump" && p.parent() == Some(pid))
+    });
+    backup.kill9();
+    assert_harmless("pg_dump runs");
 
-    let (last, added) = scene.backup();
-    assert!(
-        added < 20_000_000,
-        "{added} bytes were stored again, of 40 MB that the killed backup had stored and indexed"
-    );
+    let way = scene.way(reading(5));
+    let mut backup = scene.start_by(&way, &["backup"]);
+    backup.wait_for("rows are read", || way.holds() && scene.copies("COPY TO"));
+    backup.kill9();
+    assert_harmless("rows are read");
+
+    let (backup, _way) = backup_with_a_pack_stored(&scene);
+    backup.kill9();
+    assert_harmless("a pack is stored");
+
+    let (last, _) = scene.backup();
     scene.run(&["verify", "--read-data"]).succeeds();
     scene.run(&["drill", &first]).succeeds();
     scene.run(&["restore", &first, "--into", "side"]).succeeds();
@@ -70,10 +58,8 @@ fn an_interrupted_backup_publishes_nothing_and_the_next_one_goes_on_from_there()
     let scene = Scene::new();
     let (first, _) = scene.backup();
     scene.add_bulk(40);
-    let mut backup = scene.start(&["backup"]);
-    backup.wait_for("a pack is stored", || scene.packs().len() > PACKS_OF_FIRST);
-    backup.signal(Signal::INT);
-    let run = backup.finish().fails_with(130);
+    let (backup, way) = backup_with_a_pack_stored(&scene);
+    let run = backup.interrupt(&way).fails_with(130);
     assert!(run.stderr.contains("cancelled"), "{}", run.stderr);
     scene.wait_until_nothing_is_left();
     assert_eq!(scene.backups(), [first]);
@@ -88,18 +74,57 @@ fn an_interrupted_backup_publishes_nothing_and_the_next_one_goes_on_from_there()
     assert!(added < 30_000_000, "{added} bytes were stored again");
 }
 
+/// A backup of 40 MB that is held where it has read three quarters of them and stored a pack of 16 MiB at least.
+fn backup_with_a_pack_stored(scene: &Scene) -> (Running, HoldingProxy) {
+    assert_eq!(scene.packs().len(), PACKS_OF_FIRST);
+    let way = scene.way(reading(60));
+    let mut backup = on_one_processor(|| scene.start_by(&way, &["backup"]));
+    backup.wait_for("a pack is stored", || {
+        way.holds() && scene.packs().len() > PACKS_OF_FIRST
+    });
+    (backup, way)
+}
+
+/// A point to hold a restore at, and what can be seen of it then.
+struct Moment {
+    what: &'static str,
+    rule: fn(&Passing<'_>) -> bool,
+    sign: fn(&Scene) -> bool,
+}
+
 const RESTORE_MOMENTS: [Moment; 3] = [
-    ("the new database exists", |scene, _| {
-        scene
-            .databases()
-            .iter()
-            .any(|name| name == "side" || name.starts_with("shop_"))
-    }),
-    ("rows are written", |scene, _| scene.copies("COPY FROM")),
-    ("the rows are proven", |scene, _| {
-        scene.is_true("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname <> 'shop' AND query ILIKE 'COPY %TO STDOUT%' AND state = 'active')")
-    }),
+    Moment {
+        what: "the new database exists",
+        rule: |passing| {
+            in_new_database(passing) && passing.from == Side::Client && passing.says("CREATE TABLE")
+        },
+        sign: |scene| scene.databases().iter().any(|name| is_new(name)),
+    },
+    Moment {
+        what: "rows are written",
+        rule: |passing| {
+            in_new_database(passing) && passing.from == Side::Client && passing.bytes > 3_000_000
+        },
+        sign: |scene| scene.copies("COPY FROM"),
+    },
+    Moment {
+        what: "the rows are proven",
+        rule: |passing| {
+            in_new_database(passing) && passing.from == Side::Server && passing.bytes > 5_000_000
+        },
+        sign: |scene| {
+            scene.is_true("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname <> 'shop' AND query ILIKE 'COPY %TO STDOUT%' AND state = 'active')")
+        },
+    },
 ];
+
+fn in_new_database(passing: &Passing<'_>) -> bool {
+    is_new(passing.database())
+}
+
+fn is_new(database: &str) -> bool {
+    database == "side" || database.starts_with("shop_")
+}
 
 fn restore_killed_at_every_moment(args: &[&str]) {
     let scene = Scene::new();
@@ -109,11 +134,11 @@ fn restore_killed_at_every_moment(args: &[&str]) {
     let live = scene.fingerprint("shop");
     let databases = scene.databases();
 
-    for (what, moment) in RESTORE_MOMENTS {
-        let mut restore =
-            scene.start(&[&["restore", id.as_str(), "--no-safety-backup"], args].concat());
-        let pid = restore.id();
-        restore.wait_for(what, || moment(&scene, pid));
+    for Moment { what, rule, sign } in RESTORE_MOMENTS {
+        let way = scene.way(rule);
+        let args = [&["restore", id.as_str(), "--no-safety-backup"], args].concat();
+        let mut restore = scene.start_by(&way, &args);
+        restore.wait_for(what, || way.holds() && sign(&scene));
         restore.kill9();
         scene.wait_until_nothing_is_left();
         assert_eq!(scene.fingerprint("shop"), live, "{what}");
@@ -163,11 +188,11 @@ fn a_replacing_restore_killed_while_it_waits_to_swap_leaves_the_live_database_op
     let mut holder = scene.server.client("psql");
     holder
         .args(["-d", &scene.server.dsn_for("shop"), "-c"])
-        .arg("BEGIN; SELECT count(*) FROM orders; SELECT pg_sleep(60)")
+        .arg("BEGIN; SELECT count(*) FROM orders; SELECT pg_sleep(3600)")
         .stdout(std::process::Stdio::null());
     let mut holder = holder.spawn().unwrap();
     wait_until("a transaction is open", || {
-        scene.is_true("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid())")
+        scene.is_true("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)' AND pid <> pg_backend_pid())")
     });
 
     let mut restore = scene.start(&[
@@ -175,7 +200,7 @@ fn a_replacing_restore_killed_while_it_waits_to_swap_leaves_the_live_database_op
         &id,
         "--replace",
         "--grace",
-        "30s",
+        "1h",
         "--no-safety-backup",
         "--confirm",
         PHRASE,
@@ -194,7 +219,7 @@ fn a_replacing_restore_killed_while_it_waits_to_swap_leaves_the_live_database_op
         holder.try_wait().unwrap().is_none(),
         "the transaction was ended"
     );
-    scene.server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid()");
+    scene.server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)' AND pid <> pg_backend_pid()");
     holder.wait().unwrap();
     scene.run(&["undo", "--drop-expired"]).succeeds();
     scene
@@ -215,12 +240,11 @@ fn an_interrupted_restore_takes_its_database_away() {
         &["--replace", "--no-safety-backup", "--confirm", PHRASE],
     ];
     for mode in modes {
-        for (what, moment) in RESTORE_MOMENTS {
-            let mut restore = scene.start(&[&["restore", id.as_str()], mode].concat());
-            let pid = restore.id();
-            restore.wait_for(what, || moment(&scene, pid));
-            restore.signal(Signal::INT);
-            let run = restore.finish().fails_with(130);
+        for Moment { what, rule, sign } in RESTORE_MOMENTS {
+            let way = scene.way(rule);
+            let mut restore = scene.start_by(&way, &[&["restore", id.as_str()], mode].concat());
+            restore.wait_for(what, || way.holds() && sign(&scene));
+            let run = restore.interrupt(&way).fails_with(130);
             assert!(run.stderr.contains("cancelled"), "{}", run.stderr);
             scene.wait_until_nothing_is_left();
             assert_eq!(scene.databases(), databases, "{what} of {mode:?}");

@@ -1,11 +1,12 @@
 //! A password, whichever way it is given, shows up nowhere: not in what is printed, not in the processes that are started.
 
-use crate::pgkeep::{
-    Pgkeep,
-    scene::{Running, processes},
-};
+use crate::pgkeep::{Pgkeep, scene::Running};
 use pgkeep_testkit::{ShopSize, TestPostgres};
-use std::collections::HashMap;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 #[test]
 fn a_password_is_seen_neither_in_output_nor_in_processes() {
@@ -21,8 +22,8 @@ fn a_password_is_seen_neither_in_output_nor_in_processes() {
         "passwords",
         &format!("127.0.0.1:{}:*:canary:{secret}\n", server.port()),
     );
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(pgkeep.path().join("passwords"), mode).unwrap();
+    let mode = Permissions::from_mode(0o600);
+    fs::set_permissions(pgkeep.path().join("passwords"), mode).unwrap();
     let url = |password: &str| {
         format!(
             "postgresql://canary{password}@127.0.0.1:{}/shop",
@@ -40,6 +41,8 @@ fn a_password_is_seen_neither_in_output_nor_in_processes() {
             ),
         ],
     ];
+
+    let programs = Watched::of(server.bin_dir(), pgkeep.path());
 
     let mut init = pgkeep.command(&["init", "--repo", "./backups"]);
     assert!(init.output().unwrap().status.success());
@@ -59,25 +62,26 @@ fn a_password_is_seen_neither_in_output_nor_in_processes() {
             &["drill", "--repo", "./backups", "--json"],
         ] {
             let mut command = pgkeep.child(args);
-            command.envs(way.iter().map(|(name, value)| (name, value.as_str())));
-            let mut running = Running::start(command);
-            let seen = watch(&mut running);
+            command
+                .envs(way.iter().map(|(name, value)| (name, value.as_str())))
+                .env("PGKEEP_PG_BINDIR", &programs.folder);
+            let running = Running::start(command);
+            let own = fs::read_to_string(format!("/proc/{}/cmdline", running.id())).unwrap();
+            assert!(!own.contains(secret), "{own}");
             let run = running.finish().succeeds();
+            let seen = programs.take();
             assert!(
                 !run.stdout.contains(secret) && !run.stderr.contains(secret),
                 "{run:?}"
             );
             assert!(
-                seen.values()
-                    .any(|(_, environment)| environment.contains("PGPASSFILE=")),
+                seen.iter().any(|shown| shown.contains("\nPGPASSFILE=")),
                 "a client program was seen with its password file: {seen:?}"
             );
-            for (name, (command_line, environment)) in &seen {
-                assert!(!command_line.contains(secret), "{name}: {command_line}");
-                assert!(!environment.contains(secret), "{name}: {environment}");
+            for shown in &seen {
                 assert!(
-                    !environment.contains("DATABASE_URL"),
-                    "{name}: {environment}"
+                    !shown.contains(secret) && !shown.contains("DATABASE_URL"),
+                    "{shown}"
                 );
             }
         }
@@ -98,25 +102,42 @@ fn a_password_is_seen_neither_in_output_nor_in_processes() {
     }
 }
 
-/// Command line and environment of every process that `running` starts, and its own command line, by name.
-fn watch(running: &mut Running) -> HashMap<String, (String, String)> {
-    let mut seen = HashMap::new();
-    let own = running.id();
-    while !running.has_ended() {
-        for process in processes().filter(|process| process.parent() == Some(own)) {
-            let name = process.name();
-            let found = (process.command_line(), process.environment());
-            // A process is seen as its parent until it has become what it is.
-            let program = found.0.split(' ').next().unwrap_or_default();
-            if program.ends_with(&name) && name.starts_with("pg_") && !found.1.is_empty() {
-                seen.insert(format!("{name} {}", found.0), found);
-            }
+/// Client programs that write down what `/proc` shows of them before they do their work.
+struct Watched {
+    folder: PathBuf,
+    seen: PathBuf,
+}
+
+impl Watched {
+    fn of(programs: &Path, place: &Path) -> Self {
+        let watched = Self {
+            folder: place.join("programs"),
+            seen: place.join("seen"),
+        };
+        fs::create_dir(&watched.folder).unwrap();
+        fs::create_dir(&watched.seen).unwrap();
+        for name in ["pg_dump", "pg_dumpall", "pg_restore", "psql"] {
+            let script = format!(
+                "#!/bin/sh\ncat /proc/$$/cmdline /proc/$$/environ > '{}'/$$\nexec '{}' \"$@\"\n",
+                watched.seen.display(),
+                programs.join(name).display(),
+            );
+            let program = watched.folder.join(name);
+            fs::write(&program, script).unwrap();
+            fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         }
-        let own = std::fs::read(format!("/proc/{own}/cmdline")).unwrap_or_default();
-        let own = String::from_utf8_lossy(&own).replace('\0', " ");
-        seen.entry("pgkeep".to_owned())
-            .or_insert((own, String::new()));
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        watched
     }
-    seen
+
+    /// Command line and environment, in lines, of every program since the last time.
+    fn take(&self) -> Vec<String> {
+        let files = fs::read_dir(&self.seen).unwrap().flatten();
+        files
+            .map(|file| {
+                let shown = fs::read(file.path()).unwrap();
+                fs::remove_file(file.path()).unwrap();
+                String::from_utf8_lossy(&shown).replace('\0', "\n")
+            })
+            .collect()
+    }
 }

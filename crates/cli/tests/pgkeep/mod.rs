@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod proxy;
 pub mod scene;
 
 use std::{path::Path, process::Output};

@@ -1,8 +1,16 @@
 //! A shop on a server of its own, a repository for it, and the binary as a process that can be watched and killed.
 
-use super::{Pgkeep, Run};
+use super::{
+    Pgkeep, Run,
+    proxy::{HoldingProxy, Passing, Side},
+};
 use pgkeep_testkit::{ShopSize, TestPostgres};
+use rustix::{
+    process::Signal,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     path::PathBuf,
     process::{Child, Stdio},
@@ -11,12 +19,14 @@ use std::{
 
 pub const PHRASE: &str = "I understand this will irreversibly overwrite data";
 
-/// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take that a test waits for, on the slowest machine: nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Scene {
     pub server: TestPostgres,
     pub pgkeep: Pgkeep,
+    /// Ports of the ways to the server.
+    ways: RefCell<Vec<u16>>,
 }
 
 impl Scene {
@@ -26,9 +36,11 @@ impl Scene {
 
     pub fn on(server: TestPostgres) -> Self {
         server.load_shop("shop", ShopSize::TINY);
+        let ways = RefCell::new(vec![server.port()]);
         let scene = Scene {
             server,
             pgkeep: Pgkeep::new(),
+            ways,
         };
         scene.run(&["init"]).succeeds();
         scene
@@ -55,6 +67,23 @@ impl Scene {
         Running::start(command)
     }
 
+    /// A way to the server on which everybody is held before the first piece for which `rule` holds.
+    pub fn way(&self, rule: impl Fn(&Passing<'_>) -> bool + Send + Sync + 'static) -> HoldingProxy {
+        let way = HoldingProxy::before(self.server.port(), rule);
+        self.ways.borrow_mut().push(way.port());
+        way
+    }
+
+    /// Starts the binary and leaves it running, with this way to the server.
+    pub fn start_by(&self, way: &HoldingProxy, args: &[&str]) -> Running {
+        let mut command = self.pgkeep.child(args);
+        let direct = format!(":{}/", self.server.port());
+        for (name, value) in self.environment() {
+            command.env(name, value.replace(&direct, &format!(":{}/", way.port())));
+        }
+        Running::start(command)
+    }
+
     /// Makes a backup and gives its id and the bytes it added.
     pub fn backup(&self) -> (String, u64) {
         let answer = self.run(&["backup", "--json"]).succeeds().json();
@@ -71,7 +100,7 @@ impl Scene {
             .collect()
     }
 
-    /// Gives the shop a table of data that neither repeats nor compresses.
+    /// Gives the shop a table of data that neither repeats nor compresses. As text it is twice as long.
     pub fn add_bulk(&self, megabytes: u32) {
         self.server.psql(
             "shop",
@@ -121,10 +150,19 @@ impl Scene {
         wait_until("no session of pgkeep is left", || {
             self.is_true("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'pgkeep%')")
         });
-        let port = format!("PGPORT={}", self.server.port());
+        let ports: Vec<String> = self
+            .ways
+            .borrow()
+            .iter()
+            .map(|p| format!("PGPORT={p}"))
+            .collect();
         wait_until("no client program is left", || {
             !processes().any(|process| {
-                process.name().starts_with("pg_") && process.environment().contains(&port)
+                let environment = process.environment();
+                process.name().starts_with("pg_")
+                    && environment
+                        .lines()
+                        .any(|line| ports.iter().any(|port| port == line))
             })
         });
     }
@@ -152,6 +190,27 @@ impl Scene {
     pub fn indexes(&self) -> usize {
         self.objects("index").len()
     }
+}
+
+/// The moment at which so many megabytes of one table were read from the shop, to hold a backup at.
+pub fn reading(megabytes: u64) -> impl Fn(&Passing<'_>) -> bool {
+    move |passing| {
+        passing.database() == "shop"
+            && passing.from == Side::Server
+            && passing.bytes > megabytes * 1_000_000
+    }
+}
+
+/// Lets only one processor be used by what `start` starts, which then fills one pack after the other, and not one for each
+/// processor at the same time: how much must be read until the first is stored is known.
+pub fn on_one_processor(start: impl FnOnce() -> Running) -> Running {
+    let all = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap());
+    sched_setaffinity(None, &one).unwrap();
+    let running = start();
+    sched_setaffinity(None, &all).unwrap();
+    running
 }
 
 /// A process of the binary; killed when dropped.
@@ -182,29 +241,29 @@ impl Running {
     /// Waits until `moment` comes; panics when the process ends before.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, mut moment: impl FnMut() -> bool) {
-        if !self.meets(what, &mut moment) {
-            let run = self.child.take().unwrap().wait_with_output().unwrap();
-            panic!("it ended before {what}: {:?}", Run::of(&run));
-        }
-    }
-
-    /// Waits until `moment` comes or the process ends; whether it came.
-    #[track_caller]
-    pub fn meets(&mut self, what: &str, mut moment: impl FnMut() -> bool) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            if moment() {
-                return true;
-            }
+        while !moment() {
             if self.has_ended() {
-                return false;
+                let run = self.child.take().unwrap().wait_with_output().unwrap();
+                panic!("it ended before {what}: {:?}", Run::of(&run));
             }
             assert!(Instant::now() < deadline, "waited in vain: {what}");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    /// Presses Ctrl-C while it is held on `way`, and lets it go on only when it has taken note.
+    #[track_caller]
+    pub fn interrupt(mut self, way: &HoldingProxy) -> Run {
+        self.signal(Signal::INT);
+        wait_until("Ctrl-C is heeded", || {
+            way.cancel_requests() > 0 || self.has_ended()
+        });
+        way.release();
+        self.finish()
+    }
+
+    pub fn signal(&self, signal: Signal) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }

@@ -14,7 +14,10 @@ use pgkeep_postgres::{
     tools::{Tools, tool_dirs},
 };
 use pgkeep_testkit::{TestPostgres, cache_dir};
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 pub fn at(server: &TestPostgres, database: &str) -> ConnectOptions {
     let nothing: [(&str, &str); 0] = [];
@@ -128,6 +131,14 @@ pub fn mark(database: &str) -> Mark {
         pid: std::process::id(),
         started_at: "2026-11-21T08:00:00Z".parse().expect("a valid time"),
         comment: None,
+    }
+}
+
+/// Asks until the answer is true.
+pub fn wait_until(server: &TestPostgres, condition: &str) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while server.psql("postgres", condition) != "t" {
+        assert!(Instant::now() < deadline, "never true: {condition}");
     }
 }
 
