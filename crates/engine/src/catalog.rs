@@ -187,6 +187,12 @@ pub fn find(repository: &Repository, wanted: &str, filter: &ListFilter) -> Resul
     }
 }
 
+/// The backup that one snapshot file holds, by the full id of that file.
+pub fn load(repository: &Repository, snapshot: &str) -> Result<BackupEntry> {
+    BackupEntry::from_snapshot(repository.find_snapshot(snapshot)?)
+        .ok_or_else(|| Error::not_found(format!("snapshot {snapshot} is no backup of pgkeep")))
+}
+
 /// Reads a backup's manifest.
 pub fn manifest(repository: &Repository, backup: &BackupEntry) -> Result<Manifest> {
     let reader = repository.open_snapshot(&backup.snapshot)?;

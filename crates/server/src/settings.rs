@@ -334,6 +334,8 @@ pub struct WorkSettings {
     /// Name of this machine among the workers; made from the host's name where absent.
     pub node: Option<String>,
     pub limits: JobLimits,
+    /// A worker that does not speak for so long has lost its jobs.
+    pub lease: Duration,
 }
 
 impl Default for WorkSettings {
@@ -344,6 +346,7 @@ impl Default for WorkSettings {
             arguments: Vec::new(),
             node: None,
             limits: JobLimits::default(),
+            lease: Duration::from_secs(30),
         }
     }
 }

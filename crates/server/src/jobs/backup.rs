@@ -1,0 +1,161 @@
+//! A backup job: all databases of an app as one recovery point; of an `export` policy, also files beside it.
+//!
+//! Order of effects: the backup is published; the lease is asked for once more, and a process that lost it meanwhile
+//! withdraws what it published, for another one does the same work; then what an attempt that died had published goes;
+//! then the catalog hears of it. So one job leaves one backup.
+
+use super::{Done, Failure, Work, document, rows, usual_jobs};
+use pgkeep_engine::{
+    Context, ErrorCode,
+    backup::{self, BackupReport, BackupRequest},
+    catalog::{self, BackupEntry, ListFilter, Origin},
+    export::{self, ExportFormat, ExportRequest, ExportTarget},
+    restore as kept,
+};
+use pgkeep_model::{app::AppDefinition, job::BackupSpec, manifest::BackupKind, policy::PolicyKind};
+use pgkeep_repository::Repository;
+use serde_json::json;
+use std::path::PathBuf;
+
+pub(super) fn run(work: &Work<'_>, spec: &BackupSpec) -> Result<Done, Failure> {
+    let app = work.app(&spec.app)?;
+    let name = work.repository_name(spec.repository.as_deref(), &app)?;
+    let request = request(work, spec, &app)?;
+    let context = work.context(Some(&app));
+    let repository = work.open(&name, &context)?;
+    let leftover = published_by(&repository, &work.job.id)?;
+    let report = backup::run(&repository, &request, &context)?;
+    keep_only_if_ours(work, &repository, &report)?;
+    for entry in leftover {
+        repository.delete_snapshot(&entry.snapshot.id)?;
+        rows::remove(work, &name, &entry.id)?;
+    }
+    rows::record_new(work, &name, &repository, &report)?;
+    let mut result = document(&report);
+    if spec.backup_kind == PolicyKind::Export {
+        result["exports"] = json!(write_exports(work, spec, &repository, &report, &context)?);
+    }
+    drop_expired(work, &spec.app, &app, &context);
+    Ok(Done::Succeeded(result))
+}
+
+fn request(
+    work: &Work<'_>,
+    spec: &BackupSpec,
+    app: &AppDefinition,
+) -> Result<BackupRequest, Failure> {
+    let kind = kind_of(spec.backup_kind)?;
+    Ok(BackupRequest {
+        app: spec.app.clone(),
+        environment: app.environment.clone().unwrap_or_default(),
+        kind,
+        description: spec.description.clone(),
+        tags: spec.tags.clone(),
+        pinned: spec.pinned,
+        origin: Origin {
+            policy: spec.policy.clone(),
+            job: Some(work.job.id.clone()),
+        },
+        databases: work.machine.databases(&spec.app, app)?,
+        globals: kind == BackupKind::Full,
+        jobs: spec.jobs.or(app.jobs).map_or_else(usual_jobs, usize::from),
+        compression_level: spec.compression.or(app.compression).unwrap_or(1),
+        exclude_table_data: app.exclude_table_data.clone(),
+        schemas: app.schemas.clone(),
+        lock_timeout: None,
+        read_back_all: spec.read_back_all,
+    })
+}
+
+fn kind_of(kind: PolicyKind) -> Result<BackupKind, Failure> {
+    match kind {
+        PolicyKind::Full | PolicyKind::Export => Ok(BackupKind::Full),
+        PolicyKind::Database => Ok(BackupKind::Database),
+        PolicyKind::Incremental | PolicyKind::Differential | PolicyKind::Files => {
+            Err(Failure::invalid(format!(
+                "backups of kind {} cannot be made yet",
+                document(&kind).as_str().unwrap_or_default()
+            ))
+            .hint("use full, database or export; unchanged data is never stored twice"))
+        }
+    }
+}
+
+/// What an earlier attempt of the job published before it died.
+fn published_by(repository: &Repository, job: &str) -> Result<Vec<BackupEntry>, Failure> {
+    let mut entries = catalog::list(repository, &ListFilter::default())?;
+    entries.retain(|entry| entry.origin.job.as_deref() == Some(job));
+    Ok(entries)
+}
+
+fn keep_only_if_ours(
+    work: &Work<'_>,
+    repository: &Repository,
+    report: &BackupReport,
+) -> Result<(), Failure> {
+    let Err(lost) = (work.still_ours)() else {
+        return Ok(());
+    };
+    if lost.fenced {
+        let id = report.id.parse().map_err(|_| {
+            Failure::new(
+                ErrorCode::Failed,
+                format!("{} is no id of a snapshot", report.id),
+            )
+        })?;
+        repository.delete_snapshot(&id)?;
+    }
+    Err(lost)
+}
+
+/// Each database as a file that stock tools read, with its description beside it. Returns the paths.
+fn write_exports(
+    work: &Work<'_>,
+    spec: &BackupSpec,
+    repository: &Repository,
+    report: &BackupReport,
+    context: &Context,
+) -> Result<Vec<PathBuf>, Failure> {
+    let folder = match &spec.export_to {
+        Some(folder) => PathBuf::from(folder),
+        None => work.places.exports().join(backup::safe_name(&spec.app)),
+    };
+    super::copies::make_private_folder(&folder)?;
+    let mut written = Vec::new();
+    for database in &report.databases {
+        let exported = export::run(
+            repository,
+            &ExportRequest {
+                backup: report.id.clone(),
+                app: None,
+                database: Some(database.name.clone()),
+                format: ExportFormat::Custom,
+                to: ExportTarget::Folder(folder.clone()),
+            },
+            context,
+        )?;
+        written.extend(exported.path);
+    }
+    Ok(written)
+}
+
+/// Databases that restores replaced are kept for a set time; where the app has a connection that may drop them, they go
+/// when it is over. What cannot be dropped is no reason to call the backup failed.
+fn drop_expired(work: &Work<'_>, name: &str, app: &AppDefinition, context: &Context) {
+    if app.admin_url.is_none() {
+        return;
+    }
+    let dropped = work.machine.admin(name, app).and_then(|admin| {
+        let found = kept::leftovers(&admin, context)?;
+        kept::drop_leftovers(&admin, &found, context)
+    });
+    match dropped {
+        Ok(names) => names.iter().for_each(|name| {
+            work.progress
+                .item(&format!("dropped {name}: its time was over"));
+        }),
+        Err(e) => work.progress.warn(&format!(
+            "databases that restores left could not be looked after: {e}"
+        )),
+    }
+}

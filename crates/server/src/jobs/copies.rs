@@ -1,0 +1,88 @@
+//! Files that leave and enter: exports to a folder of this machine, and imports of finished uploads.
+
+use super::{Done, Failure, Work, rows};
+use pgkeep_engine::{
+    Error,
+    catalog::Origin,
+    export::{self, ExportFormat, ExportRequest, ExportTarget},
+    import::{self, ImportRequest},
+};
+use pgkeep_model::job::{DumpFormat, ExportSpec, ImportSpec};
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+pub(super) fn export(work: &Work<'_>, spec: &ExportSpec) -> Result<Done, Failure> {
+    let context = work.context(None);
+    let repository = work.open(&spec.repository, &context)?;
+    let folder = match spec.to.as_str() {
+        "" => work.places.exports(),
+        given => PathBuf::from(given),
+    };
+    make_private_folder(&folder)?;
+    let request = ExportRequest {
+        backup: spec.backup.clone(),
+        app: None,
+        database: spec.database.clone(),
+        format: match spec.format {
+            DumpFormat::Custom => ExportFormat::Custom,
+            DumpFormat::Plain => ExportFormat::Plain,
+            DumpFormat::Directory => ExportFormat::Directory,
+            DumpFormat::Tar => ExportFormat::Tar,
+        },
+        to: ExportTarget::Folder(folder),
+    };
+    work.done(&export::run(&repository, &request, &context)?)
+}
+
+/// Makes a folder that only this account can look into; one that is there stays as it is.
+pub(super) fn make_private_folder(folder: &Path) -> Result<(), Failure> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| Failure::from(Error::from(e).context(folder.display())))
+}
+
+/// A finished upload becomes a backup; its file goes when it is one.
+pub(super) fn import(work: &Work<'_>, spec: &ImportSpec) -> Result<Done, Failure> {
+    // An upload's id is made by the server; what is not one must not reach the file system.
+    if spec.upload.is_empty()
+        || !spec
+            .upload
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-')
+    {
+        return Err(Failure::invalid("this is no id of an upload"));
+    }
+    let path = work.places.incoming().join(&spec.upload);
+    let app = work.app(&spec.app)?;
+    let context = work.context(Some(&app));
+    let repository = work.open(&spec.repository, &context)?;
+    let request = ImportRequest {
+        path: path.clone(),
+        app: spec.app.clone(),
+        environment: app.environment.clone().unwrap_or_default(),
+        database: spec.database.clone(),
+        description: match spec.description.as_str() {
+            "" => format!("uploaded as {}", spec.file_name),
+            given => given.to_owned(),
+        },
+        tags: spec.tags.clone(),
+        compression_level: app.compression.unwrap_or(1),
+        origin: Origin {
+            policy: None,
+            job: Some(work.job.id.clone()),
+        },
+    };
+    let report = import::run(&repository, &request, &context)?;
+    rows::record_new(work, &spec.repository, &repository, &report)?;
+    // What is left of it would be removed when the upload expires.
+    if let Err(e) = fs::remove_file(&path) {
+        work.progress
+            .warn(&format!("cannot remove {}: {e}", path.display()));
+    }
+    work.done(&report)
+}

@@ -1,0 +1,140 @@
+//! Makes the catalog's list of a repository's backups be what the repository says.
+//!
+//! Other jobs add and change backups meanwhile. So a row goes only when its backup was listed by the catalog before the
+//! repository was read, and two readings of the repository did not show it; a listing that fails removes nothing.
+
+use super::{Done, Failure, Work, rows};
+use pgkeep_catalog::{BackupFilter, BackupRow, BackupSort, Page};
+use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
+use pgkeep_model::job::RepositorySpec;
+use pgkeep_repository::Repository;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Backups of which nothing but their tags is known are read, so many at a time; the next run reads more.
+const READ_AT_ONCE: usize = 200;
+
+#[derive(Debug, Serialize)]
+struct Synced {
+    repository: String,
+    backups: usize,
+    added: usize,
+    changed: usize,
+    removed: usize,
+    /// Snapshots that cannot be read; each may be a backup.
+    unreadable: Vec<String>,
+}
+
+pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failure> {
+    let context = work.context(None);
+    let repository = work.open(&spec.repository, &context)?;
+    let known = known_rows(work, &spec.repository)?;
+    let entries = catalog::list(&repository, &ListFilter::default())?;
+    let mut synced = Synced {
+        repository: spec.repository.clone(),
+        backups: entries.len(),
+        added: 0,
+        changed: 0,
+        removed: 0,
+        unreadable: catalog::unreadable(&repository)?,
+    };
+    let mut fresh = Vec::new();
+    let mut to_read = READ_AT_ONCE;
+    for entry in entries.iter().rev() {
+        work.cancel.check()?;
+        let mut row = rows::row_of(&spec.repository, entry);
+        match known.get(&entry.id) {
+            Some(known) => rows::keep_facts(&mut row, known),
+            None => synced.added += 1,
+        }
+        if row.bytes.is_none() && to_read > 0 {
+            to_read -= 1;
+            rows::read_facts(&mut row, &repository, entry);
+        }
+        match known.get(&entry.id) {
+            Some(known) if same(&row, known) => {}
+            Some(_) => {
+                synced.changed += 1;
+                fresh.push(row);
+            }
+            None => fresh.push(row),
+        }
+    }
+    write(work, &spec.repository, known.is_empty(), fresh)?;
+    for id in gone(&repository, &known, &entries)? {
+        rows::remove(work, &spec.repository, &id)?;
+        synced.removed += 1;
+    }
+    work.done(&synced)
+}
+
+/// All of them in one step where the list was empty.
+fn write(
+    work: &Work<'_>,
+    repository: &str,
+    empty: bool,
+    fresh: Vec<BackupRow>,
+) -> Result<(), Failure> {
+    if empty {
+        return work
+            .wait(|catalog| async move { catalog.replace_backups(repository, &fresh, &[]).await });
+    }
+    work.wait(|catalog| async move {
+        for row in &fresh {
+            catalog.upsert_backup(row).await?;
+        }
+        Ok(())
+    })
+}
+
+fn known_rows(work: &Work<'_>, repository: &str) -> Result<BTreeMap<String, BackupRow>, Failure> {
+    let filter = BackupFilter {
+        repository: Some(repository.to_owned()),
+        ..BackupFilter::default()
+    };
+    work.wait(|catalog| async move {
+        let mut all = BTreeMap::new();
+        let mut page = Page {
+            limit: Page::MAX,
+            ..Page::default()
+        };
+        loop {
+            let found = catalog.backups(&filter, BackupSort::Time, &page).await?;
+            all.extend(found.items.into_iter().map(|row| (row.id.clone(), row)));
+            match found.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    })
+}
+
+fn same(row: &BackupRow, known: &BackupRow) -> bool {
+    let known = BackupRow {
+        revision: row.revision,
+        ..known.clone()
+    };
+    *row == known
+}
+
+/// A change of tags replaces a snapshot's file, so one reading can miss both the old and the new.
+fn gone(
+    repository: &Repository,
+    known: &BTreeMap<String, BackupRow>,
+    listed: &[BackupEntry],
+) -> Result<Vec<String>, Failure> {
+    let ids = |entries: &[BackupEntry]| -> BTreeSet<String> {
+        entries.iter().map(|entry| entry.id.clone()).collect()
+    };
+    let listed = ids(listed);
+    let missing: Vec<&String> = known.keys().filter(|id| !listed.contains(*id)).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let again = ids(&catalog::list(repository, &ListFilter::default())?);
+    Ok(missing
+        .into_iter()
+        .filter(|id| !again.contains(*id))
+        .cloned()
+        .collect())
+}
