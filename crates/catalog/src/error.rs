@@ -100,6 +100,17 @@ impl CatalogError {
         })
     }
 
+    /// The same error once more, for several who asked together.
+    pub(crate) fn again(&self) -> CatalogError {
+        match self {
+            CatalogError::Busy(why) => CatalogError::Busy(why.clone()),
+            CatalogError::Collision(why) => CatalogError::Collision(why.clone()),
+            CatalogError::Unreachable(why) => CatalogError::Unreachable(why.clone()),
+            CatalogError::Corrupt(why) => CatalogError::Corrupt(why.clone()),
+            other => CatalogError::Database(other.to_string()),
+        }
+    }
+
     pub(crate) fn not_found(what: &'static str, name: &str) -> CatalogError {
         CatalogError::NotFound {
             what,

@@ -18,11 +18,12 @@ mod db;
 mod definitions;
 mod error;
 mod events;
+mod filter;
 mod migrate;
 mod nodes;
 mod open;
 mod paging;
-pub mod people {}
+pub mod people;
 mod queue;
 mod seal;
 mod settings;

@@ -3,6 +3,7 @@
 use super::{Approval, Job, JobProgress};
 use crate::db::Row;
 use crate::error::{CatalogError, Result};
+use crate::events::NewEvent;
 use pgkeep_model::job::{JobKind, JobState, Trigger};
 
 impl Job {
@@ -81,4 +82,17 @@ fn trigger_named(name: &str) -> Result<Trigger> {
         "internal" => Trigger::Internal,
         other => return Err(CatalogError::corrupt("trigger of a job", other)),
     })
+}
+
+/// Tells of a change of a job.
+pub(super) fn job_event(job: &Job, change: &str) -> NewEvent {
+    NewEvent::new("job", &job.id)
+        .app(job.app.as_deref())
+        .data(serde_json::json!({
+            "change": change,
+            "kind": job.kind.as_str(),
+            "state": job.state.as_str(),
+            "policy": job.policy,
+            "revision": job.revision,
+        }))
 }
