@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 impl Catalog {
-    /// Puts a job into the queue, unless one with its dedup key waits or runs already.
+    /// Puts a job into the queue, unless one with its dedup key waits or runs already. Of a run of a schedule
+    /// ([`NewJob::scheduled_for`]), one that is over counts too: it is made once for all time.
     pub async fn enqueue(&self, job: NewJob) -> Result<Enqueued> {
         // The one that is there can end between two statements; then the next turn makes a new one.
         for _ in 0..10 {
@@ -21,7 +22,8 @@ impl Catalog {
             }
             let there = tx
                 .row(
-                    "SELECT * FROM jobs WHERE dedup_key = $1 AND state IN ('queued', 'running')",
+                    "SELECT * FROM jobs WHERE dedup_key = $1
+                         AND (state IN ('queued', 'running') OR scheduled_for IS NOT NULL)",
                     params![&job.dedup_key],
                 )
                 .await?;
