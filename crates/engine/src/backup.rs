@@ -21,7 +21,7 @@ use pgkeep_repository::{
     LockMode, NewFile, Repository, SnapshotMeta, StreamParts, StreamWriter, WriteSummary, Writer,
     WriterOptions,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     io::{self, Write},
@@ -60,7 +60,7 @@ pub struct BackupRequest {
 }
 
 /// What was stored.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BackupReport {
     pub id: String,
     pub app: String,
@@ -85,7 +85,7 @@ pub struct BackupReport {
     pub warnings: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DatabaseReport {
     pub name: String,
     pub server_version: String,

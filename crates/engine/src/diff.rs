@@ -13,7 +13,7 @@ use pgkeep_postgres::{
     tools::Tools,
 };
 use pgkeep_repository::Repository;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One of the two things that are compared.
@@ -34,7 +34,7 @@ pub struct LiveDatabases {
 }
 
 /// What changed from the first side to the second.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct DiffReport {
     pub from: String,
     pub to: String,
@@ -45,7 +45,7 @@ pub struct DiffReport {
     pub same: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct DatabaseDiff {
     pub name: String,
     pub schema: Vec<SchemaChange>,
@@ -66,7 +66,7 @@ impl DatabaseDiff {
 }
 
 /// An object of the schema that was added, removed or defined anew.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SchemaChange {
     pub change: Change,
     /// As the table of contents words it: `TABLE`, `INDEX`, `FK CONSTRAINT`.
@@ -78,7 +78,7 @@ pub struct SchemaChange {
     pub to: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     Added,
@@ -87,7 +87,7 @@ pub enum Change {
 }
 
 /// A table whose content differs. Equal counts with `Changed` mean that rows were altered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct TableChange {
     pub change: Change,
     pub table: String,
@@ -95,7 +95,7 @@ pub struct TableChange {
     pub rows_to: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ValueChange {
     pub change: Change,
     pub name: String,

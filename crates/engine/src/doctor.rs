@@ -9,7 +9,7 @@ use crate::{
 use jiff::Timestamp;
 use pgkeep_postgres::{connect::ConnectOptions, inspect, tools::Tools, wire::Connection};
 use pgkeep_repository::storage as stores;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 #[derive(Clone)]
 pub struct DoctorRequest {
@@ -18,7 +18,7 @@ pub struct DoctorRequest {
     pub repository: Option<RepositoryAddress>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Good,
@@ -28,7 +28,7 @@ pub enum Severity {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Finding {
     pub severity: Severity,
     /// What was looked at: `client tools`, `database shop`, `repository`.
@@ -38,7 +38,7 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct DoctorReport {
     pub findings: Vec<Finding>,
     /// False when there is a [`Severity::Problem`].

@@ -12,7 +12,7 @@ use pgkeep_postgres::{
     wire::Connection,
 };
 use pgkeep_repository::Repository;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// Which backup to drill, and where.
@@ -33,7 +33,7 @@ pub struct DrillRequest {
     pub keep: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct DrillReport {
     pub backup: String,
     pub proven: bool,
@@ -42,7 +42,7 @@ pub struct DrillReport {
     pub seconds: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct DrilledDatabase {
     pub name: String,
     /// Name of the throwaway database; dropped unless it was asked to be kept.
@@ -63,7 +63,7 @@ impl DrilledDatabase {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct AssertionResult {
     pub sql: String,
     pub passed: bool,

@@ -94,7 +94,7 @@ pub struct ExportMeta {
     pub rows: BTreeMap<String, u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ExportReport {
     /// `None` for standard output.
     pub path: Option<PathBuf>,

@@ -8,7 +8,7 @@ use crate::{
 use jiff::tz::TimeZone;
 use pgkeep_model::retention::{self, Candidate, ForgetPlan, KeepPolicy};
 use pgkeep_repository::{LockMode, PruneOptions, PrunePlan, PruneReport, Repository};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What to forget: by policy, or the named ones.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ fn candidate(entry: &BackupEntry) -> Candidate {
 }
 
 /// What was removed; one failed removal does not stop the others.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ForgetReport {
     pub removed: Vec<String>,
     pub failed: Vec<(String, String)>,

@@ -47,7 +47,7 @@ pub struct ImportRequest {
 }
 
 /// What a file turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportFormat {
     Custom,

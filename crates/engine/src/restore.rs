@@ -11,7 +11,7 @@ mod source;
 mod undo;
 
 pub use execute::{ProofReport, RestoreReport, execute};
-pub use plan::{DatabasePlan, Refusal, RestorePlan, plan};
+pub use plan::{DatabasePlan, PlanSummary, Refusal, RestorePlan, plan};
 pub use source::SnapshotSource;
 pub use undo::{
     Leftover, UndoPlan, UndoReport, drop_leftovers, execute_undo, leftovers, plan_undo,
@@ -19,7 +19,7 @@ pub use undo::{
 
 use pgkeep_model::evidence::Proof;
 use pgkeep_postgres::connect::ConnectOptions;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What to restore, and to where.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ pub struct RestoreRequest {
 }
 
 /// Where the restored data goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
 pub enum RestoreTarget {
     /// A new database with this name; it must not exist.
@@ -78,7 +78,7 @@ impl RestoreTarget {
 }
 
 /// Which part of the backup is restored. Names are `schema.table` or `table`; both empty means everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     pub tables: Vec<String>,
     pub schemas: Vec<String>,
@@ -104,7 +104,7 @@ impl Selection {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     #[default]

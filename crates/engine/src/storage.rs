@@ -18,7 +18,7 @@ pub struct RepositoryAddress {
 }
 
 /// What `init` made.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct InitReport {
     pub id: String,
     pub location: String,

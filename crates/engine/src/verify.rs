@@ -15,7 +15,7 @@ use pgkeep_postgres::archive;
 use pgkeep_repository::{
     CheckOptions, CheckReport, ReadData, RepairReport, Repository, SnapshotReader,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io::Read};
 
 /// What to verify.
@@ -28,13 +28,13 @@ pub struct VerifyRequest {
     pub read_data: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct VerifyReport {
     pub backups: Vec<BackupVerdict>,
     pub ok: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct BackupVerdict {
     pub id: String,
     pub time: jiff::Timestamp,

@@ -88,11 +88,12 @@ fn a_prepared_transaction_is_refused_by_name() {
     )
     .expect("a plan that says what stands in the way");
     assert!(
-        plan.refusals
+        plan.summary
+            .refusals
             .iter()
             .any(|r| r.message.contains("half done")),
         "{:?}",
-        plan.refusals
+        plan.summary.refusals
     );
     assert!(restore::execute(&place.repository, plan, &place.context).is_err());
 }
@@ -110,7 +111,7 @@ fn an_existing_database_is_never_restored_into() {
     );
     let refused = match plan {
         Err(_) => true,
-        Ok(plan) => !plan.refusals.is_empty(),
+        Ok(plan) => !plan.summary.refusals.is_empty(),
     };
     assert!(refused);
 }
@@ -213,7 +214,8 @@ fn a_partial_backup_does_not_replace_a_whole_database() {
     )
     .expect("a plan that says what stands in the way");
     assert!(
-        plan.refusals
+        plan.summary
+            .refusals
             .iter()
             .any(|r| r.message.contains("limited on request"))
     );
@@ -238,9 +240,12 @@ fn a_restore_in_place_names_the_tables_that_it_will_drop() {
     )
     .expect("a plan");
     assert!(
-        plan.warnings.iter().any(|w| w.contains("public.newer")),
+        plan.summary
+            .warnings
+            .iter()
+            .any(|w| w.contains("public.newer")),
         "{:?}",
-        plan.warnings
+        plan.summary.warnings
     );
 }
 

@@ -43,7 +43,7 @@ struct KeyFile {
 }
 
 /// One key of a repository, without its secrets.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeyInfo {
     /// Name of the key file, 64 hexadecimal digits.
     pub id: String,

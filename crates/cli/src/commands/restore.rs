@@ -13,11 +13,11 @@ use crate::{
 use pgkeep_engine::{
     catalog::{self, BackupEntry, ListFilter},
     restore::{
-        self, Content, ProofReport, RestorePlan, RestoreReport, RestoreRequest, RestoreTarget,
+        self, Content, ProofReport, PlanSummary, RestoreReport, RestoreRequest, RestoreTarget,
         Selection,
     },
 };
-use pgkeep_model::{evidence::Proof, manifest::DatabaseContent};
+use pgkeep_model::evidence::Proof;
 use pgkeep_postgres::connect::ConnectOptions;
 
 pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
@@ -62,27 +62,28 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
         grace_secs: args.grace.as_secs(),
     };
     let plan = restore::plan(&repository, &request, &context)?;
+    let summary = &plan.summary;
     session.progress.finish();
     if args.dry_run {
         session
             .screen
-            .answer(&plan, |text| render_plan(text, &plan));
-        return match plan.refusals.is_empty() {
+            .answer(&plan, |text| render_plan(text, summary));
+        return match summary.refusals.is_empty() {
             true => Ok(Exit::Done),
             false => Ok(Exit::Refused),
         };
     }
     if !session.screen.json {
         let mut text = Text::default();
-        render_intent(&mut text, &plan);
+        render_intent(&mut text, summary);
         session.screen.note(text.as_str());
     }
-    refuse(&plan)?;
-    if plan.overwrites {
+    refuse(summary)?;
+    if summary.overwrites {
         let what = format!(
             "restoring backup {} over database {}",
-            &plan.backup[..8],
-            plan.database.target.name()
+            &summary.backup[..8],
+            summary.database.target.name()
         );
         confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
     }
@@ -148,7 +149,7 @@ pub fn live_name(session: &Session, settings: &Settings, database: &str) -> CliR
     })
 }
 
-fn refuse(plan: &RestorePlan) -> CliResult<()> {
+fn refuse(plan: &PlanSummary) -> CliResult<()> {
     let Some(first) = plan.refusals.first() else {
         return Ok(());
     };
@@ -164,7 +165,7 @@ fn refuse(plan: &RestorePlan) -> CliResult<()> {
 }
 
 /// The plan as `--dry-run` shows it, with what stands in its way.
-pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
+pub fn render_plan(text: &mut Text, plan: &PlanSummary) {
     render_intent(text, plan);
     for refusal in &plan.refusals {
         text.line(format!("refused: {} ({})", refusal.message, refusal.remedy));
@@ -172,7 +173,7 @@ pub fn render_plan(text: &mut Text, plan: &RestorePlan) {
 }
 
 /// What would be done; what stands in its way is told by the error that follows.
-fn render_intent(text: &mut Text, plan: &RestorePlan) {
+fn render_intent(text: &mut Text, plan: &PlanSummary) {
     let database = &plan.database;
     let target = match &database.target {
         RestoreTarget::Into { name } => format!("new database {name}"),
@@ -216,7 +217,7 @@ fn render_intent(text: &mut Text, plan: &RestorePlan) {
         (
             "size",
             content(
-                is_script(plan),
+                !plan.database.counted,
                 database.tables,
                 database.rows,
                 database.bytes,
@@ -251,7 +252,7 @@ fn render_intent(text: &mut Text, plan: &RestorePlan) {
     }
 }
 
-fn missing(plan: &RestorePlan) -> String {
+fn missing(plan: &PlanSummary) -> String {
     let database = &plan.database;
     let kinds = [
         ("extensions", &database.missing_extensions),
@@ -326,11 +327,6 @@ pub fn render_report(text: &mut Text, report: &RestoreReport) {
         text.blank();
         text.line(format!("To swap back: pgkeep undo {}", report.database));
     }
-}
-
-fn is_script(plan: &RestorePlan) -> bool {
-    let database = plan.manifest.database(&plan.database.name);
-    database.is_some_and(|db| db.content == DatabaseContent::Plain)
 }
 
 /// How much it is; nobody has counted what a script holds.

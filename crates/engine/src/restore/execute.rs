@@ -19,10 +19,10 @@ use pgkeep_postgres::{
     wire::Connection,
 };
 use pgkeep_repository::Repository;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RestoreReport {
     pub backup: String,
     /// Database that holds the restored data now.
@@ -46,7 +46,7 @@ pub struct RestoreReport {
 }
 
 /// The outcome of comparing a restored database with its evidence.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProofReport {
     pub level: Proof,
     pub tables_compared: usize,
@@ -125,7 +125,7 @@ pub fn execute(
     plan: RestorePlan,
     context: &Context,
 ) -> Result<RestoreReport> {
-    if let Some(refusal) = plan.refusals.first() {
+    if let Some(refusal) = plan.summary.refusals.first() {
         return Err(Error::refused(refusal.message.clone()).hint(refusal.remedy.clone()));
     }
     let _lock = lock_for_reading(repository, "restore", context)?;
@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let database = plan
             .manifest
-            .database(&plan.database.name)
+            .database(&plan.summary.database.name)
             .expect("the plan chose it");
         let source = plan::open_source(repository, &plan.entry, database)?;
         let archive_version = match database.content {
@@ -213,7 +213,8 @@ impl<'a> Run<'a> {
     /// Beside the live database, and then in its place.
     fn replace(mut self, live: &str) -> Result<RestoreReport> {
         let admin = &self.plan.request.admin;
-        let exists = self.plan.database.existing_bytes.is_some() || self.plan.overwrites;
+        let exists =
+            self.plan.summary.database.existing_bytes.is_some() || self.plan.summary.overwrites;
         let safety_backup = match exists && !self.plan.request.skip_safety_backup {
             true => Some(self.safety_backup(live)?),
             false => None,
@@ -454,7 +455,7 @@ impl<'a> Run<'a> {
         let report = backup::run(
             self.repository,
             &BackupRequest {
-                app: self.plan.app.clone(),
+                app: self.plan.summary.app.clone(),
                 environment: self.plan.manifest.environment.clone(),
                 kind: BackupKind::Database,
                 description: format!(
@@ -498,9 +499,9 @@ impl<'a> Run<'a> {
 
     fn report(&self, name: &str, filled: Filled) -> RestoreReport {
         RestoreReport {
-            backup: self.plan.backup.clone(),
+            backup: self.plan.summary.backup.clone(),
             database: name.to_string(),
-            tables: self.plan.database.tables,
+            tables: self.plan.summary.database.tables,
             rows: filled.rows,
             bytes: filled.bytes,
             restore_seconds: filled.seconds,

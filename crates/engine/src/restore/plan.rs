@@ -20,12 +20,25 @@ use pgkeep_postgres::{
     wire::Connection,
 };
 use pgkeep_repository::Repository;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, sync::Arc};
 
-/// A restore as it will be carried out: shown by `--dry-run`, confirmed by the user, then given to [`super::execute()`].
+/// A restore as it will be carried out: confirmed by the user, then given to [`super::execute()`].
 #[derive(Serialize)]
 pub struct RestorePlan {
+    #[serde(flatten)]
+    pub summary: PlanSummary,
+    #[serde(skip)]
+    pub request: RestoreRequest,
+    #[serde(skip)]
+    pub entry: BackupEntry,
+    #[serde(skip)]
+    pub manifest: Manifest,
+}
+
+/// What a user sees of a plan.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanSummary {
     pub backup: String,
     pub backup_time: Timestamp,
     pub app: String,
@@ -40,23 +53,17 @@ pub struct RestorePlan {
     pub refusals: Vec<Refusal>,
     /// True when the confirmation phrase is needed.
     pub overwrites: bool,
-    #[serde(skip)]
-    pub request: RestoreRequest,
-    #[serde(skip)]
-    pub entry: BackupEntry,
-    #[serde(skip)]
-    pub manifest: Manifest,
 }
 
 /// A reason to stop, and the way out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refusal {
     pub message: String,
     pub remedy: String,
 }
 
 /// The database's part of the plan.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DatabasePlan {
     pub name: String,
     pub target: super::RestoreTarget,
@@ -66,6 +73,8 @@ pub struct DatabasePlan {
     pub tables: usize,
     pub rows: u64,
     pub bytes: u64,
+    /// False for an imported script, whose tables and rows nobody has counted.
+    pub counted: bool,
     /// What of the backup is restored, in words; `None` for everything.
     pub selection: Option<String>,
     /// Size of the database that goes away or is replaced; `None` when there is none.
@@ -113,7 +122,7 @@ pub fn plan(
     let age_secs = (context.clock.now() - snapshot_time(&detail.manifest, database))
         .total(jiff::Unit::Second)
         .map_or(0, |secs| secs as i64);
-    Ok(RestorePlan {
+    let summary = PlanSummary {
         backup: detail.entry.id.clone(),
         backup_time: snapshot_time(&detail.manifest, database),
         app: detail.manifest.app.clone(),
@@ -135,6 +144,7 @@ pub fn plan(
                 Some(_) => chosen.bytes(),
                 None => database.members.iter().map(|m| m.size).sum(),
             },
+            counted: database.content == DatabaseContent::Directory,
             selection: request.selection.describe(),
             existing_bytes: target.bytes,
             sessions: target.sessions,
@@ -144,6 +154,9 @@ pub fn plan(
         },
         warnings: findings.warnings,
         refusals: findings.refusals,
+    };
+    Ok(RestorePlan {
+        summary,
         request: request.clone(),
         entry: detail.entry,
         manifest: detail.manifest,

@@ -8,13 +8,13 @@ use pgkeep_postgres::{
     restore::{self as pg, Mark, MarkedDatabase, SwapOptions},
     wire::Connection,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long the database that an undo swaps away is kept.
 const KEEP_AFTER_UNDO: Duration = Duration::from_secs(24 * 3600);
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UndoPlan {
     /// The live name.
     pub database: String,
@@ -32,7 +32,7 @@ pub struct UndoPlan {
     pub sessions: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct UndoReport {
     pub database: String,
     pub kept_as: String,

@@ -55,7 +55,11 @@ impl Place {
     pub fn restore(&self, request: &RestoreRequest) -> RestoreReport {
         let plan = restore::plan(&self.repository, request, &self.context)
             .unwrap_or_else(|e| panic!("plan: {e} ({:?})", e.hint));
-        assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
+        assert!(
+            plan.summary.refusals.is_empty(),
+            "{:?}",
+            plan.summary.refusals
+        );
         restore::execute(&self.repository, plan, &self.context)
             .unwrap_or_else(|e| panic!("restore: {e} ({:?})", e.hint))
     }

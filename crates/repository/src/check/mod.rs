@@ -23,7 +23,7 @@ use std::{
 
 use pgkeep_model::{CancelToken, Phase, Progress, Silent};
 use rand::seq::SliceRandom;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     codec,
@@ -76,7 +76,7 @@ impl fmt::Debug for CheckOptions {
 }
 
 /// A damaged or missing object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The object with its full name, such as `pack 12ab…`.
     pub object: String,
@@ -99,7 +99,7 @@ impl fmt::Display for Problem {
 }
 
 /// What a check saw.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckReport {
     /// Empty means that all that was looked at is good.
     pub problems: Vec<Problem>,

@@ -21,7 +21,7 @@ pub use repair::RepairReport;
 use std::{collections::HashSet, time::Duration};
 
 use pgkeep_model::{CancelToken, Phase, Progress};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::check::PackToRead;
 use crate::{
@@ -56,7 +56,7 @@ impl Default for PruneOptions {
 }
 
 /// What a prune would do. It holds only as long as nobody changes the repository.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PrunePlan {
     pub snapshots: u64,
     /// Everything that lies in packs.
@@ -104,7 +104,7 @@ impl PrunePlan {
 }
 
 /// What a prune did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneReport {
     pub packs_repacked: u64,
     pub packs_written: u64,

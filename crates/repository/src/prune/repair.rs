@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use pgkeep_model::{CancelToken, Phase, Progress};
 use secrecy::SecretString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Change, IndexFiles, repack::Repacker};
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What a repair did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairReport {
     /// Damaged or missing packs that were taken out of the index.
     pub packs_dropped: u64,

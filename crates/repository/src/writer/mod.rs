@@ -32,7 +32,7 @@ use crate::{
 use jiff::Timestamp;
 use pgkeep_model::CancelToken;
 use pipeline::{Pipeline, Shared};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::Arc};
 
 /// Trees are read one after the other, so their packs stay small.
@@ -91,7 +91,7 @@ pub struct SnapshotMeta {
 }
 
 /// What one writer stored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteSummary {
     /// Bytes of all streams.
     pub bytes_read: u64,

@@ -93,7 +93,7 @@ pub(super) fn proof_of(level: ProveLevel) -> Proof {
 }
 
 fn refuse(plan: &RestorePlan) -> Result<(), Failure> {
-    let Some((first, others)) = plan.refusals.split_first() else {
+    let Some((first, others)) = plan.summary.refusals.split_first() else {
         return Ok(());
     };
     let mut failure = Failure::new(

@@ -254,9 +254,9 @@ fn restore_shop(
     let plan = teller.timed(
         "plan",
         || Ok(restore::plan(repository, &request, context)?),
-        |plan| human::counted(plan.steps.len() as u64, "step"),
+        |plan| human::counted(plan.summary.steps.len() as u64, "step"),
     )?;
-    teller.show(|text| restore_command::render_plan(text, &plan));
+    teller.show(|text| restore_command::render_plan(text, &plan.summary));
     let report = teller.timed(
         "restore",
         || Ok(restore::execute(repository, plan, context)?),
