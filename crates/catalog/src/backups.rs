@@ -11,6 +11,9 @@ use crate::paging::{Cursor, Page, Paged};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
+/// Of more backups than these at once, one event tells.
+const TOLD_ONE_BY_ONE: usize = 100;
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BackupRow {
     pub repository: String,
@@ -52,13 +55,6 @@ pub enum BackupState {
     Proven,
     DrillFailed,
     Damaged,
-}
-
-/// An id that a backup had before, whose facts go to the new one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OriginalId {
-    pub new: String,
-    pub original: String,
 }
 
 /// Which backups to list; `None` means all.
@@ -185,46 +181,54 @@ impl BackupSort {
 impl Catalog {
     /// Writes down a backup. What is `None` of the facts that only jobs know stays as it was.
     pub async fn upsert_backup(&self, row: &BackupRow) -> Result<()> {
+        self.upsert_backups(std::slice::from_ref(row)).await
+    }
+
+    /// Writes down several at once.
+    pub async fn upsert_backups(&self, rows: &[BackupRow]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let mut tx = self.begin().await?;
-        let new = upsert(&mut tx, row).await?;
-        tx.event(
-            NewEvent::new("backup", &row.id)
-                .app(Some(&row.app))
-                .data(serde_json::json!({
-                    "change": if new { "made" } else { "changed" },
-                    "repository": row.repository,
-                    "kind": row.kind,
-                    "state": row.state().as_str(),
-                })),
-        );
+        for row in rows {
+            let new = upsert(&mut tx, row).await?;
+            if rows.len() <= TOLD_ONE_BY_ONE {
+                tx.event(NewEvent::new("backup", &row.id).app(Some(&row.app)).data(
+                    serde_json::json!({
+                        "change": if new { "made" } else { "changed" },
+                        "repository": row.repository,
+                        "kind": row.kind,
+                        "state": row.state().as_str(),
+                    }),
+                ));
+            }
+        }
+        if rows.len() > TOLD_ONE_BY_ONE {
+            tx.event(synced(&rows[0].repository));
+        }
         tx.commit().await
     }
 
-    /// Makes the list of a repository be these. Facts that only jobs know (job, policy, rows, bytes, seconds) are kept, under
-    /// the new id where `renamed` tells of one. One event tells of all of it, and none where nothing changed.
+    /// Makes the list of a repository be what it was at `listed_at`: what was written down since then stays. Facts that only
+    /// jobs know (job, policy, rows, bytes, seconds) are kept. One event tells of all of it, and none where nothing changed.
     pub async fn replace_backups(
         &self,
         repository: &str,
         rows: &[BackupRow],
-        renamed: &[OriginalId],
+        listed_at: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.lock("backups").await?;
-        for OriginalId { new, original } in renamed.iter().filter(|r| r.new != r.original) {
-            tx.run(
-                "UPDATE backups SET id = $3 WHERE repository = $1 AND id = $2
-                     AND NOT EXISTS (SELECT 1 FROM backups AS other WHERE other.repository = $1 AND other.id = $3)",
-                params![repository, original, new],
-            )
-            .await?;
-        }
         let mut known: BTreeMap<String, BackupRow> = tx
-            .rows("SELECT * FROM backups WHERE repository = $1", params![repository])
+            .rows(
+                "SELECT * FROM backups WHERE repository = $1",
+                params![repository],
+            )
             .await?
             .iter()
             .map(|row| BackupRow::read(row).map(|row| (row.id.clone(), row)))
             .collect::<Result<_>>()?;
-        let (mut made, mut changed) = (0, 0);
+        let mut changes = 0;
         for row in rows {
             let row = BackupRow {
                 repository: repository.to_owned(),
@@ -232,25 +236,22 @@ impl Catalog {
             };
             match known.remove(&row.id) {
                 Some(before) if row.adds_nothing_to(&before) => {}
-                before => {
+                _ => {
                     upsert(&mut tx, &row).await?;
-                    *(if before.is_some() { &mut changed } else { &mut made }) += 1;
+                    changes += 1;
                 }
             }
         }
         for id in known.keys() {
-            tx.run(
-                "DELETE FROM backups WHERE repository = $1 AND id = $2",
-                params![repository, id],
-            )
-            .await?;
+            changes += tx
+                .run(
+                    "DELETE FROM backups WHERE repository = $1 AND id = $2 AND written_at < $3",
+                    params![repository, id, listed_at],
+                )
+                .await?;
         }
-        let removed = known.len();
-        if made + changed + removed > 0 {
-            let data = serde_json::json!({
-                "change": "synced", "made": made, "changed": changed, "removed": removed,
-            });
-            tx.event(NewEvent::new("repository", repository).data(data));
+        if changes > 0 {
+            tx.event(synced(repository));
         }
         tx.commit().await
     }
@@ -293,7 +294,9 @@ impl Catalog {
             let value = wanted.param(sort.param(cursor.value));
             let id = wanted.param(id);
             let repository = wanted.param(repository);
-            wanted.condition(format!("({column}, id, repository) {op} ({value}, {id}, {repository})"));
+            wanted.condition(format!(
+                "({column}, id, repository) {op} ({value}, {id}, {repository})"
+            ));
         }
         let limit = wanted.param(page.rows() + 1);
         let sql = format!(
@@ -336,7 +339,10 @@ impl Catalog {
         wanted.equals("repository", repository);
         let prefix = wanted.param(format!("{}%", escape_like(&id_prefix.to_lowercase())));
         wanted.condition(format!("id LIKE {prefix} ESCAPE '\\'"));
-        let sql = format!("SELECT * FROM backups {} ORDER BY time DESC LIMIT 2", wanted.clause());
+        let sql = format!(
+            "SELECT * FROM backups {} ORDER BY time DESC LIMIT 2",
+            wanted.clause()
+        );
         let rows = self
             .db()
             .rows(sqlx::AssertSqlSafe(sql), wanted.into_params())
@@ -400,7 +406,11 @@ impl BackupFilter {
             wanted.condition(state.condition());
         }
         if let Some(text) = &self.text {
-            wanted.contains(&["description", "databases", "app", "policy", "tags"], "id", text);
+            wanted.contains(
+                &["description", "databases", "app", "policy", "tags"],
+                "id",
+                text,
+            );
         }
         if let Some(tag) = &self.tag {
             // The list is stored as JSON, so a whole tag stands between its quotes.
@@ -461,7 +471,8 @@ impl BackupRow {
 
     /// Times lose what is smaller than a millisecond.
     fn as_stored(self) -> BackupRow {
-        let round = |time: Timestamp| Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time);
+        let round =
+            |time: Timestamp| Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time);
         BackupRow {
             time: round(self.time),
             checked_at: self.checked_at.map(round),
@@ -473,8 +484,14 @@ impl BackupRow {
     }
 }
 
+/// Many backups of a repository changed: who shows a list asks for it again.
+fn synced(repository: &str) -> NewEvent {
+    NewEvent::new("repository", repository).data(serde_json::json!({ "change": "synced" }))
+}
+
 /// Returns whether it was not known before.
 async fn upsert(tx: &mut Tx, row: &BackupRow) -> Result<bool> {
+    let now = tx.now();
     let params: Vec<Value> = params![
         &row.repository,
         &row.id,
@@ -500,14 +517,15 @@ async fn upsert(tx: &mut Tx, row: &BackupRow) -> Result<bool> {
         row.seconds,
         &row.hostname,
         &row.username,
+        now,
     ];
     let written = tx
         .row(
             "INSERT INTO backups (repository, id, app, environment, kind, time, databases, description, tags, pinned,
                  partial, checked_at, proven_at, proven_seconds, damaged_at, drill_failed_at, policy, job, row_count,
-                 bytes, bytes_added, seconds, hostname, username, revision)
+                 bytes, bytes_added, seconds, hostname, username, written_at, revision)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                 $21, $22, $23, $24, 1)
+                 $21, $22, $23, $24, $25, 1)
              ON CONFLICT (repository, id) DO UPDATE SET app = excluded.app, environment = excluded.environment,
                  kind = excluded.kind, time = excluded.time, databases = excluded.databases,
                  description = excluded.description, tags = excluded.tags, pinned = excluded.pinned,
@@ -519,7 +537,8 @@ async fn upsert(tx: &mut Tx, row: &BackupRow) -> Result<bool> {
                  bytes = coalesce(excluded.bytes, backups.bytes),
                  bytes_added = coalesce(excluded.bytes_added, backups.bytes_added),
                  seconds = coalesce(excluded.seconds, backups.seconds),
-                 hostname = excluded.hostname, username = excluded.username, revision = backups.revision + 1
+                 hostname = excluded.hostname, username = excluded.username,
+                 written_at = excluded.written_at, revision = backups.revision + 1
              RETURNING revision",
             params,
         )

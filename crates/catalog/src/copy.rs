@@ -1,15 +1,406 @@
-//! Copies of the whole catalog, for its own backup.
+//! Copies of the whole catalog, for its own backup, and for moving between SQLite and PostgreSQL.
+//!
+//! A catalog in SQLite is copied as an SQLite file, one in PostgreSQL as lines of JSON: a head that names format, version and
+//! key, then `{"table": …, "row": {…}}` for each row. Either can be taken into either kind of catalog. Secrets in a copy are
+//! sealed as they are in the catalog, so a copy without the key file tells none.
 
-use crate::{Catalog, Result};
+use crate::db::{Db, Tx, Value, params};
+use crate::error::{CatalogError, Result};
+use crate::open::put_meta;
+use crate::{Catalog, JobError, SCHEMA_VERSION};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::path::Path;
 
+const FORMAT: &str = "pgkeep-catalog";
+/// Rows that are fetched and inserted at a time.
+const ROWS_AT_ONCE: usize = 500;
+
+/// Tables in an order in which none refers to a later one.
+const TABLES: [&str; 20] = [
+    "meta",
+    "settings",
+    "apps",
+    "repositories",
+    "policies",
+    "targets",
+    "jobs",
+    "job_log",
+    "events",
+    "backups",
+    "users",
+    "login_failures",
+    "sessions",
+    "tokens",
+    "audit",
+    "audit_head",
+    "idempotency",
+    "uploads",
+    "deliveries",
+    "setup_tokens",
+];
+/// Facts of the one catalog that they lie in.
+const NOT_COPIED_META: [&str; 2] = ["key_id", "instance_id"];
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    format: String,
+    schema: i64,
+    key_id: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    table: String,
+    row: Map<String, Json>,
+}
+
 impl Catalog {
-    /// Writes a copy that is as of one moment: an SQLite file, or JSON lines where the catalog is in PostgreSQL.
-    pub async fn snapshot_to(&self, _path: &Path) -> Result<()> {
-        todo!()
+    /// Writes a copy, as of one moment, to a place where nothing is yet. Work goes on meanwhile.
+    pub async fn snapshot_to(&self, path: &Path) -> Result<()> {
+        let file = private_file(path)?;
+        match self.db() {
+            Db::Sqlite { readers, .. } => {
+                let mut connection = readers.acquire().await?.detach();
+                sqlx::raw_sql("PRAGMA query_only = OFF")
+                    .execute(&mut connection)
+                    .await?;
+                let target = path.to_str().ok_or_else(|| {
+                    CatalogError::Invalid(format!("{} is not valid UTF-8", path.display()))
+                })?;
+                sqlx::query("VACUUM INTO $1")
+                    .bind(target)
+                    .execute(&mut connection)
+                    .await?;
+                connection.close().await?;
+            }
+            Db::Postgres(pool) => {
+                let mut out = BufWriter::new(&file);
+                let head = Head {
+                    format: FORMAT.to_owned(),
+                    schema: SCHEMA_VERSION,
+                    key_id: self.key_id().to_owned(),
+                };
+                write_line(&mut out, path, &head)?;
+                let mut tx = pool
+                    .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    .await?;
+                for table in TABLES {
+                    let declare = format!(
+                        "DECLARE copied NO SCROLL CURSOR FOR SELECT row_to_json(t)::text AS row FROM {table} AS t"
+                    );
+                    sqlx::raw_sql(AssertSqlSafe(declare))
+                        .execute(&mut *tx)
+                        .await?;
+                    loop {
+                        let rows =
+                            sqlx::query(AssertSqlSafe(format!("FETCH {ROWS_AT_ONCE} FROM copied")))
+                                .fetch_all(&mut *tx)
+                                .await?;
+                        if rows.is_empty() {
+                            break;
+                        }
+                        for row in rows {
+                            let row = serde_json::from_str(row.try_get("row")?)
+                                .map_err(|e| CatalogError::corrupt(table, e))?;
+                            let table = table.to_owned();
+                            write_line(&mut out, path, &Line { table, row })?;
+                        }
+                    }
+                    sqlx::raw_sql("CLOSE copied").execute(&mut *tx).await?;
+                }
+                tx.commit().await?;
+                out.flush().map_err(|e| io("write", path, e))?;
+            }
+        }
+        file.sync_all().map_err(|e| io("write", path, e))
     }
-    /// Takes in a copy, into a catalog that has no apps yet. Needs the key file of the catalog that was copied.
-    pub async fn import_from(&self, _path: &Path) -> Result<()> {
-        todo!()
+
+    /// Takes in a copy of a catalog that was made under the same key. This one must have no apps, people or jobs yet. Jobs
+    /// that waited or ran when the copy was made are closed as failed: nobody knows what became of them.
+    pub async fn import_from(&self, path: &Path) -> Result<()> {
+        let mut source = Source::open(path).await?;
+        let head = source.head().await?;
+        if head.schema != SCHEMA_VERSION {
+            return Err(CatalogError::Invalid(format!(
+                "{} is a copy of version {} and this pgkeep takes in version {SCHEMA_VERSION}",
+                path.display(),
+                head.schema
+            )));
+        }
+        if head.key_id != self.key_id() {
+            return Err(CatalogError::WrongKey {
+                expected: head.key_id,
+                found: self.key_id().to_owned(),
+            });
+        }
+        let mut tx = self.begin().await?;
+        tx.lock("import").await?;
+        refuse_unless_empty(&mut tx, self.location()).await?;
+        let mut cleared = Vec::new();
+        while let Some(lines) = source.rows().await? {
+            for line in lines {
+                let Some(table) = TABLES.into_iter().find(|t| *t == line.table) else {
+                    continue;
+                };
+                if !cleared.contains(&table) {
+                    cleared.push(table);
+                    if table != "meta" {
+                        tx.run(AssertSqlSafe(format!("DELETE FROM {table}")), params![])
+                            .await?;
+                    }
+                }
+                insert(&mut tx, table, line.row).await?;
+            }
+        }
+        close_open_jobs(&mut tx).await?;
+        if tx.is_postgres() {
+            tx.rows(
+                "SELECT setval(pg_get_serial_sequence('events', 'id'), coalesce(max(id), 1)) AS at FROM events",
+                params![],
+            )
+            .await?;
+        }
+        tx.commit().await
+    }
+}
+
+fn private_file(path: &Path) -> Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| io("make", path, e))
+}
+
+fn write_line(out: &mut impl std::io::Write, path: &Path, line: &impl Serialize) -> Result<()> {
+    serde_json::to_writer(&mut *out, line).map_err(|e| io("write", path, e.into()))?;
+    out.write_all(b"\n").map_err(|e| io("write", path, e))
+}
+
+async fn refuse_unless_empty(tx: &mut Tx, location: &str) -> Result<()> {
+    for table in ["apps", "users", "jobs"] {
+        let sql = format!("SELECT 1 AS one FROM {table} LIMIT 1");
+        if tx.row(AssertSqlSafe(sql), params![]).await?.is_some() {
+            return Err(CatalogError::NotNow {
+                what: "catalog",
+                name: location.to_owned(),
+                why: format!("is not empty: it has {table}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn insert(tx: &mut Tx, table: &'static str, row: Map<String, Json>) -> Result<()> {
+    if table == "meta" {
+        let text = |column| row.get(column).and_then(Json::as_str).unwrap_or_default();
+        if NOT_COPIED_META.contains(&text("key")) {
+            return Ok(());
+        }
+        return put_meta(tx, text("key"), text("value")).await;
+    }
+    let (mut columns, mut places, mut values) = (Vec::new(), Vec::new(), Vec::<Value>::new());
+    for (column, value) in row {
+        // The names become SQL.
+        if !column.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+            return Err(CatalogError::corrupt(
+                table,
+                format!("a column named {column}"),
+            ));
+        }
+        values.push(match value {
+            Json::Null => continue,
+            Json::Bool(value) => value.into(),
+            Json::Number(n) => match n.as_i64() {
+                Some(n) => n.into(),
+                None => n.as_f64().into(),
+            },
+            Json::String(text) => text.into(),
+            _ => {
+                return Err(CatalogError::corrupt(
+                    table,
+                    format!("the value of {column}"),
+                ));
+            }
+        });
+        columns.push(column);
+        places.push(format!("${}", values.len()));
+    }
+    let sql = format!(
+        "INSERT INTO {table} ({}) VALUES ({})",
+        columns.join(", "),
+        places.join(", ")
+    );
+    tx.run(AssertSqlSafe(sql), values).await.map(drop)
+}
+
+async fn close_open_jobs(tx: &mut Tx) -> Result<()> {
+    let error = JobError::new(
+        "catalog_restored",
+        "the catalog was restored from a copy that was made before this job ended",
+    );
+    let now = tx.now();
+    tx.run(
+        "UPDATE jobs SET state = 'failed', error = $1, finished_at = $2, lease_until = NULL, fence = fence + 1,
+             revision = revision + 1
+         WHERE state IN ('queued', 'running')",
+        params![crate::db::json(&error)?, now],
+    )
+    .await
+    .map(drop)
+}
+
+/// A copy that is being read.
+enum Source {
+    Sqlite {
+        connection: SqliteConnection,
+        table: usize,
+        offset: i64,
+    },
+    Lines(BufReader<File>, std::path::PathBuf),
+}
+
+impl Source {
+    async fn open(path: &Path) -> Result<Source> {
+        let mut file = File::open(path).map_err(|e| io("open", path, e))?;
+        let mut begin = [0u8; 16];
+        let read = file.read(&mut begin).map_err(|e| io("read", path, e))?;
+        if &begin[..read] == b"SQLite format 3\0" {
+            let connection = SqliteConnectOptions::new()
+                .filename(path)
+                .read_only(true)
+                .immutable(true)
+                .disable_statement_logging()
+                .connect()
+                .await?;
+            return Ok(Source::Sqlite {
+                connection,
+                table: 0,
+                offset: 0,
+            });
+        }
+        let file = File::open(path).map_err(|e| io("open", path, e))?;
+        Ok(Source::Lines(BufReader::new(file), path.to_owned()))
+    }
+
+    async fn head(&mut self) -> Result<Head> {
+        match self {
+            Source::Sqlite { connection, .. } => {
+                let row = sqlx::query(
+                    "SELECT (SELECT max(version) FROM schema_versions) AS version,
+                            (SELECT value FROM meta WHERE key = 'key_id') AS key_id",
+                )
+                .fetch_one(&mut *connection)
+                .await?;
+                Ok(Head {
+                    format: FORMAT.to_owned(),
+                    schema: row.try_get("version")?,
+                    key_id: row.try_get("key_id")?,
+                })
+            }
+            Source::Lines(reader, path) => {
+                let mut line = String::new();
+                reader
+                    .read_line(&mut line)
+                    .map_err(|e| io("read", path, e))?;
+                let head: Head = serde_json::from_str(&line).map_err(|_| not_a_copy(path))?;
+                if head.format == FORMAT {
+                    Ok(head)
+                } else {
+                    Err(not_a_copy(path))
+                }
+            }
+        }
+    }
+
+    /// The next rows; `None` after the last.
+    async fn rows(&mut self) -> Result<Option<Vec<Line>>> {
+        match self {
+            Source::Sqlite {
+                connection,
+                table,
+                offset,
+            } => {
+                while let Some(name) = TABLES.get(*table) {
+                    let rows = sqlite_rows(connection, name, *offset).await?;
+                    if rows.is_empty() {
+                        *table += 1;
+                        *offset = 0;
+                        continue;
+                    }
+                    *offset += i64::try_from(rows.len()).unwrap_or(i64::MAX);
+                    return Ok(Some(rows));
+                }
+                Ok(None)
+            }
+            Source::Lines(reader, path) => {
+                let mut lines = Vec::new();
+                while lines.len() < ROWS_AT_ONCE {
+                    let mut line = String::new();
+                    if reader
+                        .read_line(&mut line)
+                        .map_err(|e| io("read", path, e))?
+                        == 0
+                    {
+                        break;
+                    }
+                    lines.push(
+                        serde_json::from_str(&line)
+                            .map_err(|e| CatalogError::corrupt(&path.display().to_string(), e))?,
+                    );
+                }
+                Ok((!lines.is_empty()).then_some(lines))
+            }
+        }
+    }
+}
+
+/// Rows of a table as JSON, in the order of its keys.
+async fn sqlite_rows(
+    connection: &mut SqliteConnection,
+    table: &str,
+    offset: i64,
+) -> Result<Vec<Line>> {
+    let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info($1)")
+        .bind(table)
+        .fetch_all(&mut *connection)
+        .await?;
+    let pairs: Vec<String> = columns
+        .iter()
+        .map(|column| format!("'{column}', {column}"))
+        .collect();
+    let sql = format!(
+        "SELECT json_object({}) AS row FROM {table} ORDER BY rowid LIMIT {ROWS_AT_ONCE} OFFSET {offset}",
+        pairs.join(", ")
+    );
+    let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Line {
+                table: table.to_owned(),
+                row: serde_json::from_str(row).map_err(|e| CatalogError::corrupt(table, e))?,
+            })
+        })
+        .collect()
+}
+
+fn not_a_copy(path: &Path) -> CatalogError {
+    CatalogError::Invalid(format!("{} is not a copy of a catalog", path.display()))
+}
+
+fn io(action: &'static str, path: &Path, source: std::io::Error) -> CatalogError {
+    CatalogError::Io {
+        action,
+        path: path.to_owned(),
+        source,
     }
 }

@@ -28,7 +28,7 @@ mod queue;
 mod seal;
 mod settings;
 
-pub use backups::{BackupFilter, BackupRow, BackupSort, BackupState, OriginalId};
+pub use backups::{BackupFilter, BackupRow, BackupSort, BackupState};
 pub use definitions::{ManagedBy, Stored};
 pub use error::{CatalogError, Result};
 pub use events::{Event, NewEvent};
@@ -105,6 +105,11 @@ impl Catalog {
     /// Opens what [`Catalog::seal`] made under the same `context`. References come back as they are; who uses them resolves them.
     pub fn reveal(&self, context: &str, stored: &str) -> Result<SecretString> {
         self.inner.seal.open(context, stored)
+    }
+
+    /// Names the key that opens the secrets, without telling it.
+    pub fn key_id(&self) -> &str {
+        self.inner.seal.id()
     }
 
     /// Ends all connections. Work that is under way fails.

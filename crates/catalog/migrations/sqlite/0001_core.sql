@@ -88,8 +88,10 @@ CREATE TABLE jobs (
 );
 -- The order in which jobs are claimed.
 CREATE INDEX jobs_queue ON jobs (priority DESC, run_at, id) WHERE state = 'queued';
--- One job that waits or runs for each dedup key, one that runs for each concurrency key.
-CREATE UNIQUE INDEX jobs_dedup ON jobs (dedup_key) WHERE state IN ('queued', 'running') AND dedup_key IS NOT NULL;
+-- One job that waits or runs for each dedup key, one that runs for each concurrency key. The run of a schedule is made once
+-- for all time.
+CREATE UNIQUE INDEX jobs_dedup ON jobs (dedup_key)
+    WHERE (state IN ('queued', 'running') OR scheduled_for IS NOT NULL) AND dedup_key IS NOT NULL;
 CREATE UNIQUE INDEX jobs_running_key ON jobs (concurrency_key) WHERE state = 'running' AND concurrency_key IS NOT NULL;
 CREATE INDEX jobs_lease ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_state ON jobs (state, kind);
@@ -152,6 +154,7 @@ CREATE TABLE backups (
     seconds DOUBLE PRECISION,
     hostname TEXT NOT NULL,
     username TEXT NOT NULL,
+    written_at BIGINT NOT NULL,
     revision BIGINT NOT NULL,
     PRIMARY KEY (repository, id)
 );

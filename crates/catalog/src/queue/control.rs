@@ -40,7 +40,8 @@ impl Catalog {
 
     /// Keeps a job that waits from being claimed.
     pub async fn hold(&self, id: &str) -> Result<Job> {
-        self.change_waiting(id, "held", "held = 1", Vec::new()).await
+        self.change_waiting(id, "held", "held = 1", Vec::new())
+            .await
     }
 
     pub async fn unhold(&self, id: &str) -> Result<Job> {
@@ -70,9 +71,10 @@ impl Catalog {
                 Job { state, .. } if state != JobState::Queued => {
                     format!("does not wait for an approval: it is {}", state.as_str())
                 }
-                Job { approval: super::Approval::Needed, .. } => {
-                    "cannot be approved by the one who asked for it".to_owned()
-                }
+                Job {
+                    approval: super::Approval::Needed,
+                    ..
+                } => "cannot be approved by the one who asked for it".to_owned(),
                 _ => "needs no approval".to_owned(),
             };
             return Err(not_now(id, why));
@@ -91,7 +93,10 @@ impl Catalog {
             at: tx.now(),
         };
         put_meta(&mut tx, "queue_paused", &json(&pause)?).await?;
-        tx.event(NewEvent::new("queue", "queue").data(serde_json::json!({ "change": "paused", "by": by })));
+        tx.event(
+            NewEvent::new("queue", "queue")
+                .data(serde_json::json!({ "change": "paused", "by": by })),
+        );
         tx.commit().await
     }
 
@@ -102,14 +107,19 @@ impl Catalog {
             .await?
             > 0
         {
-            tx.event(NewEvent::new("queue", "queue").data(serde_json::json!({ "change": "resumed" })));
+            tx.event(
+                NewEvent::new("queue", "queue").data(serde_json::json!({ "change": "resumed" })),
+            );
         }
         tx.commit().await
     }
 
     pub async fn queue_paused(&self) -> Result<Option<QueuePause>> {
         self.db()
-            .row("SELECT value FROM meta WHERE key = 'queue_paused'", params![])
+            .row(
+                "SELECT value FROM meta WHERE key = 'queue_paused'",
+                params![],
+            )
             .await?
             .map(|row| row.json("value"))
             .transpose()

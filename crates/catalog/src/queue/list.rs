@@ -5,8 +5,8 @@ use super::{Job, JobFilter, LogLevel, PolicyRuns, QueueDepth, StoredLogLine};
 use crate::Catalog;
 use crate::db::{Tx, Value, params};
 use crate::error::{CatalogError, Result};
-use crate::paging::{Cursor, Page, Paged};
 use crate::filter::Filter;
+use crate::paging::{Cursor, Page, Paged};
 use pgkeep_model::job::{JobKind, JobState};
 use std::collections::BTreeMap;
 

@@ -176,7 +176,7 @@ impl JobError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Enqueued {
     New(Job),
-    /// One with the same dedup key waits or runs already.
+    /// One with the same dedup key waits or runs already, or it is the same run of a schedule.
     Existing(Job),
 }
 
@@ -212,6 +212,8 @@ pub enum Outcome {
     /// There was nothing to do; says why.
     Skipped(serde_json::Value),
     Failed(JobError),
+    /// It came to its end and found bad news: it counts as failed, and its report is kept.
+    Found(JobError, serde_json::Value),
     Cancelled,
 }
 

@@ -36,7 +36,9 @@ impl Catalog {
                 .then(|| "look at what it has done so far, then start it again".to_owned()),
             ..JobError::new(
                 "worker_lost",
-                format!("the worker that ran it ({node}) died or lost its connection to the catalog"),
+                format!(
+                    "the worker that ran it ({node}) died or lost its connection to the catalog"
+                ),
             )
         };
         let again = job.kind.is_taken_up_again() && job.attempts < job.max_attempts;
@@ -58,7 +60,7 @@ impl Catalog {
                     now,
                     json(&error)?,
                     again,
-                    now + backoff::delay(&job.id, job.attempts),
+                    now + backoff::after_loss(&job.id, job.attempts),
                 ],
             )
             .await?;

@@ -121,6 +121,7 @@ impl Catalog {
             Outcome::Succeeded(result) => ("succeeded", Some(json(result)?), None),
             Outcome::Skipped(result) => ("skipped", Some(json(result)?), None),
             Outcome::Failed(error) => ("failed", None, Some(json(error)?)),
+            Outcome::Found(error, report) => ("failed", Some(json(report)?), Some(json(error)?)),
             Outcome::Cancelled => ("cancelled", None, None),
         };
         let mut tx = self.begin().await?;

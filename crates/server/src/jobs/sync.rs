@@ -60,31 +60,12 @@ pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failur
             None => fresh.push(row),
         }
     }
-    write(work, &spec.repository, known.is_empty(), fresh)?;
+    work.wait(|catalog| async move { catalog.upsert_backups(&fresh).await })?;
     for id in gone(&repository, &known, &entries)? {
         rows::remove(work, &spec.repository, &id)?;
         synced.removed += 1;
     }
     work.done(&synced)
-}
-
-/// All of them in one step where the list was empty.
-fn write(
-    work: &Work<'_>,
-    repository: &str,
-    empty: bool,
-    fresh: Vec<BackupRow>,
-) -> Result<(), Failure> {
-    if empty {
-        return work
-            .wait(|catalog| async move { catalog.replace_backups(repository, &fresh, &[]).await });
-    }
-    work.wait(|catalog| async move {
-        for row in &fresh {
-            catalog.upsert_backup(row).await?;
-        }
-        Ok(())
-    })
 }
 
 fn known_rows(work: &Work<'_>, repository: &str) -> Result<BTreeMap<String, BackupRow>, Failure> {
