@@ -17,6 +17,15 @@ pub fn delay(job: &str, attempts: u32) -> SignedDuration {
     SignedDuration::from_millis(millis - spread / 2 + share)
 }
 
+/// The wait after a job's worker died in its attempt number `attempts`: short at first, for what killed it was most
+/// likely no fault of the job; as after failures where it happens again.
+pub fn after_loss(job: &str, attempts: u32) -> SignedDuration {
+    match attempts {
+        ..=1 => SignedDuration::from_secs(1),
+        _ => delay(job, attempts - 1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +39,13 @@ mod tests {
                 assert!((low..=high).contains(&millis), "{job} {attempts}: {millis}");
             }
         }
+    }
+
+    #[test]
+    fn a_job_whose_worker_died_comes_back_soon_but_not_for_ever() {
+        assert_eq!(after_loss("one", 1), SignedDuration::from_secs(1));
+        assert_eq!(after_loss("one", 2), delay("one", 1));
+        assert_eq!(after_loss("one", 3), delay("one", 2));
     }
 
     #[test]

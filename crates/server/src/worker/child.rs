@@ -1,10 +1,9 @@
 //! One job's process, from its start to the certainty that its job is looked after.
 
-use super::{ABANDONED, has_attempts_left, next_attempt, order::Order};
+use super::{ABANDONED, has_attempts_left, order::Order};
 use crate::settings::WorkSettings;
-use jiff::{SignedDuration, Timestamp};
 use pgkeep_catalog::{Catalog, CatalogError, Claim, Job, JobError, LogLevel, LogLine, Outcome};
-use pgkeep_model::job::JobState;
+use pgkeep_model::{backoff, job::JobState};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     collections::VecDeque,
@@ -154,7 +153,9 @@ impl Attendant {
             Ending::Stopping => self.catalog.release(id, fence).await,
             _ if job.cancel_requested => self.catalog.finish(id, fence, Outcome::Cancelled).await,
             _ if has_attempts_left(&job) => {
-                let at = after_death(&job, self.catalog.now());
+                let now = self.catalog.now();
+                let wait = backoff::after_loss(&job.id, job.attempts);
+                let at = now.checked_add(wait).unwrap_or(now);
                 self.catalog.retry_later(id, fence, lost, at).await
             }
             _ => self.catalog.finish(id, fence, Outcome::Failed(lost)).await,
@@ -168,14 +169,6 @@ impl Attendant {
             Err(CatalogError::Fenced { .. }) => Ok(()),
             Err(e) => Err(e),
         }
-    }
-}
-
-/// A process that died once is replaced soon, for what killed it was most likely no fault of the job.
-fn after_death(job: &Job, now: Timestamp) -> Timestamp {
-    match job.attempts {
-        ..=1 => now.checked_add(SignedDuration::from_secs(1)).unwrap_or(now),
-        _ => next_attempt(job, now),
     }
 }
 

@@ -57,6 +57,11 @@ impl Recorder {
         };
         let length = WorkSettings::default().lease;
         let node = format!("{}-{}", machine.hostname, std::process::id());
+        // Nobody but its user may begin it again.
+        let job = NewJob {
+            max_attempts: 1,
+            ..job
+        };
         let slot = job.concurrency_key.clone();
         let claim = match catalog
             .block_on(|catalog| async move { catalog.begin_by_hand(job, &node, length).await })
@@ -116,8 +121,8 @@ impl Recorder {
     }
 
     /// Ends the job as failed although the work came to its end: what it found is bad news.
-    pub fn finish_found(self, error: JobError) -> Result<(), CatalogError> {
-        self.end(Outcome::Failed(error))
+    pub fn finish_found(self, error: JobError, report: Value) -> Result<(), CatalogError> {
+        self.end(Outcome::Found(error, report))
     }
 
     fn end(self, outcome: Outcome) -> Result<(), CatalogError> {

@@ -138,8 +138,6 @@ fn work_caught(work: &Work<'_>) -> Result<Done, Failure> {
 #[derive(Debug, PartialEq)]
 enum Verdict {
     End(Outcome),
-    /// Bad news with a report.
-    Found(JobError, serde_json::Value),
     Retry(JobError),
     HandBack,
     /// Nothing: it is another worker's.
@@ -150,7 +148,7 @@ impl Verdict {
     /// Its line in the job's log.
     fn line(&self) -> Option<String> {
         match self {
-            Verdict::End(Outcome::Failed(e)) | Verdict::Found(e, _) => Some(e.message.clone()),
+            Verdict::End(Outcome::Failed(e) | Outcome::Found(e, _)) => Some(e.message.clone()),
             Verdict::Retry(e) => Some(format!("{}; it will be tried again", e.message)),
             Verdict::End(Outcome::Cancelled) => Some("cancelled".into()),
             Verdict::HandBack => Some("the server is going; the job is handed back".into()),
@@ -165,7 +163,7 @@ fn verdict(job: &Job, outcome: Result<Done, Failure>, stopped: Option<StopReason
         Ok(Done::Succeeded(result)) => return Verdict::End(Outcome::Succeeded(result)),
         Ok(Done::Skipped(result)) => return Verdict::End(Outcome::Skipped(result)),
         Ok(Done::Found { report, failure }) => {
-            return Verdict::Found(failure.to_job_error(), report);
+            return Verdict::End(Outcome::Found(failure.to_job_error(), report));
         }
         Err(failure) => failure,
     };
@@ -200,10 +198,6 @@ fn conclude(held: &Held, job: &Job, verdict: Verdict) -> Result<(), RunJobError>
             async move {
                 match verdict {
                     Verdict::End(outcome) => catalog.finish(id, fence, outcome.clone()).await,
-                    Verdict::Found(error, _report) => {
-                        let outcome = Outcome::Failed(error.clone());
-                        catalog.finish(id, fence, outcome).await
-                    }
                     Verdict::Retry(error) => {
                         let at = next_attempt(job, catalog.now());
                         catalog.retry_later(id, fence, error.clone(), at).await
