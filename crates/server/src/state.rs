@@ -1,18 +1,23 @@
 //! What all requests share.
 
+use crate::api::blocking::BlockingRoom;
+use crate::auth::Auth;
 use crate::events::EventHub;
 use crate::http::limits::Limits;
 use crate::settings::ServerSettings;
+use crate::targets::Machine;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use pgkeep_catalog::Catalog;
-use pgkeep_model::Clock;
 use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Calls into the engine that requests wait for, at the same time.
+const BLOCKING_CALLS: usize = 4;
 
 /// The server's state; cheap to clone. Handlers take it as an argument.
 #[derive(Clone)]
@@ -22,7 +27,12 @@ pub struct AppState(Arc<Shared>);
 pub struct Shared {
     pub settings: ServerSettings,
     pub catalog: Catalog,
-    pub clock: Arc<dyn Clock>,
+    /// This machine: clock, environment, tools.
+    pub machine: Machine,
+    /// Recognises who asks.
+    pub auth: Auth,
+    /// Room for calls into the engine that requests wait for.
+    pub blocking: BlockingRoom,
     /// Counts requests by scope.
     pub limits: Limits,
     /// What happens, for those who listen.
@@ -36,8 +46,9 @@ pub struct Shared {
 }
 
 impl AppState {
-    pub fn new(settings: ServerSettings, catalog: Catalog, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(settings: ServerSettings, catalog: Catalog, machine: Machine) -> Self {
         Self(Arc::new(Shared {
+            auth: Auth::new(catalog.clone(), &settings),
             limits: Limits::new(&settings.throttles),
             events: EventHub::new(catalog.clone()),
             work: Arc::new(Notify::new()),
@@ -45,7 +56,8 @@ impl AppState {
             tasks: TaskTracker::new(),
             settings,
             catalog,
-            clock,
+            machine,
+            blocking: BlockingRoom::new(BLOCKING_CALLS),
         }))
     }
 }

@@ -28,17 +28,24 @@
 //! - Apps out of the principal's scope are answered like those that do not exist ([`Problem::not_found`]); lists are
 //!   filtered by [`Principal::app_filter`].
 //! - Bodies refuse unknown fields and are written in camelCase.
-//! - What takes long becomes a job: [`accepted::enqueue`] answers 202, or 503 where no worker is alive.
+//! - What takes long becomes a job: [`accepted::new_job`] and [`accepted::enqueue`] answer 202, or 503 where no worker is
+//!   alive. What a request can wait for runs through [`crate::state::Shared::blocking`].
+//! - What changes something is written down: [`crate::auth::audit::Act`].
 //!
 //! [`Principal`]: crate::auth::Principal
 //! [`Principal::app_filter`]: crate::auth::Principal::app_filter
 
+pub mod accepted;
+pub mod blocking;
 pub mod etag;
 pub mod extract;
+pub mod idempotency;
+pub mod masks;
 pub mod openapi;
 pub mod paging;
 pub mod problem;
 pub mod routes;
+pub mod words;
 
 pub use problem::Problem;
 

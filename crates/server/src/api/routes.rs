@@ -4,14 +4,15 @@
 //! handlers. The guard recognises who asks, checks the permission, counts the request, bounds its body and its time.
 
 use super::problem::{Code, Problem};
-use crate::auth;
+use crate::auth::Principal;
 use crate::http::Client;
+use crate::http::front::AnsweredFor;
 use crate::http::limits::Verdict;
-use crate::settings::ThrottleScope;
+use crate::settings::{ServerSettings, ThrottleScope};
 use crate::state::AppState;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::Limited;
@@ -42,6 +43,7 @@ pub struct Guard {
     time: TimeBound,
     edits: bool,
     repeatable: bool,
+    open_if: Option<fn(&ServerSettings) -> bool>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +84,7 @@ impl Guard {
             time: TimeBound::FromSettings,
             edits: false,
             repeatable: false,
+            open_if: None,
         }
     }
 
@@ -113,6 +116,12 @@ impl Guard {
     /// Takes `If-Match` (see [`super::etag`]); documents 409 and 412.
     pub fn edits(mut self) -> Self {
         self.edits = true;
+        self
+    }
+
+    /// Lets everybody in where the settings say so. The handler then must do without a principal.
+    pub fn open_if(mut self, open_if: fn(&ServerSettings) -> bool) -> Self {
+        self.open_if = Some(open_if);
         self
     }
 
@@ -226,11 +235,7 @@ fn complete(guard: Guard, method: &str, operation: &mut Operation) {
         ]);
         let who = match guard.access {
             Access::Needs(permission) => {
-                let name = serde_json::to_value(permission).expect("a name");
-                format!(
-                    "Needs the permission `{}`.",
-                    name.as_str().unwrap_or_default()
-                )
+                format!("Needs the permission `{}`.", permission_name(permission))
             }
             _ => "For every account.".to_string(),
         };
@@ -317,6 +322,9 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
                 },
                 None => next.run(request).await,
             };
+            if let Some(who) = admitted.who {
+                response.extensions_mut().insert(AnsweredFor(who));
+            }
             if let Verdict::Allowed(standing) = admitted.verdict {
                 standing.write(response.headers_mut());
             }
@@ -330,6 +338,7 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
 }
 
 struct Admitted {
+    who: Option<String>,
     time: Option<Duration>,
     verdict: Verdict,
 }
@@ -345,40 +354,31 @@ async fn admit(guard: Guard, request: &mut Request) -> Result<Admitted, Response
         .get::<Client>()
         .ok_or_else(|| missing("its client").into_response())?;
 
-    // Who is counted under an address is counted before anything is looked up.
-    let by_address = |verdict| refuse(verdict).map_err(IntoResponse::into_response);
-    let verdict = if guard.access == Access::Public {
-        let verdict = match guard.throttle {
-            Some(scope) => state.limits.count(scope, &client.counting_key()),
-            None => Verdict::Unlimited,
-        };
-        by_address(verdict)?
-    } else {
-        let principal = recognise(&state, request)
-            .await
-            .map_err(IntoResponse::into_response)?;
-        if let Access::Needs(permission) = guard.access
-            && !principal.may(permission)
-        {
-            return Err(Problem::forbidden(format!(
-                "{} has not the permission '{}'",
-                principal.label(),
-                serde_json::to_value(permission)
-                    .ok()
-                    .and_then(|name| name.as_str().map(str::to_string))
-                    .unwrap_or_default()
-            ))
-            .hint("an administrator can grant it")
-            .into_response());
-        }
-        let verdict = match guard.throttle {
-            Some(scope) => state.limits.count(scope, &principal.key()),
-            None => Verdict::Unlimited,
-        };
-        let verdict = by_address(verdict)?;
-        request.extensions_mut().insert(principal);
-        verdict
+    let open = guard.access == Access::Public
+        || guard
+            .open_if
+            .is_some_and(|open_if| open_if(&state.settings));
+    let principal = match open {
+        true => None,
+        false => Some(
+            permitted(guard.access, &state, request)
+                .await
+                .map_err(IntoResponse::into_response)?,
+        ),
     };
+    let verdict = match guard.throttle {
+        Some(scope) => {
+            let key = principal
+                .as_ref()
+                .map_or_else(|| client.counting_key(), Principal::key);
+            refuse(state.limits.count(scope, &key))?
+        }
+        None => Verdict::Unlimited,
+    };
+    let who = principal.as_ref().map(Principal::label);
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(principal);
+    }
 
     let bytes = match guard.body {
         BodyLimit::FromSettings => Some(state.settings.http.max_body_bytes as u64),
@@ -389,6 +389,7 @@ async fn admit(guard: Guard, request: &mut Request) -> Result<Admitted, Response
         bound_body(request, bytes).map_err(IntoResponse::into_response)?;
     }
     Ok(Admitted {
+        who,
         time: match guard.time {
             TimeBound::FromSettings => Some(state.settings.http.request_time),
             TimeBound::Unbounded => None,
@@ -397,14 +398,43 @@ async fn admit(guard: Guard, request: &mut Request) -> Result<Admitted, Response
     })
 }
 
-async fn recognise(state: &AppState, request: &mut Request) -> Result<auth::Principal, Problem> {
+/// Who asks, if they may.
+async fn permitted(
+    access: Access,
+    state: &AppState,
+    request: &mut Request,
+) -> Result<Principal, Problem> {
+    let principal = recognise(state, request).await?;
+    if let Access::Needs(permission) = access
+        && !principal.may(permission)
+    {
+        return Err(Problem::forbidden(format!(
+            "{} has not the permission '{}'",
+            principal.label(),
+            permission_name(permission)
+        ))
+        .hint("an administrator can grant it"));
+    }
+    Ok(principal)
+}
+
+fn permission_name(permission: Permission) -> String {
+    match serde_json::to_value(permission) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => format!("{permission:?}"),
+    }
+}
+
+async fn recognise(state: &AppState, request: &mut Request) -> Result<Principal, Problem> {
     // Nothing that comes over the network can put this there: it is the command line on the catalog's own machine.
-    if let Some(principal) = request.extensions().get::<auth::Principal>() {
+    if let Some(principal) = request.extensions().get::<Principal>() {
         return Ok(principal.clone());
     }
-    // `auth::authenticate(&AppState, &mut Parts) -> Result<Principal, Problem>` belongs here; until it is there, nobody is known.
-    let _ = (state, request);
-    Err(Problem::new(Code::Unauthenticated, "nobody is logged in"))
+    // A body cannot be shared between threads, so the head is looked at apart from it.
+    let (parts, body) = std::mem::take(request).into_parts();
+    let recognised = state.auth.authenticate(&parts.method, &parts.headers).await;
+    *request = Request::from_parts(parts, body);
+    Ok(recognised?)
 }
 
 fn refuse(verdict: Verdict) -> Result<Verdict, Response> {
@@ -455,7 +485,7 @@ pub async fn unknown_path(request: Request) -> Problem {
 
 /// What an unknown method gets; `Allow` is added by the router.
 pub async fn unknown_method(request: Request) -> Response {
-    if request.method() == axum::http::Method::OPTIONS {
+    if request.method() == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();
     }
     Problem::new(

@@ -1,0 +1,69 @@
+//! Long work: a job is queued, and the answer says where to look.
+
+use super::extract::Json;
+use super::problem::{Code, Problem};
+use crate::auth::Principal;
+use crate::http::request_id;
+use crate::jobs::draft;
+use crate::state::AppState;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pgkeep_catalog::{Enqueued, NewJob};
+use pgkeep_model::job::{JobSpec, Trigger};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The answer 202: what was asked for is a job now.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted {
+    pub job_id: String,
+    /// Where the job's state is found.
+    pub status_url: String,
+    /// True where one that does the same waits or runs already, and this is that one.
+    pub existing: bool,
+}
+
+impl Accepted {
+    pub fn of(enqueued: &Enqueued) -> Self {
+        let id = &enqueued.job().id;
+        Self {
+            job_id: id.clone(),
+            status_url: format!("/api/v1/jobs/{id}"),
+            existing: !enqueued.is_new(),
+        }
+    }
+}
+
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        let location = HeaderValue::from_str(&self.status_url).expect("an id in a path");
+        let mut response = (StatusCode::ACCEPTED, Json(self)).into_response();
+        response.headers_mut().insert(header::LOCATION, location);
+        response
+    }
+}
+
+/// A job that does `spec` for `who`, to be refined and then given to [`enqueue`].
+pub fn new_job(state: &AppState, who: &Principal, spec: JobSpec) -> NewJob {
+    let limits = &state.settings.work.limits;
+    let now = state.catalog.now();
+    let mut job = draft(spec, Trigger::Api, &who.label(), now, limits);
+    job.correlation = request_id::current();
+    job
+}
+
+/// Queues a job. Without a live worker it would lie there unseen, so that is refused.
+pub async fn enqueue(state: &AppState, job: NewJob) -> Result<Accepted, Problem> {
+    if state.catalog.live_workers().await? == 0 {
+        return Err(Problem::new(
+            Code::NoWorker,
+            "no worker is alive to do it; what is there can be read",
+        )
+        .hint("start `pgkeep worker`, or give the server workers of its own")
+        .retry_after(30));
+    }
+    let enqueued = state.catalog.enqueue(job).await?;
+    state.work.notify_waiters();
+    Ok(Accepted::of(&enqueued))
+}
