@@ -14,6 +14,15 @@ pub mod tokens;
 pub mod uploads;
 pub mod users;
 
+pub use audit::{AuditEntry, AuditFilter, AuditRecord, AuditResult, AuditVerdict};
+pub use deliveries::{Delivery, DeliveryState, NewDelivery};
+pub use idempotency::Idempotency;
+pub use sessions::{NewSession, Session};
+pub use sso::LoginAttempt;
+pub use tokens::{ApiToken, NewToken};
+pub use uploads::{NewUpload, Upload, UploadState, UploadTotals};
+pub use users::{Identity, NewUser, Proofs, User, UserChange};
+
 use crate::error::{CatalogError, Result};
 use crate::{Catalog, db::Row, db::params};
 use jiff::SignedDuration;

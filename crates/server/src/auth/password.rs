@@ -7,7 +7,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::{Arc, OnceLock};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Characters that a password has at least.
 pub const MIN_PASSWORD: usize = 12;
@@ -83,6 +83,12 @@ pub struct PasswordHasher {
     turns: Arc<Semaphore>,
 }
 
+/// One's turn to hash; given back when dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
 impl PasswordHasher {
     /// At most so many hashes at the same time.
     pub fn new(parallel: usize) -> Self {
@@ -91,14 +97,23 @@ impl PasswordHasher {
         }
     }
 
+    pub async fn turn(&self) -> Turn {
+        let permit = self.turns.clone().acquire_owned().await;
+        Turn {
+            _permit: permit.expect("the semaphore is never closed"),
+        }
+    }
+}
+
+impl Turn {
     pub async fn hash(&self, password: SecretString) -> String {
-        self.run(move || hash(&password)).await
+        run(move || hash(&password)).await
     }
 
     /// Whether the password is the one that was hashed. Without a hash (no such account, or one that logs in elsewhere)
     /// the same work is done, and the answer is no.
     pub async fn verify(&self, password: SecretString, hash: Option<String>) -> bool {
-        self.run(move || match hash {
+        run(move || match hash {
             Some(hash) => matches(&password, &hash),
             None => {
                 matches(&password, nobodys_hash());
@@ -107,14 +122,12 @@ impl PasswordHasher {
         })
         .await
     }
+}
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let turn = self.turns.clone().acquire_owned().await;
-        let _turn = turn.expect("the semaphore is never closed");
-        tokio::task::spawn_blocking(work)
-            .await
-            .expect("hashing does not panic")
-    }
+async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work)
+        .await
+        .expect("hashing does not panic")
 }
 
 /// Hashes a password for the catalog, in PHC form.
@@ -179,14 +192,14 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_matches() {
-        let hasher = PasswordHasher::new(1);
-        let hash = hasher.hash("correct horse battery".to_owned().into()).await;
+        let turn = PasswordHasher::new(1).turn().await;
+        let hash = turn.hash("correct horse battery".to_owned().into()).await;
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{hash}"
         );
         let verify = |password: &str, hash: Option<&str>| {
-            hasher.verify(password.to_owned().into(), hash.map(str::to_owned))
+            turn.verify(password.to_owned().into(), hash.map(str::to_owned))
         };
         assert!(verify("correct horse battery", Some(&hash)).await);
         assert!(!verify("correct horse batterz", Some(&hash)).await);

@@ -1,7 +1,7 @@
 //! Who asks, and what they may do. Every handler gets a [`Principal`]; every list is filtered by [`Principal::sees`].
 
 use jiff::Timestamp;
-use pgkeep_model::access::{Permission, Role};
+use pgkeep_model::access::{Access, Permission, Role};
 use std::collections::BTreeSet;
 
 /// An account or token that was recognised.
@@ -65,6 +65,24 @@ impl Principal {
             Credential::Token { id, .. } => format!("token:{id}"),
             Credential::Local => "local".to_owned(),
         }
+    }
+
+    /// Id of the session, where it is one.
+    pub fn session_id(&self) -> Option<&str> {
+        match &self.credential {
+            Credential::Session { id, .. } => Some(id),
+            Credential::Token { .. } | Credential::Local => None,
+        }
+    }
+
+    /// Whether everything in `access` is this principal's, too: nobody grants more than they have.
+    pub fn covers(&self, access: &Access) -> bool {
+        access.permissions().is_subset(&self.permissions)
+            && match (&access.apps, &self.apps) {
+                (_, None) => true,
+                (None, Some(_)) => false,
+                (Some(granted), Some(own)) => granted.is_subset(own),
+            }
     }
 
     /// `user`, `token` or `cli`, as the audit log says it.
