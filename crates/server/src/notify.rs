@@ -1,1 +1,291 @@
 //! Turns what happened into notices and sends them.
+//!
+//! Three things are looked at: jobs that ended (the catalog's events), policies whose runs stayed away, and disks that fill
+//! up. What they say goes through [`memory::Memory`], which knows what is bad at this moment and so can tell news from
+//! repetition, and the end of an episode from an ordinary success. [`audience`] picks the targets, and the messages go into
+//! the catalog's deliveries.
+//!
+//! Order of effects: messages and memory (with the number of the newest event that was read) are one transaction, so a
+//! crash before it reads the events again and a crash after it does not; a message that was handed in is sent by
+//! [`sending`] as often as it takes, for a day. Its id is made from what it tells, so even two readers tell it once.
+
+mod audience;
+mod disks;
+mod late;
+mod memory;
+mod news;
+mod sending;
+#[cfg(test)]
+mod tests;
+
+pub use disks::{Disk, is_nearly_full, look as disks};
+pub use sending::{TestError, send_test};
+
+use crate::{settings::Places, state::AppState, targets::Machine};
+use jiff::SignedDuration;
+use memory::{Memory, Message};
+use pgkeep_catalog::{Catalog, CatalogError, people::deliveries::NewDelivery};
+use pgkeep_model::{job::JobState, notice::NotificationTarget};
+use pgkeep_notify::Sender;
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// Where the memory lies among the catalog's settings.
+const MEMORY: &str = "notify.memory";
+/// Events read at a time.
+const BATCH: u32 = 500;
+/// Events of other processes are seen by looking.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+const LATE_EVERY: Duration = Duration::from_secs(60);
+const DISKS_EVERY: Duration = Duration::from_secs(600);
+
+/// Tells people of what it sees; [`Notifier::run`] until the server ends.
+#[derive(Debug, Clone)]
+pub struct Notifier {
+    catalog: Catalog,
+    machine: Arc<Machine>,
+    sender: Sender,
+    public_url: Option<Url>,
+    /// Folder whose disk is looked at besides those of repositories.
+    data_dir: PathBuf,
+}
+
+impl Notifier {
+    pub fn new(
+        catalog: Catalog,
+        machine: Arc<Machine>,
+        public_url: Option<Url>,
+        places: &Places,
+    ) -> Notifier {
+        Notifier {
+            sender: Sender::new(machine.clock.clone()),
+            catalog,
+            machine,
+            public_url,
+            data_dir: places.data_dir.clone(),
+        }
+    }
+
+    /// The one of a server.
+    pub fn of(state: &AppState) -> Notifier {
+        Notifier::new(
+            state.catalog.clone(),
+            Arc::new(state.machine.clone()),
+            state.settings.http.public_url.clone(),
+            &state.settings.places,
+        )
+    }
+
+    /// Looks and sends until `shutdown`. A failed look is logged and made again at its next time.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut changed = self.catalog.changed();
+        let mut look = timer(LOOK_EVERY);
+        let mut late = timer(LATE_EVERY);
+        let mut disks = timer(DISKS_EVERY);
+        // A server that was down for a while makes up for missed runs first.
+        late.reset();
+        loop {
+            let done = tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = look.tick() => self.read_events().await,
+                Ok(()) = changed.changed() => self.read_events().await,
+                _ = late.tick() => self.look_for_late().await,
+                _ = disks.tick() => self.look_at_disks().await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "what people are to be told could not be found out");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                sent = self.send_due() => if let Err(error) = sent {
+                    tracing::warn!(%error, "messages could not be sent");
+                },
+            }
+        }
+    }
+
+    /// Reads the events since the last time and hands in what they are worth telling.
+    pub async fn read_events(&self) -> Result<(), CatalogError> {
+        loop {
+            let mut memory = self.memory().await?;
+            let events = self.catalog.events_after(memory.event, BATCH).await?;
+            let Some(newest) = events.last().map(|event| event.id) else {
+                return Ok(());
+            };
+            self.warn_of_gap(memory.event).await?;
+            let ended: BTreeSet<&str> = events
+                .iter()
+                .filter(|event| event.topic == "job" && is_end(&event.data))
+                .map(|event| event.subject.as_str())
+                .collect();
+            let mut messages = Vec::new();
+            for id in &ended {
+                let job = match self.catalog.job(id).await {
+                    Ok(job) => job,
+                    // Removed since: there is nothing left to be told.
+                    Err(CatalogError::NotFound { .. }) => continue,
+                    Err(error) => return Err(error),
+                };
+                if let Some(news) = news::of_job(&job, self.public_url.as_ref()) {
+                    messages.extend(memory.hear(news));
+                }
+            }
+            let read = u64::try_from(newest - memory.event).unwrap_or(0);
+            memory.event = newest;
+            // Progress of a long job moves nobody's memory; reading it twice after a restart does no harm.
+            if !ended.is_empty() || read >= u64::from(BATCH) {
+                self.hand_in(messages, &memory).await?;
+            }
+            if events.len() < BATCH as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks for policies whose runs stayed away.
+    pub async fn look_for_late(&self) -> Result<(), CatalogError> {
+        let now = self.catalog.now();
+        let before = self.memory().await?;
+        let found = late::look(&self.catalog, now).await?;
+        let mut memory = before.clone();
+        let mut messages = Vec::new();
+        for late in &found.late {
+            messages.extend(memory.hear(late.news(now, self.public_url.as_ref())));
+        }
+        for subject in memory.subjects("overdue/") {
+            match found.over(&subject, now) {
+                Some(news) => messages.extend(memory.hear(news)),
+                None if found.is_late(&subject) => {}
+                // The policy is gone or off, or its run came and failed, which is told as such.
+                None => memory.forget(&subject),
+            }
+        }
+        self.hand_in_changes(messages, &before, &memory).await
+    }
+
+    /// Looks at the disks of this machine's repositories and of the data folder.
+    pub async fn look_at_disks(&self) -> Result<(), CatalogError> {
+        let now = self.catalog.now();
+        let before = self.memory().await?;
+        let mut memory = before.clone();
+        let mut messages = Vec::new();
+        for disk in disks::look(&self.catalog, &self.data_dir).await? {
+            messages.extend(memory.hear(disk.news(now)));
+        }
+        self.hand_in_changes(messages, &before, &memory).await
+    }
+
+    async fn memory(&self) -> Result<Memory, CatalogError> {
+        let stored = self.catalog.setting(MEMORY).await?;
+        match stored.map(serde_json::from_value::<Memory>) {
+            Some(Ok(memory)) => Ok(memory),
+            // At first, and where it cannot be read: what happened before is history.
+            _ => {
+                let memory = Memory {
+                    event: self.catalog.newest_event_id().await?,
+                    ..Memory::default()
+                };
+                self.hand_in(Vec::new(), &memory).await?;
+                Ok(memory)
+            }
+        }
+    }
+
+    async fn warn_of_gap(&self, read: i64) -> Result<(), CatalogError> {
+        let oldest = self.catalog.oldest_event_id().await?;
+        if read > 0 && oldest > read + 1 {
+            tracing::warn!(
+                "events were removed before they were read: the server was away for too long"
+            );
+        }
+        Ok(())
+    }
+
+    async fn hand_in_changes(
+        &self,
+        messages: Vec<Message>,
+        before: &Memory,
+        memory: &Memory,
+    ) -> Result<(), CatalogError> {
+        if messages.is_empty() && memory == before {
+            return Ok(());
+        }
+        self.hand_in(messages, memory).await
+    }
+
+    /// Stores messages for their targets, and the memory with them.
+    async fn hand_in(&self, messages: Vec<Message>, memory: &Memory) -> Result<(), CatalogError> {
+        let mut deliveries = Vec::new();
+        if !messages.is_empty() {
+            let targets: Vec<NotificationTarget> = self
+                .catalog
+                .targets()
+                .await?
+                .into_iter()
+                .map(|stored| stored.value)
+                .collect();
+            for message in messages {
+                let named = self.targets_of(message.notice.policy.as_deref()).await?;
+                for target in audience::listeners(&targets, &named, &message) {
+                    if !self.is_held_back(target, &message).await? {
+                        deliveries.push(NewDelivery {
+                            target: target.name.clone(),
+                            notice: message.notice.clone(),
+                            dedup_key: message.key.clone(),
+                        });
+                    }
+                }
+            }
+            audience::once_each(&mut deliveries);
+        }
+        let memory = serde_json::to_value(memory)
+            .map_err(|error| CatalogError::Database(format!("writing the memory: {error}")))?;
+        let made = self
+            .catalog
+            .enqueue_deliveries(&deliveries, Some((MEMORY, &memory)))
+            .await?;
+        if made > 0 {
+            tracing::info!(messages = made, "people will be told");
+        }
+        Ok(())
+    }
+
+    /// The targets that a policy names.
+    async fn targets_of(&self, policy: Option<&str>) -> Result<Vec<String>, CatalogError> {
+        let Some(policy) = policy else {
+            return Ok(Vec::new());
+        };
+        match self.catalog.policy(policy).await {
+            Ok(stored) => Ok(stored.value.notify),
+            Err(CatalogError::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a target has heard the same bad news not long ago.
+    async fn is_held_back(
+        &self,
+        target: &NotificationTarget,
+        message: &Message,
+    ) -> Result<bool, CatalogError> {
+        if !message.repeats {
+            return Ok(false);
+        }
+        let last = self.catalog.last_sent(&target.name, &message.key).await?;
+        let hold = SignedDuration::from_secs(i64::from(target.repeat_secs));
+        Ok(last.is_some_and(|last| self.catalog.now().duration_since(last) < hold))
+    }
+}
+
+fn is_end(data: &serde_json::Value) -> bool {
+    let state = data["state"].as_str().and_then(JobState::named);
+    state.is_some_and(JobState::is_final)
+}
+
+fn timer(every: Duration) -> tokio::time::Interval {
+    let mut timer = interval(every);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}
