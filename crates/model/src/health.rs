@@ -116,6 +116,8 @@ pub struct AppFacts {
     pub prove_every_days: u32,
     /// Newest failed backup of no policy, by hand or by API.
     pub failure_by_hand: Option<Failure>,
+    /// When it was last proven that nothing had been written since the newest good backup.
+    pub unchanged_at: Option<Timestamp>,
 }
 
 /// What is wrong with a backup.
@@ -204,7 +206,8 @@ pub struct AppHealth {
     pub findings: Vec<Finding>,
     /// 100 less what the findings cost; the same kind of finding costs once.
     pub score: u8,
-    /// Seconds of work that would be lost now: the age of the newest good backup.
+    /// Seconds of work that would be lost now: the age of the newest good backup, or of the proof that nothing was written
+    /// since.
     pub rpo_seconds: Option<i64>,
 }
 
@@ -324,6 +327,7 @@ fn judge(facts: &AppFacts, findings: Vec<Finding>, now: Timestamp) -> AppHealth 
     kinds.dedup();
     let cost: u32 = kinds.into_iter().map(|state| u32::from(state.cost())).sum();
     let newest = facts.newest_good.as_ref().map(|point| point.time);
+    let lost_since = newest.map(|time| facts.unchanged_at.map_or(time, |at| at.max(time)));
     let well = || match newest {
         Some(time) => format!("{} is safe: last good backup {}", facts.app, ago(time, now)),
         None => format!("{} has no backup", facts.app),
@@ -333,7 +337,7 @@ fn judge(facts: &AppFacts, findings: Vec<Finding>, now: Timestamp) -> AppHealth 
         state: findings.first().map_or(HealthState::Ok, |f| f.state),
         sentence: findings.first().map_or_else(well, |f| f.sentence.clone()),
         score: 100 - cost.min(100) as u8,
-        rpo_seconds: newest.map(|time| now.duration_since(time).as_secs().max(0)),
+        rpo_seconds: lost_since.map(|time| now.duration_since(time).as_secs().max(0)),
         findings,
     }
 }

@@ -1,1 +1,318 @@
 //! How safe each app is at this moment.
+//!
+//! Everything comes from the catalog, so it can be asked as often as a monitor likes: an answer is shared for a second.
+
+pub mod facts;
+
+use jiff::{SignedDuration, Timestamp};
+use pgkeep_catalog::{
+    BackupFilter, BackupRow, BackupSort, BackupState, Catalog, CatalogError, Page, PolicyRuns,
+};
+use pgkeep_model::health::{self, AppFacts, Bad, HealthState, Point, PolicyFacts};
+use pgkeep_model::policy::Policy;
+use pgkeep_model::status::{AppStatus, PolicyStatus, QueueStatus, RepositoryHolding, StatusReport};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// The setting that says after how many days a proof is stale.
+pub const PROVE_EVERY_DAYS: &str = "prove_every_days";
+const DEFAULT_PROVE_EVERY_DAYS: u32 = 30;
+
+/// For how long an answer is good.
+const FRESH: SignedDuration = SignedDuration::from_secs(1);
+
+/// The newest report, shared by all who ask within a second.
+#[derive(Debug, Default)]
+pub struct StatusCache(Mutex<Option<Arc<StatusReport>>>);
+
+impl StatusCache {
+    /// The report, at most a second old. Those who ask while it is being made wait for that one.
+    pub async fn report(&self, catalog: &Catalog) -> Result<Arc<StatusReport>, CatalogError> {
+        let mut newest = self.0.lock().await;
+        let fresh =
+            |report: &&Arc<StatusReport>| catalog.now().duration_since(report.time).abs() < FRESH;
+        if let Some(report) = newest.as_ref().filter(fresh) {
+            return Ok(report.clone());
+        }
+        let report = Arc::new(report(catalog).await?);
+        *newest = Some(report.clone());
+        Ok(report)
+    }
+}
+
+/// What somebody who sees these apps only is shown.
+pub fn only_apps(report: &StatusReport, apps: &[String]) -> StatusReport {
+    let seen = report
+        .apps
+        .iter()
+        .filter(|app| apps.contains(&app.health.app));
+    summed_up(
+        report.time,
+        seen.cloned().collect(),
+        report.queue.clone(),
+        report.workers,
+    )
+}
+
+/// Judges everything anew.
+pub async fn report(catalog: &Catalog) -> Result<StatusReport, CatalogError> {
+    let now = catalog.now();
+    let runs = catalog.policy_runs().await?;
+    let runs: BTreeMap<&str, &PolicyRuns> = runs
+        .iter()
+        .map(|runs| (runs.policy.as_str(), runs))
+        .collect();
+    let mut policies: BTreeMap<String, Vec<(Policy, PolicyFacts)>> = BTreeMap::new();
+    for (policy, facts) in facts::of_policies(catalog).await? {
+        policies
+            .entry(policy.app.clone())
+            .or_default()
+            .push((policy, facts));
+    }
+    let offsite = offsite(catalog).await?;
+    let prove_every_days = prove_every_days(catalog).await?;
+    let mut apps = Vec::new();
+    for app in catalog.apps().await? {
+        let own = policies.remove(&app.name).unwrap_or_default();
+        let mut status = of_app(catalog, &app.name, &own, prove_every_days, now).await?;
+        for (policy, facts) in &own {
+            let runs = runs.get(policy.name.as_str()).copied();
+            let status_of = of_policy(catalog, policy, facts, runs, now).await?;
+            status.policies.push(status_of);
+        }
+        for holding in &mut status.repositories {
+            holding.offsite = offsite
+                .get(&holding.repository)
+                .copied()
+                .unwrap_or_default();
+        }
+        apps.push(status);
+    }
+    let queue = queue(catalog).await?;
+    Ok(summed_up(now, apps, queue, catalog.live_workers().await?))
+}
+
+fn summed_up(
+    time: Timestamp,
+    mut apps: Vec<AppStatus>,
+    queue: QueueStatus,
+    workers: u32,
+) -> StatusReport {
+    apps.sort_by(|a, b| {
+        let worst = b.health.state.cmp(&a.health.state);
+        let score = a.health.score.cmp(&b.health.score);
+        worst.then(score).then(a.health.app.cmp(&b.health.app))
+    });
+    let worst = apps.first().map(|app| &app.health);
+    let sentence = match (worst, apps.len()) {
+        (None, _) => "no app is known".to_owned(),
+        (Some(worst), 1) => worst.sentence.clone(),
+        (Some(worst), count) if worst.state == HealthState::Ok => {
+            format!("all {count} apps are safe")
+        }
+        (Some(worst), count) => {
+            let bad = |app: &&AppStatus| app.health.state != HealthState::Ok;
+            let others = apps.iter().filter(bad).count() - 1;
+            match others {
+                0 => worst.sentence.clone(),
+                others => format!("{} (and {others} more of {count} apps)", worst.sentence),
+            }
+        }
+    };
+    StatusReport {
+        time,
+        state: worst.map_or(HealthState::Ok, |worst| worst.state),
+        sentence,
+        apps,
+        queue,
+        workers,
+    }
+}
+
+async fn of_app(
+    catalog: &Catalog,
+    app: &str,
+    policies: &[(Policy, PolicyFacts)],
+    prove_every_days: u32,
+    now: Timestamp,
+) -> Result<AppStatus, CatalogError> {
+    let all = filter(app);
+    let newest = first(catalog, &all, true).await?;
+    let good = newest_good(catalog, app).await?;
+    let proven = catalog.newest_proven_backup(app).await?;
+    let point = |row: &BackupRow| Point {
+        id: row.id.clone(),
+        time: row.time,
+    };
+    let newest_bad = newest.as_ref().and_then(|row| {
+        let bad = match row.state() {
+            BackupState::Damaged => Bad::Damaged,
+            BackupState::DrillFailed => Bad::DrillFailed,
+            _ => return None,
+        };
+        Some((point(row), bad))
+    });
+    let health = health::assess(
+        &AppFacts {
+            app: app.to_owned(),
+            policies: policies.iter().map(|(_, facts)| facts.clone()).collect(),
+            newest_good: good.as_ref().map(point),
+            newest_proven: proven
+                .as_ref()
+                .and_then(|row| Some((point(row), row.proven_at?))),
+            newest_bad,
+            prove_every_days,
+            failure_by_hand: facts::failure_by_hand(catalog, app).await?,
+            unchanged_at: match &good {
+                Some(good) => facts::unchanged_at(catalog, app, &good.id).await?,
+                None => None,
+            },
+        },
+        now,
+    );
+    let (backups, _) = catalog.count_backups(&all).await?;
+    Ok(AppStatus {
+        health,
+        last_good: good.as_ref().map(point),
+        last_good_bytes: good.as_ref().and_then(|row| row.bytes),
+        last_proven: proven.as_ref().map(point),
+        last_proven_at: proven.as_ref().and_then(|row| row.proven_at),
+        proven_seconds: proven.as_ref().and_then(|row| row.proven_seconds),
+        backups,
+        oldest: first(catalog, &all, false).await?.map(|row| row.time),
+        repositories: holdings(catalog, app).await?,
+        policies: Vec::new(),
+    })
+}
+
+/// The newest backup that is whole as far as is known: one whose drill failed is not.
+async fn newest_good(catalog: &Catalog, app: &str) -> Result<Option<BackupRow>, CatalogError> {
+    let newest = catalog.newest_good_backup(app).await?;
+    let Some(row) = newest.filter(|row| row.drill_failed_at.is_some()) else {
+        return catalog.newest_good_backup(app).await;
+    };
+    let mut page = Page::default();
+    let before = BackupFilter {
+        until: Some(row.time),
+        ..filter(app)
+    };
+    loop {
+        let found = catalog.backups(&before, BackupSort::Time, &page).await?;
+        let good = |row: &BackupRow| {
+            !row.partial && row.damaged_at.is_none() && row.drill_failed_at.is_none()
+        };
+        if let Some(row) = found.items.into_iter().find(good) {
+            return Ok(Some(row));
+        }
+        match found.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(None),
+        }
+    }
+}
+
+fn filter(app: &str) -> BackupFilter {
+    BackupFilter {
+        apps: Some(vec![app.to_owned()]),
+        ..BackupFilter::default()
+    }
+}
+
+async fn first(
+    catalog: &Catalog,
+    filter: &BackupFilter,
+    newest: bool,
+) -> Result<Option<BackupRow>, CatalogError> {
+    let page = Page {
+        limit: 1,
+        descending: newest,
+        ..Page::default()
+    };
+    let mut found = catalog.backups(filter, BackupSort::Time, &page).await?;
+    Ok(found.items.pop())
+}
+
+async fn holdings(catalog: &Catalog, app: &str) -> Result<Vec<RepositoryHolding>, CatalogError> {
+    let mut holdings = Vec::new();
+    for repository in catalog.repositories().await? {
+        let within = BackupFilter {
+            repository: Some(repository.name.clone()),
+            ..filter(app)
+        };
+        let (backups, _) = catalog.count_backups(&within).await?;
+        if backups == 0 {
+            continue;
+        }
+        holdings.push(RepositoryHolding {
+            newest: first(catalog, &within, true).await?.map(|row| row.time),
+            repository: repository.name,
+            backups,
+            offsite: false,
+        });
+    }
+    Ok(holdings)
+}
+
+/// Which repositories lie in object storage.
+async fn offsite(catalog: &Catalog) -> Result<BTreeMap<String, bool>, CatalogError> {
+    let all = catalog.repositories().await?;
+    Ok(all
+        .into_iter()
+        .map(|stored| {
+            let address = stored.value.address.unwrap_or_default();
+            (
+                stored.name,
+                address.contains("://") && !address.starts_with("file://"),
+            )
+        })
+        .collect())
+}
+
+async fn of_policy(
+    catalog: &Catalog,
+    policy: &Policy,
+    facts: &PolicyFacts,
+    runs: Option<&PolicyRuns>,
+    now: Timestamp,
+) -> Result<PolicyStatus, CatalogError> {
+    let own = BackupFilter {
+        policy: Some(policy.name.clone()),
+        ..filter(&policy.app)
+    };
+    let (backups, _) = catalog.count_backups(&own).await?;
+    let newest = runs.and_then(|runs| runs.active.as_ref().or(runs.last_finished.as_ref()));
+    Ok(PolicyStatus {
+        name: policy.name.clone(),
+        enabled: policy.enabled,
+        schedule: facts.schedule.describe().to_owned(),
+        next_run: facts.schedule.next_after(now).filter(|_| policy.enabled),
+        last_success: facts.last_ok,
+        last_job: newest.map(|job| job.id.clone()),
+        last_state: newest.map(|job| job.state.as_str().to_owned()),
+        overdue: health::overdue(facts, now),
+        retention: policy.retention.describe(),
+        backups,
+    })
+}
+
+async fn prove_every_days(catalog: &Catalog) -> Result<u32, CatalogError> {
+    let setting = catalog.setting(PROVE_EVERY_DAYS).await?;
+    let days = setting.and_then(|value| u32::try_from(value.as_u64()?).ok());
+    Ok(days.unwrap_or(DEFAULT_PROVE_EVERY_DAYS))
+}
+
+async fn queue(catalog: &Catalog) -> Result<QueueStatus, CatalogError> {
+    let depth = catalog.queue_depth().await?;
+    let mut states = BTreeMap::new();
+    for (state, _, count) in &depth.counts {
+        *states.entry(state.as_str().to_owned()).or_default() += count;
+    }
+    Ok(QueueStatus {
+        paused: catalog.queue_paused().await?.is_some(),
+        depth: states,
+    })
+}
+
+#[cfg(test)]
+mod tests;

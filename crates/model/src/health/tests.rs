@@ -154,6 +154,7 @@ fn well() -> AppFacts {
         newest_bad: None,
         prove_every_days: 30,
         failure_by_hand: None,
+        unchanged_at: None,
     }
 }
 
@@ -187,6 +188,11 @@ fn a_safe_app_says_how_long_ago_its_last_backup_is() {
         "shop is safe: last good backup 10 hours ago",
     );
     assert_eq!(assess(&well(), time(NOON)).rpo_seconds, Some(36_000));
+    let unchanged = AppFacts {
+        unchanged_at: Some(time("2026-05-01T12:00:00Z")),
+        ..well()
+    };
+    assert_eq!(assess(&unchanged, time(NOON)).rpo_seconds, Some(5));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod backup;
 mod care;
+mod cleanup;
 mod catalog_backup;
 mod copies;
 mod draft;
@@ -67,10 +68,7 @@ pub fn carry_out(work: &Work<'_>) -> Result<Done, Failure> {
         JobSpec::Restore(spec) => restore::run(work, spec),
         JobSpec::Undo(spec) => restore::undo(work, spec),
         JobSpec::Drill(spec) => drill::run(work, spec),
-        JobSpec::Cleanup(spec) => Err(Failure::invalid(format!(
-            "policy {} cannot be cleaned up",
-            spec.policy
-        ))),
+        JobSpec::Cleanup(spec) => cleanup::run(work, spec),
         JobSpec::Forget(spec) => care::forget(work, spec),
         JobSpec::Prune(spec) => care::prune(work, spec),
         JobSpec::Check(spec) => verify::check(work, spec),

@@ -1,0 +1,273 @@
+use super::*;
+use pgkeep_catalog::{JobError, KeySource, Location, ManagedBy, OpenOptions, Outcome};
+use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
+use pgkeep_model::job::{JobKind, Trigger};
+use pgkeep_testkit::ManualClock;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    catalog: Catalog,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::at("2026-05-01T00:00:00Z"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = Catalog::open(OpenOptions::new(
+            Location::Sqlite(folder.path().join("catalog.sqlite")),
+            KeySource::File(folder.path().join("catalog.key")),
+            clock.clone(),
+        ))
+        .await
+        .expect("opens");
+        for (name, address) in [("main", "/backups"), ("offsite", "s3://bucket/x")] {
+            let repository = RepositoryDefinition {
+                address: Some(address.into()),
+                ..RepositoryDefinition::default()
+            };
+            let put = catalog.put_repository(name, &repository, ManagedBy::Api, None);
+            put.await.expect("stored");
+        }
+        Self {
+            clock,
+            catalog,
+            _folder: folder,
+        }
+    }
+
+    async fn app(&self, name: &str) {
+        let app = AppDefinition {
+            databases: vec!["shop".into()],
+            ..AppDefinition::default()
+        };
+        let put = self.catalog.put_app(name, &app, ManagedBy::Api, None);
+        put.await.expect("stored");
+    }
+
+    async fn policy(&self, app: &str) -> Policy {
+        let policy = Policy::new(&format!("nightly_{app}"), app);
+        self.catalog
+            .put_policy(&policy.name, &policy, ManagedBy::Api, None)
+            .await
+            .expect("stored");
+        policy
+    }
+
+    async fn backup(&self, app: &str, repository: &str, change: impl FnOnce(&mut BackupRow)) {
+        let time = self.catalog.now();
+        let mut row = BackupRow {
+            repository: repository.into(),
+            id: format!("{app}{}", time.as_second()),
+            app: app.into(),
+            kind: "full".into(),
+            bytes: Some(1000),
+            time,
+            ..BackupRow::default()
+        };
+        change(&mut row);
+        self.catalog.upsert_backup(&row).await.expect("stored");
+    }
+
+    async fn run(&self, policy: &Policy, outcome: Outcome) {
+        let now = self.catalog.now();
+        let limits = crate::settings::JobLimits::default();
+        for job in crate::scheduler::jobs_of_policy(policy, now, Trigger::Schedule, "test", &limits)
+        {
+            self.catalog.enqueue(job).await.expect("queued");
+        }
+        let lease = Duration::from_secs(30);
+        let claim = self.catalog.claim("node", &[JobKind::Backup], lease).await;
+        let claim = claim.expect("claims").expect("a job");
+        let finish = self.catalog.finish(&claim.job.id, claim.fence, outcome);
+        finish.await.expect("finishes");
+    }
+
+    fn hours(&self, hours: i64) {
+        self.clock.advance(SignedDuration::from_hours(hours));
+    }
+
+    async fn report(&self) -> StatusReport {
+        report(&self.catalog).await.expect("a report")
+    }
+}
+
+#[tokio::test]
+async fn nothing_known_is_said_so() {
+    let scene = Scene::new().await;
+    let report = scene.report().await;
+    assert_eq!(
+        (report.sentence.as_str(), report.workers),
+        ("no app is known", 0)
+    );
+}
+
+#[tokio::test]
+async fn an_app_tells_what_it_has_and_what_would_be_lost() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    let policy = scene.policy("shop").await;
+    let proven = |row: &mut BackupRow| {
+        row.proven_at = Some(row.time);
+        row.proven_seconds = Some(12.5);
+        row.policy = Some("nightly_shop".into());
+    };
+    scene.backup("shop", "main", proven).await;
+    scene.hours(3);
+    scene.run(&policy, Outcome::Succeeded(json!({}))).await;
+    scene
+        .backup("shop", "offsite", |row| {
+            row.policy = Some("nightly_shop".into())
+        })
+        .await;
+    scene.hours(2);
+    let report = scene.report().await;
+    assert_eq!(
+        report.sentence,
+        "shop is safe: last good backup 2 hours ago"
+    );
+    let shop = &report.apps[0];
+    assert_eq!(shop.health.rpo_seconds, Some(7200));
+    assert_eq!((shop.backups, shop.health.score), (2, 100));
+    assert_eq!(shop.last_good_bytes, Some(1000));
+    assert_eq!(shop.proven_seconds, Some(12.5));
+    assert_eq!(shop.oldest, "2026-05-01T00:00:00Z".parse().ok());
+    let held: Vec<_> = shop
+        .repositories
+        .iter()
+        .map(|r| (r.repository.as_str(), r.backups, r.offsite))
+        .collect();
+    assert_eq!(held, [("main", 1, false), ("offsite", 1, true)]);
+    let policy = &shop.policies[0];
+    assert_eq!(policy.backups, 2);
+    assert_eq!(policy.next_run, "2026-05-02T02:00:00Z".parse().ok());
+    assert_eq!(policy.last_state.as_deref(), Some("succeeded"));
+    assert_eq!(report.queue.depth.get("succeeded"), Some(&1));
+}
+
+#[tokio::test]
+async fn the_worst_app_comes_first() {
+    let scene = Scene::new().await;
+    for app in ["blog", "shop", "wiki"] {
+        scene.app(app).await;
+        scene.policy(app).await;
+    }
+    let proven = |row: &mut BackupRow| row.proven_at = Some(row.time);
+    scene.backup("blog", "main", proven).await;
+    scene.backup("wiki", "main", |_| ()).await;
+    let report = scene.report().await;
+    let order: Vec<_> = report
+        .apps
+        .iter()
+        .map(|app| app.health.app.as_str())
+        .collect();
+    assert_eq!(order, ["shop", "wiki", "blog"]);
+    assert_eq!(report.state, HealthState::NoBackup);
+    assert_eq!(
+        report.sentence,
+        "shop has no good backup (and 1 more of 3 apps)"
+    );
+    let seen = only_apps(&report, &["blog".to_owned(), "wiki".to_owned()]);
+    assert_eq!(
+        seen.sentence,
+        "no backup of wiki was ever proven by a restore"
+    );
+    assert_eq!(seen.apps.len(), 2);
+    let none = only_apps(&report, &[]);
+    assert_eq!(none.sentence, "no app is known");
+}
+
+#[tokio::test]
+async fn failures_in_a_row_are_counted_and_silence_is_overdue() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    let policy = scene.policy("shop").await;
+    scene
+        .backup("shop", "main", |row| row.proven_at = Some(row.time))
+        .await;
+    for _ in 0..3 {
+        scene.hours(1);
+        let away = JobError::new("unreachable", "the server is away");
+        scene.run(&policy, Outcome::Failed(away)).await;
+    }
+    let report = scene.report().await;
+    assert_eq!(
+        report.sentence,
+        "policy nightly_shop of shop failed 3 times in a row, last just now: the server is away"
+    );
+    let shop = &report.apps[0];
+    assert_eq!(shop.health.findings.len(), 2);
+    assert!(shop.policies[0].overdue.is_some());
+    scene.run(&policy, Outcome::Succeeded(json!({}))).await;
+    assert_eq!(scene.report().await.state, HealthState::Ok);
+}
+
+#[tokio::test]
+async fn a_backup_whose_drill_failed_is_not_the_last_good_one() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    scene.policy("shop").await;
+    scene.backup("shop", "main", |_| ()).await;
+    scene.hours(1);
+    scene
+        .backup("shop", "main", |row| row.drill_failed_at = Some(row.time))
+        .await;
+    let report = scene.report().await;
+    assert_eq!(report.state, HealthState::DrillFailed);
+    assert_eq!(report.apps[0].health.rpo_seconds, Some(3600));
+}
+
+#[tokio::test]
+async fn a_run_that_proved_that_nothing_was_written_counts_as_a_backup() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    let policy = scene.policy("shop").await;
+    scene.backup("shop", "main", |_| ()).await;
+    let id = scene.report().await.apps[0]
+        .last_good
+        .clone()
+        .expect("one")
+        .id;
+    scene.hours(5);
+    scene
+        .run(&policy, Outcome::Skipped(json!({ "backup": id })))
+        .await;
+    scene.hours(1);
+    assert_eq!(scene.report().await.apps[0].health.rpo_seconds, Some(3600));
+    // Of another backup it says nothing.
+    scene
+        .run(&policy, Outcome::Skipped(json!({ "backup": "other" })))
+        .await;
+    assert_eq!(
+        scene.report().await.apps[0].health.rpo_seconds,
+        Some(6 * 3600)
+    );
+}
+
+#[tokio::test]
+async fn the_report_is_plain_json() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    let report = scene.report().await;
+    let value = serde_json::to_value(&report).expect("plain values");
+    assert_eq!(value["state"], Value::from("no_backup"));
+    assert_eq!(value["apps"][0]["app"], Value::from("shop"));
+    assert_eq!(
+        serde_json::from_value::<StatusReport>(value).expect("the same"),
+        report
+    );
+}
+
+#[tokio::test]
+async fn an_answer_is_shared_for_a_second() {
+    let scene = Scene::new().await;
+    let cache = StatusCache::default();
+    let ask = async || cache.report(&scene.catalog).await.expect("a report");
+    let first = ask().await;
+    scene.app("shop").await;
+    assert_eq!(ask().await, first);
+    scene.clock.advance(FRESH);
+    assert_eq!(ask().await.apps.len(), 1);
+}
