@@ -3,7 +3,7 @@
 use crate::{
     Context, Error, Result,
     backup::safe_name,
-    catalog::{self, ListFilter},
+    catalog::{self, BackupDetail, ListFilter},
     restore::SnapshotSource,
 };
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use pgkeep_postgres::{
     restore::DumpSource,
     tools::Tools,
 };
-use pgkeep_repository::Repository;
+use pgkeep_repository::{Repository, SnapshotReader};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -125,6 +125,9 @@ struct Export<'a> {
     manifest: &'a Manifest,
     database: &'a DatabaseManifest,
     source: SnapshotSource,
+    /// Stands in the scripts of newer pg_restore, against psql's commands in hostile data: letters and digits. pg_restore
+    /// makes one by chance where none is given, and then no two scripts are equal.
+    restrict_key: Option<&'a str>,
     context: &'a Context,
 }
 
@@ -145,6 +148,7 @@ pub fn run(
         manifest: &detail.manifest,
         database,
         source: SnapshotSource::new(reader, &database.path),
+        restrict_key: None,
         context,
     };
     context.progress.phase(
@@ -190,6 +194,73 @@ pub fn run(
         meta_path,
         meta,
     })
+}
+
+/// One database of a backup, open and ready to be written down a pipe, as often as asked and with the same bytes each
+/// time.
+pub struct Download {
+    detail: BackupDetail,
+    database: DatabaseManifest,
+    reader: Arc<SnapshotReader>,
+    format: ExportFormat,
+}
+
+impl Download {
+    pub fn open(
+        repository: &Repository,
+        backup: &str,
+        database: Option<&str>,
+        format: ExportFormat,
+    ) -> Result<Self> {
+        let detail = catalog::show(repository, backup, &ListFilter::default())?;
+        let database = choose_database(&detail.manifest, database)?.clone();
+        if database.content == DatabaseContent::Plain && format != ExportFormat::Plain {
+            return Err(only_a_script());
+        }
+        let reader = Arc::new(repository.open_snapshot(&detail.entry.snapshot)?);
+        Ok(Self {
+            detail,
+            database,
+            reader,
+            format,
+        })
+    }
+
+    /// The database that was chosen.
+    pub fn database(&self) -> &str {
+        &self.database.name
+    }
+
+    /// The name of the file; a directory goes down a pipe as a tar file of it.
+    pub fn file_name(&self) -> String {
+        let name = file_name(&self.detail.manifest, &self.database.name, self.format);
+        match self.format {
+            ExportFormat::Directory => format!("{name}.tar"),
+            _ => name,
+        }
+    }
+
+    pub fn write(&self, out: &mut (dyn Write + Send), context: &Context) -> Result<()> {
+        let export = Export {
+            manifest: &self.detail.manifest,
+            database: &self.database,
+            source: SnapshotSource::new(self.reader.clone(), &self.database.path),
+            restrict_key: Some(&self.detail.entry.id),
+            context,
+        };
+        match self.format {
+            ExportFormat::Directory => {
+                let name = file_name(&self.detail.manifest, &self.database.name, self.format);
+                export.directory_as_tar(&name, out)
+            }
+            format => export.stream(format, out),
+        }
+    }
+}
+
+fn only_a_script() -> Error {
+    Error::invalid("this backup was imported from an SQL script, which has no table of contents")
+        .hint("export it with --format plain")
 }
 
 /// Finds the database that is meant; a backup of one needs no name.
@@ -258,10 +329,7 @@ impl Export<'_> {
                 let script = self.script()?;
                 gzip(self.source.read(script)?, out)
             }
-            (DatabaseContent::Plain, _) => Err(Error::invalid(
-                "this backup was imported from an SQL script, which has no table of contents",
-            )
-            .hint("export it with --format plain")),
+            (DatabaseContent::Plain, _) => Err(only_a_script()),
             (_, ExportFormat::Custom) => {
                 self.custom(out, 6, CustomWriter::finish)?;
                 Ok(())
@@ -328,11 +396,13 @@ impl Export<'_> {
             archive_version,
             &self.context.tool_dirs,
         )?;
-        let mut tool = tools
-            .pg_restore()
-            .args(["-f", "-"])
-            .with_stdin()
-            .start(&self.context.cancel)?;
+        let mut command = tools.pg_restore().args(["-f", "-"]);
+        if let Some(key) = self.restrict_key
+            && tools.knows_restrict_key()
+        {
+            command = command.arg(format!("--restrict-key={key}"));
+        }
+        let mut tool = command.with_stdin().start(&self.context.cancel)?;
         let pipe = tool.stdin().expect("asked for");
         let sql = tool.take_stdout().expect("not taken before");
         let (written, read) = std::thread::scope(|scope| {
@@ -386,6 +456,23 @@ impl Export<'_> {
         fs::rename(temporary.keep(), path)?;
         File::open(parent)?.sync_all()?;
         Ok((size, toc_sha256))
+    }
+
+    /// The files of the directory format below one folder, in a tar file.
+    fn directory_as_tar(&self, folder: &str, out: &mut (dyn Write + Send)) -> Result<()> {
+        let modified = self.manifest.finished_at.as_second();
+        let mut tar = tar::Builder::new(BufWriter::with_capacity(1 << 20, out));
+        for member in &self.database.members {
+            self.context.cancel.check()?;
+            let mut header = tar::Header::new_gnu();
+            header.set_size(member.size);
+            header.set_mode(0o600);
+            header.set_mtime(modified.try_into().unwrap_or(0));
+            let path = format!("{folder}/{}", member.file);
+            tar.append_data(&mut header, path, self.open(member)?)?;
+        }
+        tar.into_inner()?.flush()?;
+        Ok(())
     }
 
     fn toc(&self) -> Result<Toc> {

@@ -135,6 +135,23 @@ impl Tools {
         &self.version
     }
 
+    /// Whether they take `--restrict-key`, which came with the minor releases of August 2025.
+    pub fn knows_restrict_key(&self) -> bool {
+        let minor = self
+            .version
+            .split(['.', ' '])
+            .nth(1)
+            .and_then(|minor| minor.parse::<u32>().ok());
+        let first = match self.major {
+            14 => 19,
+            15 => 14,
+            16 => 10,
+            17 => 6,
+            major => return major >= 18,
+        };
+        minor.is_some_and(|minor| minor >= first)
+    }
+
     pub fn dir(&self) -> &Path {
         &self.dir
     }
