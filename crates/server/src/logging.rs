@@ -4,12 +4,14 @@
 //! its way out: nothing in this program writes a password to a log on purpose, and what a database server or a library puts
 //! into its errors is not ours to know.
 //!
-//! Sentry hears of errors and panics, scrubbed alike. OpenTelemetry gets spans only (`request`, `job`), whose fields are
-//! ids, kinds and routes: no message of an event leaves the machine that way.
+//! Sentry hears of errors and panics, scrubbed alike. OpenTelemetry gets a span for each answered request and each job that
+//! is over, made of ids, kinds, routes and times: no message leaves the machine that way.
 
+mod ends;
 mod scrub;
 mod watchers;
 
+pub use ends::{job_ended, request_answered};
 pub use scrub::scrub;
 
 use crate::settings::{LogFormat, TelemetrySettings};
@@ -67,9 +69,7 @@ pub fn start(settings: &TelemetrySettings, service: &'static str) -> Result<Logg
         Some(endpoint) => Some(Traces::start(endpoint, service)?),
         None => None,
     };
-    let subscriber = subscriber(settings, io::stderr)?
-        .with(sentry.as_ref().map(Sentry::layer))
-        .with(traces.as_ref().map(Traces::layer));
+    let subscriber = subscriber(settings, io::stderr)?.with(sentry.as_ref().map(Sentry::layer));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Started)?;
     Ok(Logging {
         _sentry: sentry,

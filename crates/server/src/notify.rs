@@ -1,7 +1,7 @@
 //! Turns what happened into notices and sends them.
 //!
 //! Three things are looked at: jobs that ended (the catalog's events), policies whose runs stayed away, and disks that fill
-//! up. What they say goes through [`memory::Memory`], which knows what is bad at this moment and so can tell news from
+//! up. The end of a job is a line in the log, too. What they say goes through [`memory::Memory`], which knows what is bad at this moment and so can tell news from
 //! repetition, and the end of an episode from an ordinary success. [`audience`] picks the targets, and the messages go into
 //! the catalog's deliveries.
 //!
@@ -21,7 +21,7 @@ mod tests;
 pub use disks::{Disk, is_nearly_full, look as disks};
 pub use sending::{TestError, send_test};
 
-use crate::{settings::Places, state::AppState, targets::Machine};
+use crate::{logging, settings::Places, state::AppState, targets::Machine};
 use jiff::SignedDuration;
 use memory::{Memory, Message};
 use pgkeep_catalog::{Catalog, CatalogError, people::deliveries::NewDelivery};
@@ -128,6 +128,7 @@ impl Notifier {
                     Err(CatalogError::NotFound { .. }) => continue,
                     Err(error) => return Err(error),
                 };
+                logging::job_ended(&job);
                 if let Some(news) = news::of_job(&job, self.public_url.as_ref()) {
                     messages.extend(memory.hear(news));
                 }

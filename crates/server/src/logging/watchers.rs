@@ -1,9 +1,15 @@
 //! Sentry for errors and panics, OpenTelemetry for traces. Each exists only where its address is set.
 
 use super::{LoggingError, scrub};
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{
+    KeyValue,
+    trace::{Span as _, SpanBuilder, SpanKind, Status, Tracer as _, TracerProvider as _},
+};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{SdkTracer, SdkTracerProvider},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use sentry::{
     ClientInitGuard, ClientOptions,
@@ -13,7 +19,10 @@ use sentry::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 use url::Url;
@@ -101,10 +110,23 @@ fn scrub_texts(value: &mut Value) {
     }
 }
 
+/// Where spans go, once [`Traces::start`] has been called.
+static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+
 /// Sends spans by OTLP over HTTP.
 #[derive(Debug)]
 pub(super) struct Traces {
     provider: SdkTracerProvider,
+}
+
+/// Something that is over, with what of it may leave the machine: ids, kinds, routes.
+pub(super) struct Span {
+    pub(super) name: String,
+    pub(super) kind: SpanKind,
+    pub(super) from: SystemTime,
+    pub(super) to: SystemTime,
+    pub(super) attributes: Vec<KeyValue>,
+    pub(super) failed: bool,
 }
 
 impl Traces {
@@ -121,31 +143,34 @@ impl Traces {
             })?;
         let resource = Resource::builder()
             .with_service_name(service)
-            .with_attribute(opentelemetry::KeyValue::new(
-                "service.version",
-                env!("CARGO_PKG_VERSION"),
-            ))
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_resource(resource)
             .build();
+        TRACER
+            .set(provider.tracer("pgkeep"))
+            .map_err(|_| LoggingError::Started)?;
         Ok(Traces { provider })
     }
+}
 
-    pub(super) fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
-    where
-        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
-    {
-        tracing_opentelemetry::layer()
-            .with_tracer(self.provider.tracer("pgkeep"))
-            .with_location(false)
-            .with_threads(false)
-            .with_filter(filter_fn(|metadata| {
-                metadata.is_span() && is_ours(metadata) && *metadata.level() <= Level::INFO
-            }))
-            .boxed()
+/// Sends a span, where anybody wants it.
+pub(super) fn record(span: impl FnOnce() -> Span) {
+    let Some(tracer) = TRACER.get() else {
+        return;
+    };
+    let span = span();
+    let builder = SpanBuilder::from_name(span.name)
+        .with_kind(span.kind)
+        .with_start_time(span.from)
+        .with_attributes(span.attributes);
+    let mut begun = tracer.build(builder);
+    if span.failed {
+        begun.set_status(Status::error("failed"));
     }
+    begun.end_with_timestamp(span.to);
 }
 
 impl Drop for Traces {

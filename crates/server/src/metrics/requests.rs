@@ -3,7 +3,7 @@
 //! Routes are patterns, and methods those that exist, so that no client can make the list grow.
 
 use super::text::{Kind, Text};
-use crate::http::front::RequestWatcher;
+use crate::{http::front::RequestWatcher, logging};
 use axum::http::Method;
 use std::{
     collections::BTreeMap,
@@ -39,6 +39,7 @@ struct Durations {
 
 impl RequestWatcher for Requests {
     fn answered(&self, method: &Method, route: Option<&str>, status: u16, took: Duration) {
+        logging::request_answered(known(method), route, status, took);
         let line = (known(method), route.unwrap_or("none").to_owned());
         let seconds = took.as_secs_f64();
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);

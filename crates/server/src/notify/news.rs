@@ -159,16 +159,15 @@ fn backup(job: &Job, result: &Value) -> Option<String> {
     Some(id.chars().take(8).collect())
 }
 
-/// How many backups a cleanup removed.
+/// How many backups a cleanup removed, from all repositories together.
 fn removed(result: &Value) -> usize {
-    match &result["removed"] {
-        Value::Array(items) => items.len(),
-        Value::Number(count) => count
-            .as_u64()
-            .and_then(|count| count.try_into().ok())
-            .unwrap_or(0),
-        _ => 0,
-    }
+    let repositories = result["repositories"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    repositories
+        .iter()
+        .filter_map(|repository| repository["removed"].as_array().map(Vec::len))
+        .sum()
 }
 
 fn facts(job: &Job, result: &Value) -> BTreeMap<String, String> {

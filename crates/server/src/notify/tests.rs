@@ -7,7 +7,7 @@ use pgkeep_catalog::{
     Catalog, JobError, KeySource, Location, ManagedBy, NewJob, OpenOptions, Outcome,
 };
 use pgkeep_model::{
-    job::{BackupSpec, JobSpec, RepositorySpec, RestoreMode, RestoreSpec, Trigger},
+    job::{BackupSpec, CleanupSpec, JobSpec, RepositorySpec, RestoreMode, RestoreSpec, Trigger},
     notice::{Channel, NoticeKind, NotificationTarget},
     policy::{Policy, Schedule},
 };
@@ -377,6 +377,33 @@ async fn restores_are_told_and_watched_commands_are_not() {
         .job(prune(Trigger::Schedule), Outcome::Succeeded(json!({})))
         .await;
     assert_eq!(scene.heard().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_cleanup_is_told_when_it_removed_something() {
+    let scene = Scene::new().await;
+    scene.policy("nightly", &[]).await;
+    let cleanup = || {
+        let spec = JobSpec::Cleanup(CleanupSpec {
+            policy: "nightly".into(),
+            dry_run: false,
+        });
+        NewJob {
+            app: Some("shop".into()),
+            policy: Some("nightly".into()),
+            ..NewJob::new(spec, Trigger::Internal, "scheduler", scene.catalog.now())
+        }
+    };
+    let removed = |ids: &[&str]| {
+        Outcome::Succeeded(json!({ "repositories": [{ "removed": ids }, { "removed": [] }] }))
+    };
+    scene.job(cleanup(), removed(&[])).await;
+    assert_eq!(scene.heard().await, Vec::<String>::new());
+    scene.job(cleanup(), removed(&["a", "b"])).await;
+    assert_eq!(
+        scene.heard().await,
+        ["/hook pgkeep.cleanup cleanup by nightly removed 2 backups"]
+    );
 }
 
 #[tokio::test]
