@@ -2,6 +2,7 @@
 
 use super::problem::{Code, Problem};
 use crate::auth::Principal;
+use crate::http::Client;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header;
@@ -161,6 +162,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
             .get::<Principal>()
             .cloned()
             .ok_or_else(|| Problem::internal("a handler of a public route asked who is there"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let client = parts.extensions.get::<Client>().copied();
+        client.ok_or_else(|| Problem::internal("a request came without its client"))
     }
 }
 

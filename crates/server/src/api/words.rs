@@ -81,3 +81,21 @@ words! {
     /// How much a line of a log matters.
     LogLevel = pgkeep_catalog::LogLevel { Info, Warning, Error }
 }
+
+words! {
+    /// What an account may do in general.
+    Role = pgkeep_model::access::Role { Viewer, Operator, Admin }
+}
+
+words! {
+    /// One kind of thing that an account may do.
+    Permission = pgkeep_model::access::Permission {
+        View, Operate, ManageJobs, Restore, ApproveRestore, Delete, Download, Upload, EditPolicies, Configure, Audit,
+        ManageUsers,
+    }
+}
+
+words! {
+    /// What came of something that was done.
+    AuditResult = pgkeep_catalog::people::AuditResult { Done, Refused, Failed }
+}

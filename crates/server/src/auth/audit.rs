@@ -90,6 +90,12 @@ impl Act {
         .await
     }
 
+    /// Writes it down as of an account that has just proven itself.
+    pub async fn by_user(self, catalog: &Catalog, name: &str, client: &Client) -> Result<i64> {
+        let from = Some(client.address.to_string());
+        self.write(catalog, name.to_owned(), "user", from).await
+    }
+
     /// Writes it down as of somebody who was not recognised, under the name that they gave.
     pub async fn by_nobody(self, catalog: &Catalog, name: &str, client: &Client) -> Result<i64> {
         let name: String = name.chars().take(100).collect();
