@@ -4,7 +4,11 @@
 //! withdraws what it published, for another one does the same work; then what an attempt that died had published goes;
 //! then the catalog hears of it. So one job leaves one backup.
 
-use super::{Done, Failure, Work, document, rows, usual_jobs};
+use super::{
+    Done, Failure, Work, document, rows,
+    unchanged::{self, Look},
+    usual_jobs,
+};
 use pgkeep_engine::{
     Context, ErrorCode,
     backup::{self, BackupReport, BackupRequest},
@@ -24,6 +28,10 @@ pub(super) fn run(work: &Work<'_>, spec: &BackupSpec) -> Result<Done, Failure> {
     let context = work.context(Some(&app));
     let repository = work.open(&name, &context)?;
     let leftover = published_by(&repository, &work.job.id)?;
+    let mark = match unchanged::look(work, spec, &app, &request.databases, &name, &repository)? {
+        Look::Unchanged(unneeded) => return Ok(Done::Skipped(document(&unneeded))),
+        Look::BackUp(mark) => mark,
+    };
     let report = backup::run(&repository, &request, &context)?;
     keep_only_if_ours(work, &repository, &report)?;
     for entry in leftover {
@@ -31,6 +39,7 @@ pub(super) fn run(work: &Work<'_>, spec: &BackupSpec) -> Result<Done, Failure> {
         rows::remove(work, &name, &entry.id)?;
     }
     rows::record_new(work, &name, &repository, &report)?;
+    unchanged::note(work, spec, &name, &report.id, mark)?;
     let mut result = document(&report);
     if spec.backup_kind == PolicyKind::Export {
         result["exports"] = json!(write_exports(work, spec, &repository, &report, &context)?);

@@ -6,8 +6,8 @@
 
 mod backup;
 mod care;
-mod cleanup;
 mod catalog_backup;
+mod cleanup;
 mod copies;
 mod draft;
 mod drill;
@@ -15,6 +15,7 @@ mod failure;
 mod restore;
 mod rows;
 mod sync;
+mod unchanged;
 mod verify;
 
 pub use draft::{app_slot, draft};

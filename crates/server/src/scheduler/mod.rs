@@ -70,7 +70,7 @@ impl Scheduler {
     }
 
     /// Ticks until `shutdown`. A tick that fails is told, and tried again with the next.
-    pub async fn run(&self, shutdown: CancellationToken) {
+    pub async fn run(&self, shutdown: &CancellationToken) {
         loop {
             let ticked = tokio::select! {
                 () = shutdown.cancelled() => return,

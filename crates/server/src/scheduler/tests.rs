@@ -815,7 +815,7 @@ async fn the_loop_makes_runs_and_ends_with_the_server() {
     scene.set("2026-05-02T02:00:00Z");
     let shutdown = CancellationToken::new();
     let mut changed = scene.catalog.changed();
-    let loops = scene.scheduler.run(shutdown.clone());
+    let loops = scene.scheduler.run(&shutdown);
     let watch = async {
         while scene.backups().await.is_empty() {
             changed.changed().await.expect("the catalog is open");
