@@ -5,12 +5,17 @@ pub mod auth;
 pub mod events;
 pub mod http;
 pub mod jobs;
+pub mod local;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod scheduler;
 pub mod settings;
+mod start;
 pub mod state;
 pub mod status;
 pub mod targets;
 pub mod worker;
+
+pub use start::{Ready, Server, StartError, run};
+pub use worker::run_worker;

@@ -1,10 +1,13 @@
 //! What all requests share.
 
 use crate::api::blocking::BlockingRoom;
+use crate::api::downloads::DownloadRoom;
 use crate::auth::Auth;
 use crate::events::EventHub;
 use crate::http::limits::Limits;
+use crate::metrics::Requests;
 use crate::settings::ServerSettings;
+use crate::status::StatusCache;
 use crate::targets::Machine;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -33,12 +36,20 @@ pub struct Shared {
     pub auth: Auth,
     /// Room for calls into the engine that requests wait for.
     pub blocking: BlockingRoom,
+    /// Room for downloads.
+    pub downloads: DownloadRoom,
     /// Counts requests by scope.
     pub limits: Limits,
     /// What happens, for those who listen.
     pub events: EventHub,
     /// Poked when a job was queued here, so that a worker of this process need not wait for its timer.
     pub work: Arc<Notify>,
+    /// Poked when a policy was changed, so that the scheduler looks at once.
+    pub schedule: Arc<Notify>,
+    /// The newest judgement on everything.
+    pub status: StatusCache,
+    /// Counts answered requests, for the figures.
+    pub requests: Arc<Requests>,
     /// Ends when the server shuts down: streams end, loops leave.
     pub shutdown: CancellationToken,
     /// Every task that outlives a request is started through this.
@@ -52,12 +63,16 @@ impl AppState {
             limits: Limits::new(&settings.throttles),
             events: EventHub::new(catalog.clone()),
             work: Arc::new(Notify::new()),
+            schedule: Arc::new(Notify::new()),
+            status: StatusCache::default(),
+            requests: Arc::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             settings,
             catalog,
             machine,
             blocking: BlockingRoom::new(BLOCKING_CALLS),
+            downloads: DownloadRoom::default(),
         }))
     }
 }

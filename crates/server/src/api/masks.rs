@@ -42,6 +42,14 @@ pub fn connection(text: &str) -> String {
     url.to_string()
 }
 
+/// The address of a repository: a folder, or a URL that might hold a password.
+pub fn connection_or_path(text: &str) -> String {
+    match text.contains("://") && text.contains('@') {
+        true => connection(text),
+        false => text.to_string(),
+    }
+}
+
 fn is_harmless(parameter: &str) -> bool {
     matches!(
         parameter,

@@ -36,15 +36,32 @@
 //! [`Principal::app_filter`]: crate::auth::Principal::app_filter
 
 pub mod accepted;
+pub mod apps;
+pub mod audit;
 pub mod blocking;
+pub mod calendar;
+pub mod definitions;
+pub mod downloads;
 pub mod etag;
+pub mod events;
 pub mod extract;
 pub mod idempotency;
+pub mod jobs;
 pub mod masks;
+pub mod notifications;
 pub mod openapi;
 pub mod paging;
+pub mod policies;
 pub mod problem;
+pub mod queue;
+pub mod repositories;
 pub mod routes;
+pub mod session;
+pub mod settings;
+pub mod sse;
+pub mod status;
+pub mod tokens;
+pub mod users;
 pub mod words;
 
 pub use problem::Problem;
@@ -59,6 +76,21 @@ use utoipa_axum::router::OpenApiRouter;
 /// All nouns.
 fn nouns() -> Routes {
     Routes::new("api")
+        .merge(apps::routes())
+        .merge(repositories::routes())
+        .merge(policies::routes())
+        .merge(jobs::routes())
+        .merge(queue::routes())
+        .merge(events::routes())
+        .merge(status::routes())
+        .merge(calendar::routes())
+        .merge(notifications::routes())
+        .merge(settings::routes())
+        .merge(session::routes())
+        .merge(users::routes())
+        .merge(tokens::routes())
+        .merge(audit::routes())
+        .merge(downloads::routes())
 }
 
 /// The table of all routes, below `/api/v1`.

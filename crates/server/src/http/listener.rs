@@ -62,6 +62,11 @@ impl Listener {
         self.tcp.local_addr()
     }
 
+    /// The certificate in use.
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
+    }
+
     /// The address as a person opens it.
     pub fn url(&self) -> io::Result<String> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };

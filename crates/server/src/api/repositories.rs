@@ -1,0 +1,527 @@
+//! Repositories: where backups live.
+
+use super::accepted::{Accepted, enqueue, new_job};
+use super::definitions::{
+    PutQuery, Standing, found, manager, meets, sees_everything, wrong_fields,
+};
+use super::etag::{Expected, Tagged};
+use super::extract::{Json, Name, OptionalJson, Path, Query};
+use super::masks;
+use super::paging::PageOf;
+use super::problem::{Code, Problem};
+use super::routes::{Routes, needs};
+use crate::auth::Principal;
+use crate::auth::audit::Act;
+use crate::http::Client;
+use crate::state::AppState;
+use crate::targets::Machine;
+use axum::http::StatusCode;
+use pgkeep_catalog::{CatalogError, Stored};
+use pgkeep_model::access::Permission;
+use pgkeep_model::app::RepositoryDefinition;
+use pgkeep_model::job::{CheckSpec, JobSpec, RepositorySpec};
+use pgkeep_model::{CancelToken, Silent};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+/// How long trying out a repository may take.
+const TEST_TIME: Duration = Duration::from_secs(25);
+
+pub fn routes() -> Routes {
+    Routes::new("repositories")
+        .add(needs(Permission::View), routes!(list))
+        .add(needs(Permission::View), routes!(get))
+        .add(needs(Permission::Configure).edits(), routes!(put))
+        .add(needs(Permission::Configure).edits(), routes!(delete))
+        .add(needs(Permission::Configure), routes!(test_unsaved))
+        .add(needs(Permission::Operate), routes!(test))
+        .add(needs(Permission::Configure), routes!(init))
+        .add(needs(Permission::Operate), routes!(sync))
+        .add(needs(Permission::Operate), routes!(check))
+        .add(needs(Permission::Delete), routes!(prune))
+}
+
+/// What is said of a repository. Secrets are `env:NAME`, `file:/path` or the value itself, which is shown as `***`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RepositoryDefinition)]
+pub struct RepositoryBody {
+    /// A folder, or `s3://bucket/prefix`.
+    pub address: Option<String>,
+    /// The repository's key. A secret.
+    pub key: Option<String>,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    /// A secret.
+    pub access_key_id: Option<String>,
+    /// A secret.
+    pub secret_access_key: Option<String>,
+    /// A secret.
+    pub session_token: Option<String>,
+    pub server_side_encryption: Option<String>,
+    pub virtual_host_style: Option<bool>,
+    /// Bytes a second, written like `20MiB`.
+    pub upload_limit: Option<String>,
+    pub download_limit: Option<String>,
+    pub retries: Option<u32>,
+    /// Written like `30s`.
+    pub timeout: Option<String>,
+}
+
+/// A repository as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Repository {
+    #[serde(flatten)]
+    pub standing: Standing,
+    pub definition: RepositoryBody,
+}
+
+/// What trying out a repository found.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryTest {
+    /// Whether backups could be written there now.
+    pub usable: bool,
+    /// The repository's own id, where there is one and the key opens it.
+    pub id: Option<String>,
+    /// Where it is, without secrets.
+    pub location: String,
+    /// Whether a repository is there; one that is not can be made.
+    pub exists: bool,
+    pub backups: Option<u64>,
+    /// What is wrong, or what the storage was found not to be able to do.
+    pub findings: Vec<String>,
+    pub took_ms: u64,
+}
+
+/// What making a repository did.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryMade {
+    pub id: String,
+    pub location: String,
+    /// What the storage was found not to be able to do; nothing that is needed.
+    pub lacks: Vec<String>,
+}
+
+/// How much of the stored data a check reads.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct CheckBody {
+    /// Share of the stored packs to read, 0 to 100.
+    #[schema(minimum = 0, maximum = 100)]
+    pub read_data_percent: f64,
+}
+
+impl RepositoryBody {
+    /// The definition as it may be shown.
+    pub fn shown(definition: &RepositoryDefinition) -> Self {
+        let secret = |text: &Option<String>| text.as_deref().map(masks::secret);
+        Self {
+            address: definition.address.as_deref().map(masks::connection_or_path),
+            key: secret(&definition.key),
+            endpoint: definition.endpoint.clone(),
+            region: definition.region.clone(),
+            access_key_id: secret(&definition.access_key_id),
+            secret_access_key: secret(&definition.secret_access_key),
+            session_token: secret(&definition.session_token),
+            server_side_encryption: definition.server_side_encryption.clone(),
+            virtual_host_style: definition.virtual_host_style,
+            upload_limit: definition.upload_limit.clone(),
+            download_limit: definition.download_limit.clone(),
+            retries: definition.retries,
+            timeout: definition.timeout.clone(),
+        }
+    }
+
+    /// What to store; masked secrets are those of `before`.
+    pub fn into_definition(self, before: Option<&RepositoryDefinition>) -> RepositoryDefinition {
+        let keep = |sent: Option<String>, stored: Option<&Option<String>>| {
+            sent.map(|text| masks::unmask(text, stored.and_then(Option::as_ref), masks::secret))
+        };
+        RepositoryDefinition {
+            address: self.address,
+            key: keep(self.key, before.map(|b| &b.key)),
+            endpoint: self.endpoint,
+            region: self.region,
+            access_key_id: keep(self.access_key_id, before.map(|b| &b.access_key_id)),
+            secret_access_key: keep(self.secret_access_key, before.map(|b| &b.secret_access_key)),
+            session_token: keep(self.session_token, before.map(|b| &b.session_token)),
+            server_side_encryption: self.server_side_encryption,
+            virtual_host_style: self.virtual_host_style,
+            upload_limit: self.upload_limit,
+            download_limit: self.download_limit,
+            retries: self.retries,
+            timeout: self.timeout,
+        }
+    }
+}
+
+impl Repository {
+    fn of(stored: &Stored<RepositoryDefinition>) -> Self {
+        Self {
+            standing: stored.into(),
+            definition: RepositoryBody::shown(&stored.value),
+        }
+    }
+}
+
+/// Lists the repositories.
+#[utoipa::path(get, path = "/repositories", responses((status = 200, description = "All repositories", body = PageOf<Repository>)))]
+async fn list(state: AppState, who: Principal) -> Result<Json<PageOf<Repository>>, Problem> {
+    let names = visible(&state, &who).await?;
+    let repositories = state.catalog.repositories().await?;
+    let items = repositories
+        .iter()
+        .filter(|repository| {
+            names
+                .as_ref()
+                .is_none_or(|names| names.contains(&repository.name))
+        })
+        .map(Repository::of)
+        .collect();
+    Ok(Json(PageOf::whole(items)))
+}
+
+/// Names of the repositories that an account sees: those that its apps and their policies go to; all where absent.
+async fn visible(state: &AppState, who: &Principal) -> Result<Option<Vec<String>>, Problem> {
+    let Some(apps) = &who.apps else {
+        return Ok(None);
+    };
+    let mut names = Vec::new();
+    for app in state.catalog.apps().await? {
+        if apps.contains(&app.name) {
+            names.extend(app.value.repository);
+        }
+    }
+    for policy in state.catalog.policies().await? {
+        if apps.contains(&policy.value.app) {
+            names.extend(policy.value.repositories);
+        }
+    }
+    Ok(Some(names))
+}
+
+async fn seen(state: &AppState, who: &Principal, name: &str) -> Result<(), Problem> {
+    match visible(state, who).await? {
+        Some(names) if !names.iter().any(|seen| seen == name) => {
+            Err(Problem::not_found("repository", name))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Shows a repository.
+#[utoipa::path(get, path = "/repositories/{name}", params(("name" = String, Path)), responses((status = 200, description = "The repository", body = Repository)))]
+async fn get(
+    state: AppState,
+    who: Principal,
+    Path(name): Path<Name>,
+) -> Result<Tagged<Repository>, Problem> {
+    seen(&state, &who, name.as_str()).await?;
+    let repository = state.catalog.repository(name.as_str()).await?;
+    Ok(Tagged::ok(repository.revision, Repository::of(&repository)))
+}
+
+/// Makes or changes what is said of a repository. The storage is not touched; see `init` and `test`.
+#[utoipa::path(put, path = "/repositories/{name}", params(("name" = String, Path), PutQuery), request_body = RepositoryBody, responses(
+    (status = 200, description = "Changed", body = Repository),
+    (status = 201, description = "Made", body = Repository),
+))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is taken out of the request by its type"
+)]
+async fn put(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    Path(name): Path<Name>,
+    Query(query): Query<PutQuery>,
+    expected: Expected,
+    Json(body): Json<RepositoryBody>,
+) -> Result<Tagged<Repository>, Problem> {
+    sees_everything(&who)?;
+    let name = name.as_str();
+    let before = found(state.catalog.repository(name).await, expected)?;
+    let definition = body.into_definition(before.as_ref().map(|stored| &stored.value));
+    check_definition(&state.machine, name, &definition)?;
+    let managed_by = manager(&query, before.as_ref());
+    let revision = meets(before.as_ref(), expected);
+    let stored = state
+        .catalog
+        .put_repository(name, &definition, managed_by, revision)
+        .await?;
+    let mut act = Act::done("repository.put", format!("repository/{name}"))
+        .after(RepositoryBody::shown(&stored.value));
+    if let Some(before) = &before {
+        act = act.before(RepositoryBody::shown(&before.value));
+    }
+    act.by(&state.catalog, &who, &client).await?;
+    Ok(Tagged::put(
+        before.is_none(),
+        stored.revision,
+        Repository::of(&stored),
+    ))
+}
+
+fn check_definition(
+    machine: &Machine,
+    name: &str,
+    definition: &RepositoryDefinition,
+) -> Result<(), Problem> {
+    let mut wrong = Vec::new();
+    if definition
+        .address
+        .as_deref()
+        .is_none_or(|text| text.trim().is_empty())
+    {
+        wrong.push(("address".to_string(), "is missing".to_string()));
+    }
+    let secrets = [
+        ("key", &definition.key),
+        ("accessKeyId", &definition.access_key_id),
+        ("secretAccessKey", &definition.secret_access_key),
+        ("sessionToken", &definition.session_token),
+    ];
+    for (field, text) in secrets {
+        if text.as_deref() == Some(masks::MASK) {
+            wrong.push((field.to_string(), "is masked; give it anew".to_string()));
+        }
+    }
+    wrong_fields(wrong)?;
+    // Secrets may be on other machines only; everything else must be understood here and now.
+    let mut without_secrets = definition.clone();
+    for secret in [
+        &mut without_secrets.key,
+        &mut without_secrets.access_key_id,
+        &mut without_secrets.secret_access_key,
+    ] {
+        *secret = secret.as_ref().map(|_| "-".to_string());
+    }
+    without_secrets.session_token = None;
+    without_secrets.key.get_or_insert_with(|| "-".to_string());
+    machine
+        .repository_address(name, &without_secrets, CancelToken::new())
+        .map(|_| ())
+        .map_err(Problem::from)
+}
+
+/// Forgets a repository, and the catalog's list of what is in it. What is stored stays; while apps or policies name it, it is
+/// refused.
+#[utoipa::path(delete, path = "/repositories/{name}", params(("name" = String, Path)), responses((status = 204, description = "Forgotten")))]
+async fn delete(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    Path(name): Path<Name>,
+    expected: Expected,
+) -> Result<StatusCode, Problem> {
+    sees_everything(&who)?;
+    let name = name.as_str();
+    let before = state.catalog.repository(name).await?;
+    state
+        .catalog
+        .delete_repository(name, expected.revision())
+        .await?;
+    Act::done("repository.delete", format!("repository/{name}"))
+        .before(RepositoryBody::shown(&before.value))
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Tries out a repository that is not stored yet: reaches the storage, writes, reads, lists and deletes a small object, and
+/// opens the repository with its key.
+#[utoipa::path(post, path = "/repositories/test", request_body = RepositoryBody, responses((status = 200, description = "What was found", body = RepositoryTest)))]
+async fn test_unsaved(
+    state: AppState,
+    who: Principal,
+    Json(body): Json<RepositoryBody>,
+) -> Result<Json<RepositoryTest>, Problem> {
+    sees_everything(&who)?;
+    let definition = body.into_definition(None);
+    check_definition(&state.machine, "test", &definition)?;
+    try_out(&state, "test".into(), definition).await.map(Json)
+}
+
+/// Tries out a stored repository; see `POST /repositories/test`.
+#[utoipa::path(post, path = "/repositories/{name}/test", params(("name" = String, Path)), responses((status = 200, description = "What was found", body = RepositoryTest)))]
+async fn test(
+    state: AppState,
+    who: Principal,
+    Path(name): Path<Name>,
+) -> Result<Json<RepositoryTest>, Problem> {
+    seen(&state, &who, name.as_str()).await?;
+    let stored = state.catalog.repository(name.as_str()).await?;
+    try_out(&state, stored.name, stored.value).await.map(Json)
+}
+
+async fn try_out(
+    state: &AppState,
+    name: String,
+    definition: RepositoryDefinition,
+) -> Result<RepositoryTest, Problem> {
+    let machine = state.machine.clone();
+    state
+        .blocking
+        .run(TEST_TIME, move |cancel| {
+            Ok::<_, Problem>(look(&machine, &name, &definition, cancel))
+        })
+        .await
+}
+
+/// What cannot be done is a finding, not an error.
+fn look(
+    machine: &Machine,
+    name: &str,
+    definition: &RepositoryDefinition,
+    cancel: CancelToken,
+) -> RepositoryTest {
+    use pgkeep_repository::storage;
+    let began = Instant::now();
+    let mut test = RepositoryTest {
+        usable: false,
+        id: None,
+        location: masks::connection_or_path(definition.address.as_deref().unwrap_or_default()),
+        exists: false,
+        backups: None,
+        findings: Vec::new(),
+        took_ms: 0,
+    };
+    let outcome = (|| -> pgkeep_engine::Result<()> {
+        let address = machine.repository_address(name, definition, cancel.clone())?;
+        let store = storage::open(&address.address, &address.options)?;
+        test.location = store.location();
+        let probe = storage::probe(&*store);
+        test.findings.extend(probe.lacks());
+        let usable = probe.is_usable();
+        let context = machine.context(None, cancel, Arc::new(Silent));
+        match pgkeep_engine::storage::open(&address, &context) {
+            Ok(repository) => {
+                test.exists = true;
+                test.id = Some(repository.id());
+                test.backups = repository.snapshots().ok().map(|list| list.len() as u64);
+                test.usable = usable;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    })();
+    if let Err(error) = outcome {
+        test.findings.push(match error.hint {
+            Some(hint) => format!("{}; {hint}", error.message),
+            None => error.message,
+        });
+    }
+    test.took_ms = began.elapsed().as_millis() as u64;
+    test
+}
+
+/// Makes the repository that a definition names, in a place that is empty.
+#[utoipa::path(post, path = "/repositories/{name}/init", params(("name" = String, Path)), responses((status = 201, description = "Made", body = RepositoryMade)))]
+async fn init(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    Path(name): Path<Name>,
+) -> Result<(StatusCode, Json<RepositoryMade>), Problem> {
+    sees_everything(&who)?;
+    let stored = state.catalog.repository(name.as_str()).await?;
+    let machine = state.machine.clone();
+    let made = state
+        .blocking
+        .run(TEST_TIME, move |cancel| {
+            let address =
+                machine.repository_address(&stored.name, &stored.value, cancel.clone())?;
+            let context = machine.context(None, cancel, Arc::new(Silent));
+            pgkeep_engine::storage::init(&address, "pgkeep", &context)
+        })
+        .await?;
+    Act::done("repository.init", format!("repository/{name}"))
+        .by(&state.catalog, &who, &client)
+        .await?;
+    let made = RepositoryMade {
+        id: made.id,
+        location: made.location,
+        lacks: made.lacks,
+    };
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+async fn upkeep(
+    state: &AppState,
+    who: &Principal,
+    name: Name,
+    spec: impl FnOnce(String) -> JobSpec,
+) -> Result<Accepted, Problem> {
+    seen(state, who, name.as_str()).await?;
+    match state.catalog.repository(name.as_str()).await {
+        Ok(stored) => enqueue(state, new_job(state, who, spec(stored.name))).await,
+        Err(CatalogError::NotFound { .. }) => Err(Problem::not_found("repository", name.as_str())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes the list of backups match the repository.
+#[utoipa::path(post, path = "/repositories/{name}/sync", params(("name" = String, Path)), responses((status = 202, description = "A job looks", body = Accepted)))]
+async fn sync(
+    state: AppState,
+    who: Principal,
+    Path(name): Path<Name>,
+) -> Result<Accepted, Problem> {
+    upkeep(&state, &who, name, |repository| {
+        JobSpec::Sync(RepositorySpec { repository })
+    })
+    .await
+}
+
+/// Checks the structure of a repository, and reads as much of its data as is asked for.
+#[utoipa::path(post, path = "/repositories/{name}/check", params(("name" = String, Path)), request_body(content = Option<CheckBody>), responses((status = 202, description = "A job checks", body = Accepted)))]
+async fn check(
+    state: AppState,
+    who: Principal,
+    Path(name): Path<Name>,
+    OptionalJson(body): OptionalJson<CheckBody>,
+) -> Result<Accepted, Problem> {
+    let read_data_percent = body.read_data_percent;
+    if !(0.0..=100.0).contains(&read_data_percent) {
+        return Err(Problem::invalid("readDataPercent", "is between 0 and 100"));
+    }
+    upkeep(&state, &who, name, |repository| {
+        JobSpec::Check(CheckSpec {
+            repository,
+            read_data_percent,
+        })
+    })
+    .await
+}
+
+/// Frees the space of what no backup needs any more.
+#[utoipa::path(post, path = "/repositories/{name}/prune", params(("name" = String, Path)), responses((status = 202, description = "A job prunes", body = Accepted)))]
+async fn prune(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    Path(name): Path<Name>,
+) -> Result<Accepted, Problem> {
+    if who.apps.is_some() {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "pruning is for accounts that see all apps",
+        ));
+    }
+    let object = format!("repository/{name}");
+    let accepted = upkeep(&state, &who, name, |repository| {
+        JobSpec::Prune(RepositorySpec { repository })
+    })
+    .await?;
+    Act::done("repository.prune", object)
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(accepted)
+}

@@ -1,0 +1,309 @@
+//! The life of a server process.
+//!
+//! Order at the start: the log, the catalog (migrated under a lock), the listener's address, then the tasks (events,
+//! scheduler, notifier, workers), then requests are answered. Order at the end: the scheduler and the workers stop taking
+//! work, no connection is accepted any more, event streams end, open requests are answered, running jobs are handed back,
+//! and last the catalog is closed.
+
+use crate::api;
+use crate::http::{Front, Listener};
+use crate::logging::{self, LoggingError};
+use crate::notify::Notifier;
+use crate::scheduler::{Scheduler, ServerGauge};
+use crate::settings::{ServerSettings, WorkSettings};
+use crate::state::AppState;
+use crate::targets::Machine;
+use crate::worker::{Supervisor, open_options};
+use pgkeep_catalog::{Catalog, CatalogError};
+use secrecy::SecretString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How often certificate files are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
+
+/// Why a server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the log cannot begin: {0}")]
+    Logging(#[from] LoggingError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("cannot use the folder {}: {source}", path.display())]
+    DataDir { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    #[error("the server's threads cannot start: {0}")]
+    Threads(io::Error),
+    #[error("the setup token cannot be made: {0}")]
+    Setup(String),
+}
+
+impl StartError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            StartError::Catalog(error) => error.hint().map(str::to_string),
+            StartError::DataDir { .. } => {
+                Some("name another one with --data-dir, or make it and give it to this user".into())
+            }
+            StartError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Some("another program listens there; choose another address with --listen".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What whoever started the server is told once it answers requests.
+#[derive(Debug)]
+pub struct Ready {
+    /// Where it listens.
+    pub url: String,
+    /// The address that people open, where it is known to be another one.
+    pub public_url: Option<String>,
+    /// Makes the first administrator, once; only while there is no account.
+    pub setup_token: Option<SecretString>,
+    /// What is not as it should be, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// Runs a server until SIGTERM or SIGINT. `announce` is called once it answers requests.
+pub fn run(
+    settings: ServerSettings,
+    machine: Machine,
+    announce: impl FnOnce(&Ready),
+) -> Result<(), StartError> {
+    let _log = logging::start(&settings.telemetry, "pgkeep")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+        .max_blocking_threads(32)
+        .thread_name("pgkeep")
+        .enable_all()
+        .build()
+        .map_err(StartError::Threads)?;
+    runtime.block_on(async {
+        let server = Server::start(settings, machine).await?;
+        announce(server.ready());
+        server.run_until(asked_to_stop()).await;
+        Ok(())
+    })
+}
+
+/// SIGTERM or SIGINT.
+async fn asked_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!("{name}: shutting down");
+}
+
+/// A server that is set up and listens, inside a runtime.
+pub struct Server {
+    state: AppState,
+    listener: Listener,
+    ready: Ready,
+}
+
+impl Server {
+    /// Opens the catalog and takes the address.
+    pub async fn start(settings: ServerSettings, machine: Machine) -> Result<Self, StartError> {
+        make_folders(&settings)?;
+        let options = open_options(&settings.places, machine.clock.clone(), true);
+        let catalog = Catalog::open(options).await?;
+        let listener =
+            Listener::bind(&settings.http)
+                .await
+                .map_err(|source| StartError::Listen {
+                    address: settings.http.listen.to_string(),
+                    source,
+                })?;
+        let state = AppState::new(settings, catalog, machine);
+        let url = listener.url().map_err(|source| StartError::Listen {
+            address: state.settings.http.listen.to_string(),
+            source,
+        })?;
+        let setup_token = state
+            .auth
+            .offer_setup()
+            .await
+            .map_err(|error| StartError::Setup(error.to_string()))?;
+        let ready = Ready {
+            url,
+            public_url: state
+                .settings
+                .http
+                .public_url
+                .as_ref()
+                .map(ToString::to_string),
+            setup_token,
+            warnings: warnings(&state.settings),
+        };
+        Ok(Self {
+            state,
+            listener,
+            ready,
+        })
+    }
+
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// What requests share; for tests.
+    pub fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// Works until `stop`, then ends in order.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+        let Self {
+            state,
+            listener,
+            ready,
+        } = self;
+        tracing::info!(url = %ready.url, catalog = state.catalog.location(), "listening");
+        for warning in &ready.warnings {
+            tracing::warn!("{warning}");
+        }
+        spawn_tasks(&state);
+        spawn_certificate_watch(&state, &listener);
+        let front = Front::new(
+            api::router(state.clone()),
+            &state.settings.http,
+            state.requests.clone(),
+        );
+        let shutdown = state.shutdown.clone();
+        let serving = listener.serve(front, &state.settings.http, shutdown.clone());
+        tokio::join!(serving, async {
+            stop.await;
+            shutdown.cancel();
+        });
+        state.tasks.close();
+        state.tasks.wait().await;
+        state.catalog.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+fn make_folders(settings: &ServerSettings) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let places = &settings.places;
+    for path in [places.data_dir.clone(), places.incoming(), places.exports()] {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|source| StartError::DataDir { path, source })?;
+    }
+    Ok(())
+}
+
+fn warnings(settings: &ServerSettings) -> Vec<String> {
+    let http = &settings.http;
+    let mut warnings = Vec::new();
+    let local = http.listen.ip().is_loopback();
+    if !local && http.tls.is_none() {
+        warnings.push(match http.trusted_proxies.is_empty() {
+            true => format!(
+                "{} is reached from other machines without TLS: passwords and data can be read on the way; give \
+                 tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy",
+                http.listen
+            ),
+            false => format!(
+                "{} speaks plain HTTP: see to it that only the trusted proxies reach it",
+                http.listen
+            ),
+        });
+    }
+    if settings.work.slots == 0 {
+        warnings.push(
+            "this server runs no jobs itself: without a `pgkeep worker` nothing is backed up"
+                .into(),
+        );
+    }
+    warnings
+}
+
+/// Everything that works besides answering requests.
+fn spawn_tasks(state: &AppState) {
+    let tasks = &state.tasks;
+    let shutdown = &state.shutdown;
+    tasks.spawn(state.events.clone().run(shutdown.clone()));
+    tasks.spawn(Notifier::of(state).run(shutdown.clone()));
+
+    let gauge = ServerGauge {
+        machine: state.machine.clone(),
+    };
+    let scheduler = Scheduler::new(
+        state.catalog.clone(),
+        state.settings.places.clone(),
+        state.settings.work.limits.clone(),
+        Arc::new(gauge),
+    );
+    tasks.spawn(pass_pokes(
+        state.schedule.clone(),
+        scheduler.poke(),
+        shutdown.clone(),
+    ));
+    let stop = shutdown.clone();
+    tasks.spawn(async move { scheduler.run(&stop).await });
+
+    if state.settings.work.slots > 0 {
+        let supervisor = Supervisor::of_server(
+            state.catalog.clone(),
+            state.settings.places.clone(),
+            WorkSettings::clone(&state.settings.work),
+            &state.machine.hostname,
+        );
+        tasks.spawn(supervisor.run(shutdown.clone()));
+    }
+}
+
+/// A policy that was changed through the API is looked at by the scheduler at once.
+async fn pass_pokes(
+    from: Arc<tokio::sync::Notify>,
+    to: Arc<tokio::sync::Notify>,
+    shutdown: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = from.notified() => to.notify_one(),
+        }
+    }
+}
+
+/// Takes up renewed certificates.
+fn spawn_certificate_watch(state: &AppState, listener: &Listener) {
+    let Some(tls) = listener.tls() else {
+        return;
+    };
+    let shutdown = state.shutdown.clone();
+    state.tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(CERTIFICATES_EVERY) => {}
+            }
+            let tls = tls.clone();
+            match tokio::task::spawn_blocking(move || tls.refresh()).await {
+                Ok(Ok(true)) => tracing::info!("the certificate was renewed"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the new certificate cannot be used"),
+                Err(error) => tracing::error!(%error, "the certificate could not be looked at"),
+            }
+        }
+    });
+}
