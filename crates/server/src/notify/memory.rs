@@ -16,7 +16,7 @@ pub(super) struct Memory {
     /// Number of the newest event that was read.
     pub(super) event: i64,
     /// Subjects that are not well, and since when.
-    bad: BTreeMap<String, Timestamp>,
+    pub(super) bad: BTreeMap<String, Timestamp>,
 }
 
 /// A notice with what its way to the targets depends on.
