@@ -91,12 +91,21 @@ impl Db {
         changed: Arc<watch::Sender<i64>>,
         now: Timestamp,
     ) -> Result<Tx> {
-        let inner = match self {
-            Db::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Db::Postgres(pool) => Inner::Postgres(pool.begin().await?),
-        };
+        // On a task of its own: dropped half-way (a client hung up), it would leave a connection with an open transaction.
+        let db = self.clone();
+        let begun = tokio::spawn(async move {
+            Ok::<Inner, sqlx::Error>(match db {
+                Db::Sqlite { writer, .. } => {
+                    Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)
+                }
+                Db::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            })
+        });
+        let inner = begun
+            .await
+            .map_err(|_| CatalogError::Busy("the program is ending".to_owned()))?;
         Ok(Tx {
-            inner,
+            inner: inner?,
             events: Vec::new(),
             changed,
             now,

@@ -11,7 +11,7 @@ use crate::error::{CatalogError, Result};
 use pgkeep_model::job::JobKind;
 use std::sync::Mutex;
 use std::time::Duration;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 
 /// How many claims share a commit.
 const BATCH: usize = 64;
@@ -30,46 +30,62 @@ struct Waiting {
     node: String,
     kinds: Vec<JobKind>,
     lease: Duration,
-    answer: oneshot::Sender<Result<Option<Claim>>>,
+    answer: oneshot::Sender<Result<Option<Handed>>>,
+}
+
+/// A claim on its way to the one who asked. Dropped on the way, it gives the job back: else the lease would run out with
+/// nobody at work.
+#[derive(Debug)]
+struct Handed {
+    claim: Option<Claim>,
+    catalog: Catalog,
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        let Some(claim) = self.claim.take() else {
+            return;
+        };
+        let catalog = self.catalog.clone();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(async move {
+            if let Err(error) = catalog.release(&claim.job.id, claim.fence).await {
+                tracing::warn!(job = claim.job.id, %error, "a job claimed for nobody stays so until its lease runs out");
+            }
+        });
+    }
 }
 
 impl Catalog {
     /// Takes the job whose turn it is: due, not held, approved where that is needed, its concurrency key free, and the queue
     /// not paused; the highest priority first, then what has waited longest. All kinds where `kinds` is empty.
+    ///
+    /// Dropped before it has answered, it claims nothing.
     pub async fn claim(
         &self,
         node: &str,
         kinds: &[JobKind],
         lease: Duration,
     ) -> Result<Option<Claim>> {
-        let desk = &self.inner.claims;
-        loop {
-            let (answer, mut answered) = oneshot::channel();
-            self.desk_line().push(Waiting {
-                node: node.to_owned(),
-                kinds: kinds.to_vec(),
-                lease,
-                answer,
-            });
-            let outcome = tokio::select! {
-                biased;
-                outcome = &mut answered => outcome.map_err(drop),
-                _serving = desk.serving.lock() => {
-                    // Served by the one before, or in this batch, or beyond a full batch in the next.
-                    loop {
-                        match answered.try_recv() {
-                            Ok(outcome) => break Ok(outcome),
-                            Err(TryRecvError::Closed) => break Err(()),
-                            Err(TryRecvError::Empty) => self.serve_claims().await,
-                        }
-                    }
-                }
-            };
-            match outcome {
-                Ok(outcome) => return outcome,
-                // The one who served was dropped half-way, and with it its transaction: ask again.
-                Err(_) => continue,
-            }
+        let (answer, answered) = oneshot::channel();
+        self.desk_line().push(Waiting {
+            node: node.to_owned(),
+            kinds: kinds.to_vec(),
+            lease,
+            answer,
+        });
+        // On a task of its own: who serves must not be stopped half-way because one of those who wait has gone.
+        let catalog = self.clone();
+        tokio::spawn(async move {
+            let _serving = catalog.inner.claims.serving.lock().await;
+            catalog.serve_claims().await;
+        });
+        match answered.await {
+            Ok(Ok(handed)) => Ok(handed.and_then(|mut handed| handed.claim.take())),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(CatalogError::Busy("the program is ending".to_owned())),
         }
     }
 
@@ -94,9 +110,12 @@ impl Catalog {
         match self.claim_batch(&batch).await {
             Ok(claims) => {
                 for (waiting, claim) in batch.into_iter().zip(claims) {
-                    if let Err(Ok(Some(claim))) = waiting.answer.send(Ok(claim)) {
-                        self.give_back(claim).await;
-                    }
+                    let handed = claim.map(|claim| Handed {
+                        claim: Some(claim),
+                        catalog: self.clone(),
+                    });
+                    // Where nobody listens any more, it is given back by being dropped.
+                    let _ = waiting.answer.send(Ok(handed));
                 }
             }
             Err(error) => {
@@ -134,13 +153,6 @@ impl Catalog {
         }
         tx.commit().await?;
         Ok(claims)
-    }
-
-    /// The one who asked is gone: its lease would run out with nobody at work.
-    async fn give_back(&self, claim: Claim) {
-        if let Err(error) = self.release(&claim.job.id, claim.fence).await {
-            tracing::warn!(job = claim.job.id, %error, "a job that was claimed by nobody stays claimed until its lease runs out");
-        }
     }
 }
 
