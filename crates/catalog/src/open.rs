@@ -6,7 +6,7 @@
 use crate::db::{Db, Tx, params};
 use crate::error::{CatalogError, Result};
 use crate::seal::{Seal, make_key_file, read_key_file};
-use crate::{Catalog, Inner, migrate, queue};
+use crate::{Catalog, Inner, migrate, people, queue};
 use jiff::SignedDuration;
 use pgkeep_model::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -92,6 +92,9 @@ impl Catalog {
         let mut tx = db.begin(changed.clone(), now).await?;
         let new = migrate::migrate(&mut tx).await?;
         let seal = agree_on_key(&mut tx, &options.key, new, &location).await?;
+        if new {
+            people::audit::begin(&mut tx, &seal).await?;
+        }
         let instance = instance_id(&mut tx).await?;
         tx.commit().await?;
         Ok(Catalog {
@@ -301,4 +304,78 @@ pub(crate) async fn put_meta(tx: &mut Tx, key: &str, value: &str) -> Result<()> 
     )
     .await
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use pgkeep_testkit::{ManualClock, TestPostgres};
+
+    fn options(location: Location) -> OpenOptions {
+        let clock = Arc::new(ManualClock::at("2026-03-01T12:00:00Z"));
+        OpenOptions::new(location, KeySource::Key([1; 32]), clock)
+    }
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime starts")
+            .block_on(future)
+    }
+
+    #[test]
+    fn what_sqlite_has_committed_survives_a_loss_of_power() {
+        block_on(async {
+            let dir = tempfile::tempdir().expect("a folder");
+            let path = dir.path().join("catalog.sqlite");
+            let catalog = Catalog::open(options(Location::Sqlite(path))).await.expect("opens");
+            let mut tx = catalog.begin().await.expect("begins");
+            for (pragma, wanted) in [
+                ("SELECT journal_mode AS v FROM pragma_journal_mode", "wal"),
+                ("SELECT CAST(synchronous AS TEXT) AS v FROM pragma_synchronous", "2"),
+                ("SELECT CAST(foreign_keys AS TEXT) AS v FROM pragma_foreign_keys", "1"),
+            ] {
+                let row = tx.row(pragma, params![]).await.expect(pragma).expect(pragma);
+                assert_eq!(row.text("v").expect(pragma), wanted, "{pragma}");
+            }
+            let read_only = catalog
+                .db()
+                .rows("INSERT INTO meta (key, value) VALUES ('a', 'b') RETURNING key", params![])
+                .await;
+            assert!(read_only.is_err(), "what reads cannot write");
+        });
+    }
+
+    #[test]
+    fn machines_agree_on_the_time_of_the_database() {
+        let server = TestPostgres::start(17);
+        block_on(async {
+            let open = || Catalog::open(options(Location::Postgres(server.url().into())));
+            let catalog = open().await.expect("opens");
+            let row = catalog
+                .db()
+                .row("SELECT CAST(extract(epoch FROM now()) * 1000 AS BIGINT) AS t", params![])
+                .await
+                .expect("answers")
+                .expect("a row");
+            let theirs: Timestamp = row.time("t").expect("a time");
+            let apart = catalog.now().duration_since(theirs).abs();
+            assert!(apart < SignedDuration::from_mins(10), "{apart:?}");
+            // Another machine whose clock stands still at the same wrong time comes to nearly the same.
+            let apart = open().await.expect("opens").now().duration_since(catalog.now()).abs();
+            assert!(apart < SignedDuration::from_mins(10), "{apart:?}");
+        });
+    }
+
+    #[test]
+    fn an_unreadable_connection_string_is_not_repeated() {
+        let error = block_on(Catalog::open(options(Location::Postgres(
+            "postgres://u:hunter2@h:notaport/db".into(),
+        ))))
+        .expect_err("it cannot be read");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
 }

@@ -9,6 +9,7 @@ use crate::Catalog;
 use crate::db::{Row, Tx, Value as Param, json, params};
 use crate::error::{CatalogError, Result};
 use crate::paging::{Cursor, Page, Paged};
+use crate::seal::Seal;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -326,13 +327,25 @@ impl Catalog {
     }
 
     fn is_sealed(&self, head: &Head, seal: &str) -> bool {
-        // A new catalog has an empty log and nothing sealed yet.
-        if head.seq == 0 && head.hash.is_empty() && seal.is_empty() {
-            return true;
-        }
         self.reveal(HEAD_CONTEXT, seal)
             .is_ok_and(|sealed| sealed.expose_secret() == head.text())
     }
+}
+
+/// Seals the end of the empty log of a new catalog, so that a log that was emptied does not look like one.
+pub(crate) async fn begin(tx: &mut Tx, seal: &Seal) -> Result<()> {
+    let head = Head {
+        seq: 0,
+        hash: String::new(),
+        broken: None,
+    };
+    let sealed = seal.seal(HEAD_CONTEXT, &head.text());
+    tx.run(
+        "UPDATE audit_head SET seal = $1 WHERE id = 1",
+        params![sealed],
+    )
+    .await?;
+    Ok(())
 }
 
 struct Head {
