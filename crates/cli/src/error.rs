@@ -91,6 +91,31 @@ impl From<pgkeep_repository::RepositoryError> for CliError {
     }
 }
 
+impl From<pgkeep_catalog::CatalogError> for CliError {
+    fn from(error: pgkeep_catalog::CatalogError) -> Self {
+        use pgkeep_catalog::CatalogError as E;
+        let exit = match &error {
+            E::Missing { .. } | E::NotFound { .. } => Exit::NotFound,
+            E::NewerSchema { .. }
+            | E::KeyMissing { .. }
+            | E::WrongKey { .. }
+            | E::BadKey { .. }
+            | E::Unsealable { .. } => Exit::NoAccess,
+            E::Exists { .. } | E::Conflict { .. } | E::NotNow { .. } | E::InUse { .. } => {
+                Exit::Refused
+            }
+            E::Busy(_) | E::Collision(_) => Exit::Busy,
+            E::Unreachable(_) => Exit::Database,
+            E::Invalid(_) => Exit::Usage,
+            E::Io { .. } => Exit::Storage,
+            _ => Exit::Failed,
+        };
+        let mut out = CliError::new(exit, error.to_string());
+        out.hint = error.hint().map(str::to_owned);
+        out
+    }
+}
+
 fn exit_of(code: pgkeep_engine::ErrorCode) -> Exit {
     use pgkeep_engine::ErrorCode;
     match code {

@@ -16,6 +16,8 @@ pub enum Exit {
     Database = 7,
     Refused = 8,
     Storage = 9,
+    Server = 10,
+    Unprotected = 11,
     Cancelled = 130,
 }
 
@@ -57,13 +59,13 @@ pub const TABLE: &[ExitRow] = &[
     row(
         Exit::Busy,
         "busy",
-        "the repository or the database is in use by something that excludes this",
+        "in use by something that excludes this, or the server is too busy for it",
         true,
     ),
     row(
         Exit::NoAccess,
         "no_access",
-        "not a repository, a repository of a newer format, or the wrong key",
+        "not a repository, a repository of a newer format, the wrong key, or a server that denies it",
         false,
     ),
     row(
@@ -83,6 +85,18 @@ pub const TABLE: &[ExitRow] = &[
         "storage",
         "the storage failed: unreachable, full, or not permitted",
         true,
+    ),
+    row(
+        Exit::Server,
+        "server",
+        "the pgkeep server could not be reached, or does not answer as one",
+        true,
+    ),
+    row(
+        Exit::Unprotected,
+        "unprotected",
+        "`pgkeep status`: an app is not protected as it should be",
+        false,
     ),
     row(
         Exit::Cancelled,

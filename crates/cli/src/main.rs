@@ -3,6 +3,7 @@
 //! Start reading at [`commands`]: one file a command, each of the same four steps. Settings come from [`config`],
 //! everything printed goes through [`output`], how the process ends stands in [`exit`].
 
+mod api;
 mod args;
 mod clock;
 mod commands;
@@ -15,7 +16,7 @@ mod output;
 mod recovery_kit;
 mod session;
 
-use args::{Cli, GlobalArgs};
+use args::{Cli, Command, GlobalArgs};
 use clap::Parser;
 use error::CliError;
 use exit::Exit;
@@ -29,7 +30,9 @@ fn main() -> ExitCode {
         Err(error) => return told_as_usage(&error),
     };
     let screen = Screen::new(&cli.global);
-    let outcome = Session::start(&cli.global).and_then(|session| {
+    // A server and a worker end in an order of their own.
+    let heeds_signals = !matches!(cli.command, Command::Serve(_) | Command::Worker(_));
+    let outcome = Session::start(&cli.global, heeds_signals).and_then(|session| {
         let outcome = commands::run(&cli.command, &session);
         session.progress.finish();
         outcome.map_err(|error| told_as_cancelled(error, &session))

@@ -1,23 +1,31 @@
 //! What a command works with: the screen, the settings in force, and the engine's context made from them.
 
 use crate::{
+    api::{Api, Http, ServerAddress},
     args::{ConnectionArgs, GlobalArgs},
     clock::SystemClock,
     config::{
-        self, Database, Environment, Flags, Key, Places, RepositorySettings, Settings, Source,
-        Sourced,
+        self, Database, Environment, Flags, Key, Places, RepositorySettings, ServerFlags,
+        ServerSources, Settings, Source, Sourced,
     },
     error::{CliError, CliResult},
     exit::Exit,
     interrupt,
     output::{Screen, TerminalProgress},
 };
+use pgkeep_catalog::blocking::Blocking;
 use pgkeep_engine::{Context, storage::RepositoryAddress};
 use pgkeep_model::{CancelToken, Progress};
 use pgkeep_postgres::connect::ConnectOptions;
 use pgkeep_repository::{
     Repository,
     storage::{S3Options, ServerSideEncryption, StorageOptions},
+};
+use pgkeep_server::{
+    local::Local,
+    settings::{self as server, ServerSettings, WorkerSettings},
+    targets::Machine,
+    worker,
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::{path::PathBuf, sync::Arc};
@@ -33,11 +41,15 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn start(global: &GlobalArgs) -> CliResult<Self> {
+    /// With `heeds_signals`, Ctrl-C and SIGTERM cancel; without, they are left to the command.
+    pub fn start(global: &GlobalArgs, heeds_signals: bool) -> CliResult<Self> {
         let screen = Screen::new(global);
         let cancel = CancelToken::new();
-        interrupt::install(&cancel)
-            .map_err(|e| CliError::new(Exit::Failed, format!("cannot listen for Ctrl-C: {e}")))?;
+        if heeds_signals {
+            interrupt::install(&cancel).map_err(|e| {
+                CliError::new(Exit::Failed, format!("cannot listen for Ctrl-C: {e}"))
+            })?;
+        }
         let environment = config::process_environment();
         let places = Places::from_process(&environment)?;
         let progress = Arc::new(TerminalProgress::new(screen.progress, screen.verbose));
@@ -64,6 +76,150 @@ impl Session {
             .map_err(|e| CliError::usage(format!("cannot read {}: {e}", path.display())))?;
         let raw = config::RawConfig::parse(&text, &path)?;
         Ok(Some((path, raw)))
+    }
+
+    /// The server that commands work on instead of this machine, if one is named.
+    pub fn server_address(&self) -> CliResult<Option<ServerAddress>> {
+        let url = match (&self.global.server, self.environment.get("PGKEEP_SERVER")) {
+            (Some(url), _) => url.clone(),
+            (None, Some(url)) => url.to_owned(),
+            (None, None) => return Ok(None),
+        };
+        let file = match (
+            &self.global.token_file,
+            self.environment.get("PGKEEP_TOKEN_FILE"),
+        ) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(path)) => Some(PathBuf::from(path)),
+            (None, None) => None,
+        };
+        let token = match file {
+            Some(path) => Some(config::read_file(&path, "token file")?),
+            None => self.environment.get("PGKEEP_TOKEN").map(Into::into),
+        };
+        Ok(Some(ServerAddress {
+            url,
+            token,
+            insecure: self.global.insecure,
+        }))
+    }
+
+    /// The server to work on, for commands that otherwise do their work here.
+    pub fn remote(&self) -> CliResult<Option<Api>> {
+        match self.server_address()? {
+            Some(address) => Ok(Some(Api::There(Http::new(&address)?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Refuses a server for a command that only makes sense on this machine.
+    pub fn only_here(&self, command: &str) -> CliResult<()> {
+        match self.server_address()? {
+            None => Ok(()),
+            Some(address) => Err(CliError::usage(format!(
+                "`pgkeep {command}` works on this machine, not on {}",
+                address.url
+            ))
+            .with_hint("unset PGKEEP_SERVER, or run it on the server's machine")),
+        }
+    }
+
+    /// What a server keeps: the one that is named, else the catalog on this machine.
+    pub fn api(&self) -> CliResult<Api> {
+        match self.remote()? {
+            Some(api) => Ok(api),
+            None => self.local(false).map(|local| Api::Here(Box::new(local))),
+        }
+    }
+
+    /// The catalog on this machine, behind the API's handlers.
+    pub fn local(&self, create: bool) -> CliResult<Local> {
+        let settings = self.with_server_sources(ServerFlags::default(), |sources| {
+            let mut warnings = Vec::new();
+            let settings = sources.without_secrets(&mut warnings)?;
+            Ok((settings, warnings))
+        })?;
+        let catalog = self.open_catalog(&settings.places, create)?;
+        Ok(Local::new(catalog, settings, self.machine()))
+    }
+
+    /// This machine, for what the server does on it.
+    pub fn machine(&self) -> Machine {
+        Machine::here(Arc::new(SystemClock), self.environment.clone())
+    }
+
+    pub fn open_catalog(&self, places: &server::Places, create: bool) -> CliResult<Blocking> {
+        let options = worker::open_options(places, Arc::new(SystemClock), create);
+        Ok(Blocking::open(options)?)
+    }
+
+    /// Where the catalog is.
+    pub fn catalog_places(&self) -> CliResult<server::Places> {
+        self.with_server_sources(ServerFlags::default(), |sources| {
+            let mut warnings = Vec::new();
+            let places = sources.catalog_places(&mut warnings)?;
+            Ok((places, warnings))
+        })
+    }
+
+    pub fn server_settings(&self, flags: ServerFlags) -> CliResult<ServerSettings> {
+        self.with_server_sources(flags, |sources| sources.server())
+    }
+
+    pub fn worker_settings(&self, flags: ServerFlags) -> CliResult<WorkerSettings> {
+        self.with_server_sources(flags, |sources| sources.worker())
+    }
+
+    fn with_server_sources<T>(
+        &self,
+        flags: ServerFlags,
+        resolve: impl FnOnce(&ServerSources<'_>) -> Result<(T, Vec<String>), config::ConfigError>,
+    ) -> CliResult<T> {
+        let file = self.config_file()?;
+        let raw = file
+            .as_ref()
+            .map(|(_, raw)| raw.clone())
+            .unwrap_or_default();
+        let flags = ServerFlags {
+            data_dir: self.global.data_dir.clone(),
+            ..flags
+        };
+        let sources = ServerSources {
+            flags: &flags,
+            environment: &self.environment,
+            raw: &raw,
+            path: file.as_ref().map(|(path, _)| path.as_path()),
+            places: &self.places,
+            is_root: rustix::process::geteuid().is_root(),
+            program: std::env::current_exe().map_err(|e| {
+                CliError::new(
+                    Exit::Failed,
+                    format!("cannot tell where this program is: {e}"),
+                )
+            })?,
+        };
+        let (value, warnings) = resolve(&sources)?;
+        for warning in warnings {
+            self.screen.warn(&warning);
+        }
+        Ok(value)
+    }
+
+    /// The account on this machine, as jobs and the audit log name it.
+    pub fn who(&self) -> String {
+        username(&self.environment)
+    }
+
+    /// The app that was named on purpose, by `--app` or `PGKEEP_APP`.
+    pub fn named_app(&self) -> Option<String> {
+        let named = self.global.app.clone();
+        named.or_else(|| self.environment.get("PGKEEP_APP").map(str::to_owned))
+    }
+
+    /// The repository that was named on purpose, by its name on a server.
+    pub fn named_repository(&self) -> Option<String> {
+        let named = self.global.repo.clone();
+        named.or_else(|| self.environment.get("PGKEEP_REPO").map(str::to_owned))
     }
 
     /// The settings in force for a command without options of its own about them.

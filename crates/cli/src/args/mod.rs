@@ -2,8 +2,12 @@
 
 mod backup;
 mod care;
+mod people;
+mod policy;
+mod queue;
 mod repository;
 mod restore;
+mod server;
 mod values;
 
 pub use backup::{
@@ -11,11 +15,21 @@ pub use backup::{
     ShowArgs, TagArgs,
 };
 pub use care::{CompletionsArgs, ConfigCommand, DemoArgs, DoctorArgs};
+pub use people::{
+    AuditCommand, NotifyCommand, PermissionArg, RoleArg, TokenArgs, TokenCommand, UserArgs,
+    UserCommand,
+};
+pub use policy::{PolicyArgs, PolicyCommand, WeekdayArg};
+pub use queue::{JobCommand, JobListArgs, JobName, QueueCommand};
 pub use repository::{
     CheckArgs, ForgetArgs, InitArgs, KeyCommand, NewKeyArgs, PruneArgs, VerifyArgs,
 };
 pub use restore::{DrillArgs, RestoreArgs, UndoArgs};
-pub use values::{Moment, Percent, human_duration};
+pub use server::{
+    AppCommand, ApplyArgs, CatalogCommand, DeleteArgs, RepositoryCommand, RunJobArgs, ServeArgs,
+    StatusArgs, WorkerArgs,
+};
+pub use values::{Clock, Moment, Percent, human_duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use std::path::PathBuf;
@@ -39,10 +53,12 @@ Examples:
   pgkeep init --repo ./backups
   pgkeep backup --repo ./backups --database-url postgres://app@db.example.com/shop
   pgkeep restore latest --into shop_check
+  pgkeep serve
   pgkeep demo
 
 Settings come from flags, then the environment (DATABASE_URL, DB_ADMIN_URL, PGKEEP_REPO,
 BACKUPS_DIR, PGKEEP_KEY_FILE, BACKUP_ENCRYPTION_KEY, PG*, AWS_*), then pgkeep.toml, then defaults.
+With PGKEEP_SERVER and PGKEEP_TOKEN set, commands work on that server instead.
 Exit codes: pgkeep help exit-codes"
 )]
 pub struct Cli {
@@ -68,6 +84,18 @@ pub struct GlobalArgs {
     /// App to work on, as named in pgkeep.toml or when it was backed up
     #[arg(long, short = 'a', global = true, value_name = "NAME")]
     pub app: Option<String>,
+    /// Folder of the server's catalog and files [env: PGKEEP_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Work on a pgkeep server instead of here [env: PGKEEP_SERVER]
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// File that holds the token for that server [env: PGKEEP_TOKEN_FILE, or PGKEEP_TOKEN itself]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Allow a server to be reached without TLS from another machine
+    #[arg(long, global = true)]
+    pub insecure: bool,
     /// Print one JSON document on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -154,6 +182,112 @@ Examples:
     Doctor(DoctorArgs),
     /// Watch a whole disaster and recovery on a throwaway server
     Demo(DemoArgs),
+    /// Run unattended: API, scheduler, workers and notifications
+    Serve(ServeArgs),
+    /// Run jobs of a catalog that several machines share
+    Worker(WorkerArgs),
+    #[command(
+        hide = true,
+        after_help = "Examples: none, for this is started by the server alone"
+    )]
+    RunJob(RunJobArgs),
+    /// Make the catalog match pgkeep.toml
+    Apply(ApplyArgs),
+    /// Tell in one sentence whether every app is protected
+    Status(StatusArgs),
+    /// Manage policies: what is backed up when, and what is kept
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep policy create nightly --app shop --daily --at 02:00 --keep-days 30
+  pgkeep policy defaults shop
+  pgkeep policy next nightly"
+    )]
+    Policy(PolicyCommand),
+    /// Look at jobs, cancel and reorder them
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep job list
+  pgkeep job log 0199f3c2 --follow
+  pgkeep job cancel 0199f3c2"
+    )]
+    Job(JobCommand),
+    /// Pause and resume the queue of jobs
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep queue status
+  pgkeep queue pause"
+    )]
+    Queue(QueueCommand),
+    /// Manage the apps that the server protects
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep app list
+  pgkeep app show shop"
+    )]
+    App(AppCommand),
+    /// Manage the repositories that the server knows
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep repository list
+  pgkeep repository test main"
+    )]
+    Repository(RepositoryCommand),
+    /// Look at notification targets and test them
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep notify list
+  pgkeep notify test ops"
+    )]
+    Notify(NotifyCommand),
+    /// Manage accounts of the server
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep user create ann --role admin
+  pgkeep user list"
+    )]
+    User(UserCommand),
+    /// Manage tokens for the API
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep token create ci --role operator --expires 90d
+  pgkeep token list"
+    )]
+    Token(TokenCommand),
+    /// Read and check the audit log
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep audit list
+  pgkeep audit verify"
+    )]
+    Audit(AuditCommand),
+    /// Find, copy and rebuild the catalog
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep catalog path
+  pgkeep catalog backup /srv/catalog-copy.sqlite
+  pgkeep catalog rebuild"
+    )]
+    Catalog(CatalogCommand),
     /// Show the settings in force and where each comes from
     #[command(
         subcommand,
@@ -196,7 +330,7 @@ mod tests {
 
     fn walk(command: &mut clap::Command, prefix: &str) {
         for sub in command.get_subcommands_mut() {
-            if sub.get_name() == "help" {
+            if ["help", "run-job"].contains(&sub.get_name()) {
                 continue;
             }
             let name = format!("{prefix}_{}", sub.get_name());

@@ -73,6 +73,23 @@ impl Moment {
     }
 }
 
+/// A time of the day, written `HH:MM`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock(pub String);
+
+impl Clock {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is not a time of the day such as 02:00");
+        let (hour, minute) = text.trim().split_once(':').ok_or_else(wrong)?;
+        let number = |digits: &str, below: u8| match digits.parse::<u8>() {
+            Ok(n) if n < below && (1..=2).contains(&digits.len()) => Ok(n),
+            _ => Err(wrong()),
+        };
+        let (hour, minute) = (number(hour, 24)?, number(minute, 60)?);
+        Ok(Clock(format!("{hour:02}:{minute:02}")))
+    }
+}
+
 /// A share, `5%` or `5`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percent(pub f64);
@@ -139,6 +156,15 @@ mod tests {
             );
         }
         assert!(Moment::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn times_of_the_day_are_written_in_one_way() {
+        assert_eq!(Clock::parse("2:05"), Ok(Clock("02:05".into())));
+        assert_eq!(Clock::parse("23:59"), Ok(Clock("23:59".into())));
+        for wrong in ["24:00", "12:60", "12", "1:2:3", "+1:00", "noon", ""] {
+            assert!(Clock::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

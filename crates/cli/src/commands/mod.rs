@@ -1,9 +1,12 @@
 //! The commands, one file each: parse → resolve → engine → render.
 
+mod apply;
 mod backup;
+mod catalog;
 mod check;
 mod completions;
 mod config;
+mod defined;
 mod demo;
 mod diff;
 mod doctor;
@@ -12,11 +15,16 @@ mod export;
 mod forget;
 mod import;
 mod init;
+mod job;
 mod key;
 mod list;
+mod people;
+mod policy;
 mod prune;
 mod restore;
+mod serve;
 mod show;
+mod status;
 mod tag;
 mod undo;
 mod verify;
@@ -44,6 +52,21 @@ pub fn run(command: &Command, session: &Session) -> CliResult<Exit> {
         Command::Tag(args) => tag::run(args, session),
         Command::Doctor(args) => doctor::run(args, session),
         Command::Demo(args) => demo::run(args, session),
+        Command::Serve(args) => serve::serve(args, session),
+        Command::Worker(args) => serve::worker(args, session),
+        Command::RunJob(args) => serve::run_job(args, session),
+        Command::Apply(args) => apply::run(args, session),
+        Command::Status(args) => status::run(args, session),
+        Command::Policy(command) => policy::run(command, session),
+        Command::Job(command) => job::run(command, session),
+        Command::Queue(command) => job::queue(command, session),
+        Command::App(command) => defined::app(command, session),
+        Command::Repository(command) => defined::repository(command, session),
+        Command::Notify(command) => defined::notify(command, session),
+        Command::User(command) => people::user(command, session),
+        Command::Token(command) => people::token(command, session),
+        Command::Audit(command) => people::audit(command, session),
+        Command::Catalog(command) => catalog::run(command, session),
         Command::Config(command) => config::run(command, session),
         Command::Completions(args) => completions::run(args, session),
         Command::ExitCodes => {

@@ -13,7 +13,7 @@ use crate::{
 use pgkeep_engine::{
     catalog::{self, BackupEntry, ListFilter},
     restore::{
-        self, Content, ProofReport, PlanSummary, RestoreReport, RestoreRequest, RestoreTarget,
+        self, Content, PlanSummary, ProofReport, RestoreReport, RestoreRequest, RestoreTarget,
         Selection,
     },
 };

@@ -4,21 +4,26 @@
 //! nearest known one), [`resolve`] joins it with flags and environment under one precedence: flag, then environment,
 //! then file, then default. Everything below sees [`Settings`] only, each value with its [`Source`].
 
+mod definitions;
 mod environment;
 mod key_file;
+mod keys;
 mod locate;
 mod raw;
 mod repository;
 mod resolve;
 mod secret;
+mod server;
 mod settings;
 
+pub use definitions::{Definitions, of_environment, of_file};
 pub use environment::{Environment, process_environment};
 pub use key_file::{KeyPlace, generate_key, write_new};
 pub use locate::Places;
 pub use raw::RawConfig;
 pub use resolve::{Flags, resolve};
 pub use secret::{masked_url, read_file, read_secret};
+pub use server::{ServerFlags, ServerSources};
 pub use settings::{Database, Key, RepositorySettings, S3Settings, Settings};
 
 use std::{fmt, path::PathBuf};

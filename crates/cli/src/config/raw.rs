@@ -1,19 +1,35 @@
 //! `pgkeep.toml` as it is written.
 //!
-//! The keys are listed once, in the tables below, and checked before the values are read: a key that nobody knows is
+//! Which keys there are stands in [`super::keys`] and is checked before the values are read: a key that nobody knows is
 //! refused with its line and the nearest known key, for a misspelt `exclude_table_data` must not pass in silence.
 
-use super::ConfigError;
+use super::{
+    ConfigError,
+    keys::{self, Keys, Shape},
+};
+use pgkeep_model::{
+    access::{Permission, Role},
+    app::{AppDefinition, RepositoryDefinition},
+    notice::NotificationTarget,
+    policy::Policy,
+};
 use serde::Deserialize;
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub struct RawConfig {
+    /// Where the catalog is: a file, or a `postgres://` address; may be `env:` or `file:`.
+    pub catalog: Option<String>,
+    /// Folder of the server's own files.
+    pub data_dir: Option<String>,
     pub defaults: RawDefaults,
-    pub app: BTreeMap<String, RawApp>,
-    pub repository: BTreeMap<String, RawRepository>,
+    pub app: BTreeMap<String, AppDefinition>,
+    pub repository: BTreeMap<String, RepositoryDefinition>,
+    pub policy: BTreeMap<String, Policy>,
+    pub notify: BTreeMap<String, NotificationTarget>,
+    pub server: RawServer,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -27,132 +43,173 @@ pub struct RawDefaults {
     pub bin_dirs: Vec<String>,
 }
 
+/// `[server]`: how `pgkeep serve` and `pgkeep worker` run. Durations are written like `15m`, sizes like `20MiB`.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
-pub struct RawApp {
-    pub databases: Vec<String>,
-    pub admin_url: Option<String>,
-    pub environment: Option<String>,
-    pub repository: Option<String>,
-    pub jobs: Option<u16>,
-    pub compression: Option<i32>,
-    pub exclude_table_data: Vec<String>,
-    pub schemas: Vec<String>,
-    pub bin_dirs: Vec<String>,
+pub struct RawServer {
+    pub listen: Option<String>,
+    pub public_url: Option<String>,
+    pub tls_cert: Option<String>,
+    pub tls_key: Option<String>,
+    pub trusted_proxies: Vec<String>,
+    pub workers: Option<u16>,
+    pub two_person_restore: Option<bool>,
+    /// Lets `/metrics` be read without logging in.
+    pub open_metrics: Option<bool>,
+    /// Filter of log lines, such as `info`.
+    pub log: Option<String>,
+    /// `text` or `json`
+    pub log_format: Option<String>,
+    /// A secret.
+    pub sentry_dsn: Option<String>,
+    pub otlp_endpoint: Option<String>,
+    pub session_idle: Option<String>,
+    pub session_lifetime: Option<String>,
+    pub upload_max_file: Option<String>,
+    pub upload_max_total: Option<String>,
+    /// What a compressed file may grow to.
+    pub upload_max_expanded: Option<String>,
+    pub upload_per_user: Option<u32>,
+    pub upload_expire: Option<String>,
+    /// Requests by scope, such as `backup_create = "2/hour"`, or `off`.
+    pub throttle: BTreeMap<String, String>,
+    /// Time limits by kind of job.
+    pub limits: BTreeMap<String, RawLimits>,
+    pub oidc: Option<RawOidc>,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
-pub struct RawRepository {
-    pub address: Option<String>,
-    pub key: Option<String>,
-    pub endpoint: Option<String>,
-    pub region: Option<String>,
-    pub access_key_id: Option<String>,
-    pub secret_access_key: Option<String>,
-    pub session_token: Option<String>,
-    pub server_side_encryption: Option<String>,
-    pub virtual_host_style: Option<bool>,
-    pub upload_limit: Option<String>,
-    pub download_limit: Option<String>,
-    pub retries: Option<u32>,
-    pub timeout: Option<String>,
+pub struct RawLimits {
+    /// The job is cancelled.
+    pub soft: Option<String>,
+    /// Its process is killed.
+    pub hard: Option<String>,
 }
 
-const ROOT: &[&str] = &["defaults", "app", "repository"];
-const DEFAULTS: &[&str] = &[
-    "app",
-    "repository",
-    "environment",
-    "jobs",
-    "compression",
-    "bin_dirs",
-];
-const APP: &[&str] = &[
-    "databases",
-    "admin_url",
-    "environment",
-    "repository",
-    "jobs",
-    "compression",
-    "exclude_table_data",
-    "schemas",
-    "bin_dirs",
-];
-const REPOSITORY: &[&str] = &[
-    "address",
-    "key",
-    "endpoint",
-    "region",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "server_side_encryption",
-    "virtual_host_style",
-    "upload_limit",
-    "download_limit",
-    "retries",
-    "timeout",
-];
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub struct RawOidc {
+    /// What the login page calls it.
+    pub name: Option<String>,
+    pub issuer: String,
+    pub client_id: String,
+    /// A secret.
+    pub client_secret: Option<String>,
+    pub scopes: Vec<String>,
+    pub role_claim: Option<String>,
+    /// Role by value of that claim.
+    pub roles: BTreeMap<String, Role>,
+    pub default_role: Option<Role>,
+    /// Permissions by value of that claim.
+    pub grants: BTreeMap<String, Vec<Permission>>,
+}
 
 impl RawConfig {
     /// Parses the text of the file at `path`.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let at = |span: Option<std::ops::Range<usize>>| match span {
-            Some(span) => format!("{}:{}", path.display(), line_of(text, span.start)),
-            None => path.display().to_string(),
-        };
-        // The parser's message names neither file nor value; a value may be a secret, so no source line is shown.
-        let wrong = |e: toml::de::Error| {
-            ConfigError::new(format!(
-                "{}: {}",
-                at(e.span()),
-                e.message().replace('\n', " ")
-            ))
-        };
+        let file = File { text, path };
+        let wrong = |e: toml::de::Error| file.wrong(&e);
         let table = DeTable::parse(text).map_err(wrong)?;
-        let check = |table: &DeTable<'_>, known: &[&str], place: &str| -> Result<(), ConfigError> {
-            for key in table.keys() {
-                let name: &str = key.get_ref();
-                if !known.contains(&name) {
-                    return Err(unknown_key(&at(Some(key.span())), name, known, place));
-                }
-            }
-            Ok(())
-        };
-        check(table.get_ref(), ROOT, "the file")?;
-        for (section, value) in table.get_ref().iter() {
-            let DeValue::Table(inner) = value.get_ref() else {
-                continue;
-            };
-            let section: &str = section.get_ref();
-            if section == "defaults" {
-                check(inner, DEFAULTS, "[defaults]")?;
-                continue;
-            }
-            for (name, entry) in inner.iter() {
-                let name: &str = name.get_ref();
-                let place = format!("[{section}.{name}]");
-                let DeValue::Table(entry_table) = entry.get_ref() else {
-                    return Err(ConfigError::new(format!(
-                        "{}: '{name}' stands in [{section}], where only tables may",
-                        at(Some(entry.span()))
-                    ))
-                    .with_hint(format!("begin a table with its name: [{section}.NAME]")));
-                };
-                check(
-                    entry_table,
-                    if section == "app" { APP } else { REPOSITORY },
-                    &place,
-                )?;
-            }
+        file.check(table.get_ref(), keys::ROOT, "")?;
+        let mut raw: RawConfig = toml::from_str(text).map_err(wrong)?;
+        for (name, policy) in &mut raw.policy {
+            policy.name.clone_from(name);
         }
-        toml::from_str(text).map_err(wrong)
+        for (name, target) in &mut raw.notify {
+            target.name.clone_from(name);
+        }
+        Ok(raw)
     }
 }
 
-fn unknown_key(at: &str, name: &str, known: &[&str], place: &str) -> ConfigError {
+/// The text being read, for telling where something stands in it.
+struct File<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl File<'_> {
+    fn at(&self, span: Option<Range<usize>>) -> String {
+        match span {
+            Some(span) => format!("{}:{}", self.path.display(), line_of(self.text, span.start)),
+            None => self.path.display().to_string(),
+        }
+    }
+
+    /// The parser's message names neither file nor value; a value may be a secret, so no source line is shown.
+    fn wrong(&self, error: &toml::de::Error) -> ConfigError {
+        let message = error.message().replace('\n', " ");
+        ConfigError::new(format!("{}: {message}", self.at(error.span())))
+    }
+
+    /// Checks the keys of one table and of those below it. `place` is its dotted name, empty at the root.
+    fn check(&self, table: &DeTable<'_>, keys: Keys, place: &str) -> Result<(), ConfigError> {
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            let Some((_, shape)) = keys.iter().find(|(known, _)| *known == name) else {
+                return Err(unknown_key(&self.at(Some(key.span())), name, keys, place));
+            };
+            let below = match place {
+                "" => name.to_owned(),
+                _ => format!("{place}.{name}"),
+            };
+            match (shape, value.get_ref()) {
+                (Shape::Table(keys), DeValue::Table(inner)) => self.check(inner, keys, &below)?,
+                (Shape::List(keys), DeValue::Array(items)) => {
+                    for item in items {
+                        if let DeValue::Table(inner) = item.get_ref() {
+                            self.check(inner, keys, &below)?;
+                        }
+                    }
+                }
+                (Shape::Named(keys), DeValue::Table(inner)) => {
+                    self.check_named(inner, &below, |_| keys)?;
+                }
+                (Shape::Channel, DeValue::Table(inner)) => {
+                    self.check_named(inner, &below, |table| {
+                        let channel = table.get("channel").map(|value| value.get_ref());
+                        match channel {
+                            Some(DeValue::String(channel)) => keys::of_channel(channel),
+                            _ => keys::ANY_CHANNEL,
+                        }
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks tables that bear names of the user's choice.
+    fn check_named(
+        &self,
+        tables: &DeTable<'_>,
+        section: &str,
+        keys: impl Fn(&DeTable<'_>) -> Keys,
+    ) -> Result<(), ConfigError> {
+        for (name, entry) in tables {
+            let name: &str = name.get_ref();
+            let DeValue::Table(inner) = entry.get_ref() else {
+                return Err(ConfigError::new(format!(
+                    "{}: '{name}' stands in [{section}], where only tables may",
+                    self.at(Some(entry.span()))
+                ))
+                .with_hint(format!("begin a table with its name: [{section}.NAME]")));
+            };
+            self.check(inner, keys(inner), &format!("{section}.{name}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn unknown_key(at: &str, name: &str, known: Keys, place: &str) -> ConfigError {
+    let place = match place {
+        "" => "the file".to_owned(),
+        place => format!("[{place}]"),
+    };
     let error = ConfigError::new(format!("{at}: unknown key '{name}' in {place}"));
+    let known: Vec<&str> = known.iter().map(|(key, _)| *key).collect();
     match nearest(name, known.iter().copied()) {
         Some(best) => error.with_hint(format!("did you mean '{best}'?")),
         None => error.with_hint(format!("known keys: {}", known.join(", "))),
@@ -199,17 +256,38 @@ mod tests {
     #[test]
     fn every_listed_key_is_one_that_is_read() {
         // serde would ignore a key that is listed but has no field, so each is given a value of a wrong type.
-        for (section, keys) in [
-            ("defaults", DEFAULTS),
-            ("app.x", APP),
-            ("repository.x", REPOSITORY),
+        for (section, others, keys) in [
+            ("defaults", "", keys::DEFAULTS),
+            ("app.x", "", keys::APP),
+            ("repository.x", "", keys::REPOSITORY),
+            ("policy.x", "app = \"shop\"", keys::POLICY),
+            ("policy.x.schedule", "", keys::SCHEDULE),
+            ("policy.x.retention", "", keys::RETENTION),
+            ("policy.x.retention.keep", "", keys::KEEP),
+            ("server", "", keys::SERVER),
+            ("server.limits.backup", "", keys::LIMITS),
+            ("server.oidc", "", keys::OIDC),
+            (
+                "notify.x",
+                "channel = \"slack\"\nurl = \"env:X\"",
+                keys::TARGET,
+            ),
         ] {
-            for key in keys {
-                let text = format!("[{section}]\n{key} = {{ a = 1 }}\n");
-                assert!(
-                    RawConfig::parse(&text, Path::new("f")).is_err(),
-                    "{section}.{key} is not read"
-                );
+            for (key, shape) in keys {
+                if *key == "app" && section == "policy.x" {
+                    continue;
+                }
+                let wrong = match shape {
+                    Shape::Value => "{ a = 1 }",
+                    _ => "false",
+                };
+                let text = format!("[{section}]\n{others}\n{key} = {wrong}\n");
+                let text = match section.starts_with("policy.x.") {
+                    true => format!("[policy.x]\napp = \"shop\"\n{text}"),
+                    false => text,
+                };
+                let error = RawConfig::parse(&text, Path::new("f")).expect_err(key);
+                assert!(!error.message.contains("missing field"), "{section}.{key}");
             }
         }
     }
@@ -217,11 +295,19 @@ mod tests {
     #[test]
     fn the_reference_page_names_every_key() {
         let page = include_str!("../../../../docs/reference/configuration.md");
-        for key in DEFAULTS.iter().chain(APP).chain(REPOSITORY) {
-            assert!(page.contains(&format!("\n{key} = ")), "{key}");
+        for key in keys::every() {
+            let written = [
+                format!("\n{key} = "),
+                format!("{{ {key} = "),
+                format!(", {key} = "),
+            ];
+            assert!(written.iter().any(|way| page.contains(way)), "{key}");
         }
-        let example = page.split("```").nth(1).unwrap().trim_start_matches("toml");
-        RawConfig::parse(example, Path::new("page")).unwrap();
+        let examples = page.split("```toml").skip(1);
+        for example in examples {
+            let example = example.split("```").next().unwrap();
+            RawConfig::parse(example, Path::new("page")).unwrap();
+        }
     }
 
     #[test]

@@ -2,18 +2,19 @@
 
 use super::{
     ConfigError, Key, KeyPlace, RepositorySettings, S3Settings, Source, Sourced,
-    raw::{RawApp, RawRepository, nearest},
-    resolve::{Resolver, pick},
+    raw::nearest,
+    resolve::{Resolver, absolute, pick},
     secret::{read_file, read_secret},
 };
 use crate::args::human_duration;
+use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
 
 impl Resolver<'_> {
     pub(super) fn repository(
         &mut self,
-        raw_app: &RawApp,
+        raw_app: &AppDefinition,
     ) -> Result<Option<RepositorySettings>, ConfigError> {
         let only = match self.raw.repository.keys().collect::<Vec<_>>()[..] {
             [only] => Some(only.clone()),
@@ -46,7 +47,7 @@ impl Resolver<'_> {
                         given.value
                     ))
                 })?;
-                (self.absolute(address, self.base()), raw.clone())
+                (absolute(address, self.base()), raw.clone())
             }
             None if matches!(given.source, Source::File(_))
                 && !looks_like_address(&given.value) =>
@@ -69,7 +70,10 @@ impl Resolver<'_> {
                 } else {
                     &self.places.current_dir
                 };
-                (self.absolute(&given.value, base), RawRepository::default())
+                (
+                    absolute(&given.value, base),
+                    RepositoryDefinition::default(),
+                )
             }
         };
         let key_place = KeyPlace::of(&address, self.places);
@@ -99,7 +103,7 @@ impl Resolver<'_> {
         }))
     }
 
-    fn key(&mut self, raw: &RawRepository, place: &KeyPlace) -> Result<Key, ConfigError> {
+    fn key(&mut self, raw: &RepositoryDefinition, place: &KeyPlace) -> Result<Key, ConfigError> {
         let file = pick([
             (self.flags.key_file.clone(), Source::Flag("--key-file")),
             (
@@ -148,7 +152,7 @@ impl Resolver<'_> {
         Ok(Key::None)
     }
 
-    fn s3(&mut self, raw: &RawRepository) -> Result<S3Settings, ConfigError> {
+    fn s3(&mut self, raw: &RepositoryDefinition) -> Result<S3Settings, ConfigError> {
         let mut secret = |variable: &str,
                           text: &Option<String>,
                           what: &str,
@@ -214,7 +218,7 @@ fn looks_like_address(text: &str) -> bool {
 }
 
 /// Parses `20MiB`, `20M`, `512k`, `1GiB` or plain bytes; units count in 1024s.
-fn parse_size(text: &str, what: &str) -> Result<u64, ConfigError> {
+pub(super) fn parse_size(text: &str, what: &str) -> Result<u64, ConfigError> {
     let wrong = || {
         ConfigError::new(format!(
             "{what}: '{text}' is not a size such as 512k, 20MiB or 1G"

@@ -6,9 +6,10 @@
 
 use super::{
     ConfigError, Database, Environment, Places, Settings, Source, Sourced,
-    raw::{RawApp, RawConfig, nearest},
+    raw::{RawConfig, nearest},
     secret::{has_password, read_secret},
 };
+use pgkeep_model::app::AppDefinition;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
 
@@ -163,7 +164,10 @@ impl Resolver<'_> {
 
     /// The app's table in the file. A name that is in no table is fine where no database of it is needed: backups of apps
     /// that have none can be listed.
-    fn raw_app(&mut self, app: Option<&Sourced<String>>) -> Result<Option<RawApp>, ConfigError> {
+    fn raw_app(
+        &mut self,
+        app: Option<&Sourced<String>>,
+    ) -> Result<Option<AppDefinition>, ConfigError> {
         let Some(app) = app else { return Ok(None) };
         let found = self.raw.app.get(&app.value).cloned();
         if found.is_none() && !self.raw.app.is_empty() {
@@ -191,7 +195,7 @@ impl Resolver<'_> {
     fn databases(
         &mut self,
         app: Option<&Sourced<String>>,
-        raw_app: Option<&RawApp>,
+        raw_app: Option<&AppDefinition>,
     ) -> Result<Vec<Sourced<Database>>, ConfigError> {
         let chosen_by_flag = app.is_some_and(|app| app.source == Source::Flag("--app"));
         let listed = raw_app
@@ -267,7 +271,7 @@ impl Resolver<'_> {
 
     fn admin_url(
         &mut self,
-        raw_app: &RawApp,
+        raw_app: &AppDefinition,
     ) -> Result<Option<Sourced<SecretString>>, ConfigError> {
         if let Some(url) = &self.flags.admin_url {
             if has_password(url) {
@@ -317,19 +321,19 @@ impl Resolver<'_> {
             .and_then(Path::parent)
             .unwrap_or(&self.places.current_dir)
     }
+}
 
-    /// A folder's address as an absolute path without `.` and trailing slashes; URLs stay as they are.
-    pub(super) fn absolute(&self, address: &str, base: &Path) -> String {
-        if address.contains("://") {
-            return address.to_owned();
-        }
-        let path: PathBuf = base
-            .join(address)
-            .components()
-            .filter(|part| *part != std::path::Component::CurDir)
-            .collect();
-        path.display().to_string()
+/// A folder's address as an absolute path without `.` and trailing slashes; URLs stay as they are.
+pub(super) fn absolute(address: &str, base: &Path) -> String {
+    if address.contains("://") {
+        return address.to_owned();
     }
+    let path: PathBuf = base
+        .join(address)
+        .components()
+        .filter(|part| *part != std::path::Component::CurDir)
+        .collect();
+    path.display().to_string()
 }
 
 /// The first value that is there, with its source.

@@ -1,0 +1,208 @@
+//! Watching a job to its end: its phase, bytes and warnings appear as if the work were done here.
+
+use super::{Api, Call, encoded, job_failure};
+use crate::{
+    error::{CliError, CliResult},
+    exit::Exit,
+    session::Session,
+};
+use jiff::Timestamp;
+use pgkeep_model::{Phase, Progress};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+
+/// A job as the API shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobView {
+    pub id: String,
+    pub kind: String,
+    pub state: String,
+    #[serde(default)]
+    pub app: Option<String>,
+    #[serde(default)]
+    pub repository: Option<String>,
+    #[serde(default)]
+    pub policy: Option<String>,
+    #[serde(default)]
+    pub trigger: String,
+    #[serde(default)]
+    pub created_by: String,
+    #[serde(default)]
+    pub priority: i32,
+    pub created_at: Timestamp,
+    #[serde(default)]
+    pub run_at: Option<Timestamp>,
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    #[serde(default)]
+    pub finished_at: Option<Timestamp>,
+    #[serde(default)]
+    pub attempts: u32,
+    #[serde(default)]
+    pub max_attempts: u32,
+    #[serde(default)]
+    pub node: Option<String>,
+    #[serde(default)]
+    pub held: bool,
+    #[serde(default)]
+    pub cancel_requested: bool,
+    #[serde(default)]
+    pub approval: Value,
+    #[serde(default)]
+    pub phase: Option<String>,
+    #[serde(default)]
+    pub progress: Option<ProgressView>,
+    #[serde(default)]
+    pub error: Option<ErrorView>,
+    /// The document that the same command prints when it is run by hand.
+    #[serde(default)]
+    pub result: Option<Value>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProgressView {
+    #[serde(default)]
+    pub done_bytes: u64,
+    #[serde(default)]
+    pub total_bytes: Option<u64>,
+    #[serde(default)]
+    pub item: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorView {
+    pub code: String,
+    pub message: String,
+    #[serde(default)]
+    pub hint: Option<String>,
+    /// Lines.
+    #[serde(default)]
+    pub details: Option<String>,
+}
+
+impl JobView {
+    pub fn is_final(&self) -> bool {
+        !matches!(self.state.as_str(), "queued" | "running")
+    }
+}
+
+/// Between two looks at a job, at first and later.
+const SOON: Duration = Duration::from_millis(150);
+const LATER: Duration = Duration::from_secs(1);
+
+impl Api {
+    pub fn job(&self, id: &str) -> CliResult<JobView> {
+        self.ask(&Call::get(format!("/jobs/{}", encoded(id))))
+    }
+
+    /// Waits for a job that was accepted, and gives the document that it ended with. Ctrl-C cancels the job.
+    pub fn finished(&self, id: &str, session: &Session) -> CliResult<Value> {
+        let job = self.follow(id, session)?;
+        session.progress.finish();
+        match job.state.as_str() {
+            "succeeded" | "skipped" => job.result.ok_or_else(|| {
+                CliError::new(Exit::Server, format!("job {id} ended without a result"))
+            }),
+            _ => Err(job_failure(&job)),
+        }
+    }
+
+    /// Waits for a job's end, whatever it is, and shows its progress meanwhile.
+    pub fn follow(&self, id: &str, session: &Session) -> CliResult<JobView> {
+        let mut shown = Shown::default();
+        let mut asked_to_cancel = false;
+        let mut told_to_wait = false;
+        let mut pause = SOON;
+        loop {
+            let job = self.job(id)?;
+            shown.show(&job, session);
+            self.show_warnings(id, &mut shown, session)?;
+            if job.is_final() {
+                return Ok(job);
+            }
+            if job.state == "queued" && !told_to_wait {
+                told_to_wait = true;
+                if job.approval["state"] == "needed" {
+                    session
+                        .screen
+                        .note(&format!("job {id} waits for the yes of a second person"));
+                }
+            }
+            if session.cancel.is_cancelled() && !asked_to_cancel {
+                asked_to_cancel = true;
+                self.send(&Call::post(format!("/jobs/{}/cancel", encoded(id))))?;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 5 / 4).min(LATER);
+        }
+    }
+
+    fn show_warnings(&self, id: &str, shown: &mut Shown, session: &Session) -> CliResult<()> {
+        for line in self.log_after(id, shown.log_line)? {
+            shown.log_line = line.line;
+            match line.level.as_str() {
+                "warn" | "warning" => session.progress.warn(&line.text),
+                _ if session.screen.verbose => session.progress.item(&line.text),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines of a job's log after line `after`.
+    pub fn log_after(&self, id: &str, after: i64) -> CliResult<Vec<LogView>> {
+        let call = Call::get(format!("/jobs/{}/log", encoded(id)))
+            .query("after", after)
+            .query("limit", 500);
+        let answer = self.document(&call)?;
+        serde_json::from_value(answer["items"].clone())
+            .map_err(|e| CliError::new(Exit::Server, format!("the log of job {id}: {e}")))
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogView {
+    pub line: i64,
+    pub at: Timestamp,
+    pub level: String,
+    pub text: String,
+}
+
+#[derive(Default)]
+struct Shown {
+    phase: Option<Phase>,
+    bytes: u64,
+    item: Option<String>,
+    log_line: i64,
+}
+
+impl Shown {
+    fn show(&mut self, job: &JobView, session: &Session) {
+        let phase = job
+            .phase
+            .as_ref()
+            .and_then(|name| serde_json::from_value::<Phase>(Value::String(name.clone())).ok());
+        let progress = job.progress.as_ref();
+        if phase != self.phase {
+            self.phase = phase;
+            self.bytes = 0;
+            if let Some(phase) = phase {
+                session
+                    .progress
+                    .phase(phase, progress.and_then(|p| p.total_bytes));
+            }
+        }
+        let Some(progress) = progress else { return };
+        if progress.done_bytes > self.bytes {
+            session.progress.bytes(progress.done_bytes - self.bytes);
+            self.bytes = progress.done_bytes;
+        }
+        if progress.item.is_some() && progress.item != self.item {
+            self.item.clone_from(&progress.item);
+            session
+                .progress
+                .item(progress.item.as_deref().unwrap_or_default());
+        }
+    }
+}

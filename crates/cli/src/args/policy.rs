@@ -1,0 +1,281 @@
+//! Options of `pgkeep policy`.
+
+use super::{server::DeleteArgs, values::Clock};
+use clap::{Args, Subcommand, ValueEnum};
+use pgkeep_model::{
+    policy::{Frequency, PolicyKind, Weekday},
+    retention::KeepSpan,
+};
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// List the policies, when each runs next, and how its last run went
+    #[command(
+        after_help = "Examples:\n  pgkeep policy list\n  pgkeep policy list --app shop --json"
+    )]
+    List,
+    /// Show one policy
+    #[command(
+        after_help = "Examples:\n  pgkeep policy show nightly\n  pgkeep policy show nightly --json"
+    )]
+    Show {
+        #[arg(value_name = "POLICY")]
+        name: String,
+    },
+    /// Make a policy; asks for what is not given where a person sits at the terminal
+    #[command(after_help = "\
+Examples:
+  pgkeep policy create
+  pgkeep policy create nightly --app shop --daily --at 02:00 --time-zone Europe/Berlin --keep-days 30
+  pgkeep policy create quarter --app shop --cron '*/15 * * * *' --kind database --keep-max 96
+  pgkeep policy create release --app shop --on-demand --keep-max 20")]
+    Create(PolicyArgs),
+    /// Change a policy: only what is given changes
+    #[command(after_help = "\
+Examples:
+  pgkeep policy edit nightly --at 03:30
+  pgkeep policy edit nightly --weekly --weekday sunday --keep-max 12
+  pgkeep policy edit nightly --notify ops --notify chat")]
+    Edit(PolicyArgs),
+    /// Let a policy run by its schedule
+    #[command(
+        after_help = "Examples:\n  pgkeep policy enable nightly\n  pgkeep policy enable nightly --json"
+    )]
+    Enable {
+        #[arg(value_name = "POLICY")]
+        name: String,
+    },
+    /// Keep a policy from running by its schedule
+    #[command(
+        after_help = "Examples:\n  pgkeep policy disable nightly\n  pgkeep policy disable nightly --json"
+    )]
+    Disable {
+        #[arg(value_name = "POLICY")]
+        name: String,
+    },
+    /// Remove a policy; its backups stay
+    #[command(
+        after_help = "Examples:\n  pgkeep policy delete nightly\n  pgkeep policy delete nightly --yes"
+    )]
+    Delete(DeleteArgs),
+    /// Run a policy now and watch it
+    #[command(after_help = "\
+Examples:
+  pgkeep policy run nightly
+  pgkeep policy run production_pre_deployment --no-wait --json")]
+    Run {
+        #[arg(value_name = "POLICY")]
+        name: String,
+        /// Do not wait for its end
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Remove what a policy's retention no longer wants
+    #[command(after_help = "\
+Examples:
+  pgkeep policy cleanup nightly --dry-run
+  pgkeep policy cleanup nightly")]
+    Cleanup {
+        #[arg(value_name = "POLICY")]
+        name: String,
+        /// Print what would go, and why the others stay
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print a policy's next runs
+    #[command(after_help = "\
+Examples:
+  pgkeep policy next nightly
+  pgkeep policy next nightly --count 30 --json")]
+    Next {
+        #[arg(value_name = "POLICY")]
+        name: String,
+        /// How many
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
+    },
+    /// Make the five ready policies of an app; those that exist stay as they are
+    #[command(after_help = "\
+Examples:
+  pgkeep policy defaults shop
+  pgkeep policy defaults shop --time-zone Europe/Berlin --json
+
+Daily full at 02:00 (30 days), weekly export on Sunday 03:00 (90 days), monthly archive on the 1st
+at 04:00 (a year), hourly database (off), and one to run by hand before a deployment.")]
+    Defaults {
+        #[arg(value_name = "APP")]
+        app: String,
+        /// Zone of their times, by its IANA name [default: UTC]
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct PolicyArgs {
+    /// Name of the policy
+    #[arg(value_name = "POLICY")]
+    pub name: Option<String>,
+    /// What a run makes
+    #[arg(long, value_enum)]
+    pub kind: Option<PolicyKindArg>,
+
+    /// Every hour, at the minute of --at
+    #[arg(long, group = "frequency", help_heading = "Schedule")]
+    pub hourly: bool,
+    /// Every day
+    #[arg(long, group = "frequency", help_heading = "Schedule")]
+    pub daily: bool,
+    /// Every week, on --weekday
+    #[arg(long, group = "frequency", help_heading = "Schedule")]
+    pub weekly: bool,
+    /// Every month, on --day
+    #[arg(long, group = "frequency", help_heading = "Schedule")]
+    pub monthly: bool,
+    /// By five fields: minute, hour, day, month, weekday
+    #[arg(
+        long,
+        group = "frequency",
+        value_name = "FIELDS",
+        help_heading = "Schedule"
+    )]
+    pub cron: Option<String>,
+    /// Only when it is asked for
+    #[arg(long, group = "frequency", help_heading = "Schedule")]
+    pub on_demand: bool,
+    /// Time of the day
+    #[arg(long, value_name = "HH:MM", value_parser = Clock::parse, help_heading = "Schedule")]
+    pub at: Option<Clock>,
+    /// Day of the week
+    #[arg(long, value_enum, value_name = "DAY", help_heading = "Schedule")]
+    pub weekday: Option<WeekdayArg>,
+    /// Day of the month; the last day of a month that is shorter
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=31), help_heading = "Schedule")]
+    pub day: Option<u8>,
+    /// Zone of these times, by its IANA name [default: UTC]
+    #[arg(long, value_name = "ZONE", help_heading = "Schedule")]
+    pub time_zone: Option<String>,
+    /// Start up to so much later, always by the same share
+    #[arg(long, value_name = "TIME", value_parser = super::human_duration, help_heading = "Schedule")]
+    pub jitter: Option<std::time::Duration>,
+    /// Start nothing between these times (repeatable); none clears them
+    #[arg(long, value_name = "HH:MM-HH:MM", help_heading = "Schedule")]
+    pub blackout: Vec<String>,
+    /// Run once what was missed while the server was down
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Schedule")]
+    pub catch_up: Option<bool>,
+
+    /// Remove backups older than so many days
+    #[arg(long, value_name = "DAYS", help_heading = "Retention")]
+    pub keep_days: Option<u32>,
+    /// Keep at most so many
+    #[arg(long, value_name = "N", help_heading = "Retention")]
+    pub keep_max: Option<u32>,
+    /// Keep the newest of each of the last N hours that have one
+    #[arg(long, value_name = "N", help_heading = "Retention")]
+    pub keep_hourly: Option<u32>,
+    /// Keep the newest of each of the last N days that have one
+    #[arg(long, value_name = "N", help_heading = "Retention")]
+    pub keep_daily: Option<u32>,
+    /// Keep the newest of each of the last N weeks that have one
+    #[arg(long, value_name = "N", help_heading = "Retention")]
+    pub keep_weekly: Option<u32>,
+    /// Keep the newest of each of the last N months that have one
+    #[arg(long, value_name = "N", help_heading = "Retention")]
+    pub keep_monthly: Option<u32>,
+    /// Keep the newest of each of the last N years that have one
+    #[arg(long, value_name = "N", help_heading = "Retention")]
+    pub keep_yearly: Option<u32>,
+    /// Keep everything made this long before the newest
+    #[arg(long, value_name = "SPAN", help_heading = "Retention")]
+    pub keep_within: Option<KeepSpan>,
+    /// How many of the newest whole backups stay whatever the rules say
+    #[arg(long, value_name = "N", help_heading = "Retention")]
+    pub protect_newest: Option<u32>,
+
+    /// zstd level [default: the app's]
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=22))]
+    pub compression: Option<i32>,
+    /// Repository, by its name (repeatable) [default: the app's]
+    #[arg(long = "to", value_name = "REPOSITORY")]
+    pub repositories: Vec<String>,
+    /// Description of its backups; {policy}, {app}, {date}, {time} and {kind} are filled in
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Tag of its backups (repeatable)
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Notification target (repeatable) [default: the default targets]
+    #[arg(long, value_name = "TARGET")]
+    pub notify: Vec<String>,
+    /// Skip a run when the server proves that nothing was written since the last
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub skip_if_unchanged: Option<bool>,
+    /// Folder that exports are written to [default: the server's own]
+    #[arg(long, value_name = "DIR")]
+    pub export_to: Option<std::path::PathBuf>,
+    /// Make it, but do not let it run by its schedule yet
+    #[arg(long)]
+    pub disabled: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyKindArg {
+    /// Databases with roles and tablespaces
+    Full,
+    /// Databases only
+    Database,
+    /// A full backup, and a portable file of each database
+    Export,
+}
+
+impl From<PolicyKindArg> for PolicyKind {
+    fn from(arg: PolicyKindArg) -> Self {
+        match arg {
+            PolicyKindArg::Full => PolicyKind::Full,
+            PolicyKindArg::Database => PolicyKind::Database,
+            PolicyKindArg::Export => PolicyKind::Export,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WeekdayArg {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+impl From<WeekdayArg> for Weekday {
+    fn from(arg: WeekdayArg) -> Self {
+        match arg {
+            WeekdayArg::Monday => Weekday::Monday,
+            WeekdayArg::Tuesday => Weekday::Tuesday,
+            WeekdayArg::Wednesday => Weekday::Wednesday,
+            WeekdayArg::Thursday => Weekday::Thursday,
+            WeekdayArg::Friday => Weekday::Friday,
+            WeekdayArg::Saturday => Weekday::Saturday,
+            WeekdayArg::Sunday => Weekday::Sunday,
+        }
+    }
+}
+
+impl PolicyArgs {
+    /// The frequency asked for, if any.
+    pub fn frequency(&self) -> Option<Frequency> {
+        [
+            (self.hourly, Frequency::Hourly),
+            (self.daily, Frequency::Daily),
+            (self.weekly, Frequency::Weekly),
+            (self.monthly, Frequency::Monthly),
+            (self.cron.is_some(), Frequency::Cron),
+            (self.on_demand, Frequency::OnDemand),
+        ]
+        .into_iter()
+        .find_map(|(given, frequency)| given.then_some(frequency))
+    }
+}

@@ -1,0 +1,266 @@
+//! Where definitions are kept, and how a plan becomes true there: in the catalog of this machine, or on a server.
+
+use super::plan::{Action, ApplyPlan, Existing, Held, Object, Step};
+use crate::{
+    api::{Api, Call, encoded},
+    clock::SystemClock,
+    config::Definitions,
+    error::{CliError, CliResult},
+    exit::Exit,
+    session::Session,
+};
+use pgkeep_catalog::{
+    Catalog, ManagedBy, Stored,
+    blocking::Blocking,
+    people::{AuditEntry, AuditResult},
+};
+use pgkeep_model::{
+    Clock,
+    job::{JobSpec, RepositorySpec, Trigger},
+    notice::NotificationTarget,
+};
+use pgkeep_server::{jobs::draft, settings::JobLimits};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+pub enum Keeper {
+    Catalog(Blocking),
+    Server(Api),
+}
+
+impl Keeper {
+    pub fn held(&self) -> CliResult<Held> {
+        match self {
+            Keeper::Catalog(catalog) => Ok(catalog.block_on(|catalog| async move {
+                Ok::<_, pgkeep_catalog::CatalogError>(Held {
+                    apps: stored(catalog.apps().await?),
+                    repositories: stored(catalog.repositories().await?),
+                    policies: stored(catalog.policies().await?),
+                    targets: stored(catalog.targets().await?),
+                })
+            })?),
+            Keeper::Server(api) => Ok(Held {
+                apps: served(api, Object::App)?,
+                repositories: served(api, Object::Repository)?,
+                policies: served(api, Object::Policy)?,
+                targets: served(api, Object::Notify)?,
+            }),
+        }
+    }
+
+    /// Does the steps in their order. A failure leaves what was done before it, and applying again goes on from there.
+    pub fn execute(
+        &self,
+        plan: &ApplyPlan,
+        wanted: &Definitions,
+        session: &Session,
+    ) -> CliResult<()> {
+        for step in &plan.steps {
+            let done = match self {
+                Keeper::Catalog(catalog) => in_catalog(catalog, step, wanted, session),
+                Keeper::Server(api) => on_server(api, step, wanted),
+            };
+            done.map_err(|mut error| {
+                error.message = format!("{} {}: {}", step.object.word(), step.name, error.message);
+                error
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn stored<T>(all: Vec<Stored<T>>) -> BTreeMap<String, Existing<T>> {
+    let one = |stored: Stored<T>| {
+        let existing = Existing {
+            value: stored.value,
+            from_file: stored.managed_by == ManagedBy::File,
+            revision: stored.revision,
+        };
+        (stored.name, existing)
+    };
+    all.into_iter().map(one).collect()
+}
+
+fn in_catalog(
+    catalog: &Blocking,
+    step: &Step,
+    wanted: &Definitions,
+    session: &Session,
+) -> CliResult<()> {
+    let name = step.name.as_str();
+    let expected = Some(step.revision.unwrap_or(0));
+    let by = ManagedBy::File;
+    catalog.block_on(|catalog| async move {
+        match (step.action, step.object) {
+            (Action::Delete, Object::App) => catalog.delete_app(name, expected).await?,
+            (Action::Delete, Object::Repository) => {
+                catalog.delete_repository(name, expected).await?;
+            }
+            (Action::Delete, Object::Policy) => catalog.delete_policy(name, expected).await?,
+            (Action::Delete, Object::Notify) => catalog.delete_target(name, expected).await?,
+            (_, Object::App) => {
+                catalog
+                    .put_app(name, &wanted.apps[name], by, expected)
+                    .await?;
+            }
+            (_, Object::Repository) => {
+                let value = &wanted.repositories[name];
+                catalog.put_repository(name, value, by, expected).await?;
+                look_into(&catalog, name, session).await?;
+            }
+            (_, Object::Policy) => {
+                let value = &wanted.policies[name];
+                catalog.put_policy(name, value, by, expected).await?;
+            }
+            (_, Object::Notify) => {
+                let value = &wanted.targets[name];
+                catalog.put_target(name, value, by, expected).await?;
+            }
+        }
+        note(&catalog, step, session).await
+    })
+}
+
+/// Has the server list what the repository holds already.
+async fn look_into(catalog: &Catalog, repository: &str, session: &Session) -> CliResult<()> {
+    let spec = JobSpec::Sync(RepositorySpec {
+        repository: repository.into(),
+    });
+    let by = session.who();
+    let job = draft(
+        spec,
+        Trigger::Internal,
+        &by,
+        SystemClock.now(),
+        &JobLimits::default(),
+    );
+    catalog.enqueue(job).await?;
+    Ok(())
+}
+
+async fn note(catalog: &Catalog, step: &Step, session: &Session) -> CliResult<()> {
+    let verb = match step.action {
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Delete => "delete",
+    };
+    let changes = (!step.changes.is_empty()).then(|| Value::from(step.changes.clone()));
+    catalog
+        .audit_append(&AuditEntry {
+            actor: session.who(),
+            actor_kind: "cli".into(),
+            from: None,
+            action: format!("{}.{verb}", step.object.word()),
+            object: format!("{}/{}", step.object.word(), step.name),
+            app: (step.object == Object::App).then(|| step.name.clone()),
+            before: None,
+            after: changes,
+            result: AuditResult::Done,
+            reason: Some("pgkeep apply".into()),
+            request_id: None,
+        })
+        .await?;
+    Ok(())
+}
+
+fn path_of(object: Object) -> &'static str {
+    match object {
+        Object::App => "/apps",
+        Object::Repository => "/repositories",
+        Object::Policy => "/policies",
+        Object::Notify => "/notifications/targets",
+    }
+}
+
+/// A server gives no literal secret away, so one in the file counts as changed each time.
+fn served<T: DeserializeOwned>(
+    api: &Api,
+    object: Object,
+) -> CliResult<BTreeMap<String, Existing<T>>> {
+    let mut all = BTreeMap::new();
+    for mut item in api.list(&Call::get(path_of(object)), usize::MAX)? {
+        let unreadable = |why: &dyn std::fmt::Display| {
+            CliError::new(
+                Exit::Server,
+                format!("the server's {} cannot be read: {why}", object.word()),
+            )
+        };
+        let Some(name) = item["name"].as_str().map(str::to_owned) else {
+            return Err(unreadable(&"it has no name"));
+        };
+        let revision = item["revision"].as_i64().unwrap_or_default();
+        let from_file = item["managed_by"] == "file";
+        let mut definition = item["definition"].take();
+        if let Value::Object(fields) = &mut definition {
+            match object {
+                Object::Policy => drop(fields.insert("name".into(), name.clone().into())),
+                Object::Notify => channel_inside(fields, &name),
+                Object::App | Object::Repository => {}
+            }
+        }
+        let value = serde_json::from_value(definition).map_err(|e| unreadable(&e))?;
+        let existing = Existing {
+            value,
+            from_file,
+            revision,
+        };
+        all.insert(name, existing);
+    }
+    Ok(all)
+}
+
+/// The API writes a target's channel as an object of its own, the file among the target's fields.
+fn channel_inside(fields: &mut Map<String, Value>, name: &str) {
+    if let Some(Value::Object(mut channel)) = fields.remove("channel") {
+        let kind = channel.remove("type").unwrap_or_default();
+        fields.extend(channel);
+        fields.insert("channel".into(), kind);
+    }
+    fields.insert("name".into(), name.into());
+}
+
+/// The other way round.
+fn channel_apart(target: &NotificationTarget) -> Value {
+    let mut channel = serde_json::to_value(&target.channel).expect("definitions are plain values");
+    if let Value::Object(fields) = &mut channel
+        && let Some(kind) = fields.remove("channel")
+    {
+        fields.insert("type".into(), kind);
+    }
+    json!({
+        "channel": channel,
+        "on": target.on,
+        "default": target.default,
+        "enabled": target.enabled,
+        "repeat_secs": target.repeat_secs,
+    })
+}
+
+fn on_server(api: &Api, step: &Step, wanted: &Definitions) -> CliResult<()> {
+    fn body<T: Serialize>(value: &T) -> Value {
+        let mut value = serde_json::to_value(value).expect("definitions are plain values");
+        if let Value::Object(fields) = &mut value {
+            fields.remove("name");
+        }
+        value
+    }
+    let path = format!("{}/{}", path_of(step.object), encoded(&step.name));
+    let etag = step.revision.map(|revision| format!("\"{revision}\""));
+    let call = match step.action {
+        Action::Delete => Call::delete(path),
+        Action::Create | Action::Update => Call::put(path)
+            .body(match step.object {
+                Object::App => body(&wanted.apps[&step.name]),
+                Object::Repository => body(&wanted.repositories[&step.name]),
+                Object::Policy => body(&wanted.policies[&step.name]),
+                Object::Notify => channel_apart(&wanted.targets[&step.name]),
+            })
+            .query("managedBy", "file"),
+    };
+    let call = match step.action {
+        Action::Create => call.if_absent(),
+        Action::Update | Action::Delete => call.if_match(etag),
+    };
+    api.send(&call).map(drop)
+}

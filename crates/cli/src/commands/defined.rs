@@ -1,0 +1,206 @@
+//! `pgkeep app`, `pgkeep repository` and `pgkeep notify`: what the server knows, secrets masked.
+
+use crate::{
+    api::{Api, Call, encoded},
+    args::{AppCommand, DeleteArgs, NotifyCommand, RepositoryCommand},
+    confirm,
+    error::CliResult,
+    exit::Exit,
+    output::{Column, Rows, Text},
+    session::Session,
+};
+use serde_json::{Value, json};
+
+pub fn app(command: &AppCommand, session: &Session) -> CliResult<Exit> {
+    let api = session.api()?;
+    match command {
+        AppCommand::List => {
+            let apps = api.list(&Call::get("/apps"), usize::MAX)?;
+            session.screen.answer(&json!({ "apps": apps }), |text| {
+                let columns = [
+                    ("app", "/name"),
+                    ("environment", "/definition/environment"),
+                    ("databases", "/definition/databases"),
+                    ("repository", "/definition/repository"),
+                    ("made by", "/managed_by"),
+                ];
+                table(
+                    text,
+                    "no apps; describe one in pgkeep.toml and run `pgkeep apply`",
+                    columns,
+                    &apps,
+                );
+            });
+            Ok(Exit::Done)
+        }
+        AppCommand::Show { name } => show(&format!("/apps/{}", encoded(name)), &api, session),
+        AppCommand::Delete(args) => {
+            let what = format!("no longer protect app {}; its backups stay", args.name);
+            delete("/apps", args, &what, &api, session)
+        }
+    }
+}
+
+pub fn repository(command: &RepositoryCommand, session: &Session) -> CliResult<Exit> {
+    let api = session.api()?;
+    match command {
+        RepositoryCommand::List => {
+            let repositories = api.list(&Call::get("/repositories"), usize::MAX)?;
+            session
+                .screen
+                .answer(&json!({ "repositories": repositories }), |text| {
+                    let columns = [
+                        ("repository", "/name"),
+                        ("address", "/definition/address"),
+                        ("key", "/definition/key"),
+                        ("endpoint", "/definition/endpoint"),
+                        ("made by", "/managed_by"),
+                    ];
+                    let none =
+                        "no repositories; describe one in pgkeep.toml and run `pgkeep apply`";
+                    table(text, none, columns, &repositories);
+                });
+            Ok(Exit::Done)
+        }
+        RepositoryCommand::Show { name } => {
+            show(&format!("/repositories/{}", encoded(name)), &api, session)
+        }
+        RepositoryCommand::Delete(args) => {
+            let what = format!("forget about repository {}; what it holds stays", args.name);
+            delete("/repositories", args, &what, &api, session)
+        }
+        RepositoryCommand::Test { name } => {
+            let call = Call::post(format!("/repositories/{}/test", encoded(name)));
+            let answer = api.document(&call)?;
+            session.screen.answer(&answer, |text| facts(text, &answer));
+            Ok(match answer["usable"] == true {
+                true => Exit::Done,
+                false => Exit::Storage,
+            })
+        }
+    }
+}
+
+pub fn notify(command: &NotifyCommand, session: &Session) -> CliResult<Exit> {
+    const TARGETS: &str = "/notifications/targets";
+    let api = session.api()?;
+    match command {
+        NotifyCommand::List => {
+            let targets = api.list(&Call::get(TARGETS), usize::MAX)?;
+            session.screen.answer(&json!({ "targets": targets }), |text| {
+                let columns = [
+                    ("target", "/name"),
+                    ("channel", "/definition/channel/type"),
+                    ("to", "/definition/channel/to"),
+                    ("address", "/definition/channel/url"),
+                    ("tells of", "/definition/on"),
+                    ("default", "/definition/default"),
+                    ("enabled", "/definition/enabled"),
+                ];
+                let none = "nobody is told anything; describe a target as [notify.NAME] in pgkeep.toml and run `pgkeep apply`";
+                table(text, none, columns, &targets);
+            });
+            Ok(Exit::Done)
+        }
+        NotifyCommand::Test { name } => {
+            let call = Call::post(format!("{TARGETS}/{}/test", encoded(name)));
+            let answer = api.document(&call)?;
+            let sent = answer["delivered"] == true;
+            session.screen.answer(&answer, |text| match sent {
+                true => text.line(format!("sent a message to {name}: look whether it arrives")),
+                false => {
+                    text.line(format!("{name} could not be reached"));
+                    facts(text, &answer);
+                }
+            });
+            Ok(match sent {
+                true => Exit::Done,
+                false => Exit::Failed,
+            })
+        }
+    }
+}
+
+fn show(path: &str, api: &Api, session: &Session) -> CliResult<Exit> {
+    let document = api.document(&Call::get(path))?;
+    session.screen.answer(&document, |text| {
+        let mut shown = document.clone();
+        if let Value::Object(fields) = &mut shown
+            && let Some(Value::Object(definition)) = fields.remove("definition")
+        {
+            fields.extend(definition);
+        }
+        facts(text, &shown);
+    });
+    Ok(Exit::Done)
+}
+
+fn delete(
+    folder: &str,
+    args: &DeleteArgs,
+    what: &str,
+    api: &Api,
+    session: &Session,
+) -> CliResult<Exit> {
+    let path = format!("{folder}/{}", encoded(&args.name));
+    let (_, etag) = api.with_etag(&Call::get(&path))?;
+    if !args.yes {
+        confirm::agree(what, session.screen.interactive())?;
+    }
+    api.send(&Call::delete(path).if_match(etag))?;
+    session
+        .screen
+        .answer(&json!({ "deleted": args.name }), |text| {
+            text.line(format!("deleted {}", args.name));
+        });
+    Ok(Exit::Done)
+}
+
+/// A field in words; what is absent or empty is nothing.
+pub fn word(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::Array(items) => items.iter().map(word).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| format!("{name}: {}", word(value)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        number => number.to_string(),
+    }
+}
+
+/// A document's fields under each other.
+pub fn facts(text: &mut Text, document: &Value) {
+    let fields = document.as_object().into_iter().flatten();
+    let fields: Vec<(String, String)> = fields
+        .map(|(name, value)| (name.replace('_', " "), word(value)))
+        .collect();
+    text.facts(
+        fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone())),
+    );
+}
+
+/// Items in a table; each column is a title and the place of its value in an item.
+pub fn table<const N: usize>(
+    text: &mut Text,
+    none: &str,
+    columns: [(&'static str, &str); N],
+    items: &[Value],
+) {
+    if items.is_empty() {
+        text.line(none);
+        return;
+    }
+    let mut table = Rows::new(&columns.map(|(title, _)| Column::Left(title)));
+    for item in items {
+        table.add(columns.map(|(_, place)| item.pointer(place).map(word).unwrap_or_default()));
+    }
+    text.table(&table);
+}
