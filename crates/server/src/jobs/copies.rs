@@ -2,7 +2,7 @@
 
 use super::{Done, Failure, Work, rows};
 use pgkeep_engine::{
-    Error,
+    Error, ErrorCode,
     catalog::Origin,
     export::{self, ExportFormat, ExportRequest, ExportTarget},
     import::{self, ImportRequest},
@@ -46,7 +46,7 @@ pub(super) fn make_private_folder(folder: &Path) -> Result<(), Failure> {
         .map_err(|e| Failure::from(Error::from(e).context(folder.display())))
 }
 
-/// A finished upload becomes a backup; its file goes when it is one.
+/// A finished upload becomes a backup; its file goes when it is one, and when it can never be one.
 pub(super) fn import(work: &Work<'_>, spec: &ImportSpec) -> Result<Done, Failure> {
     // An upload's id is made by the server; what is not one must not reach the file system.
     if spec.upload.is_empty()
@@ -77,12 +77,31 @@ pub(super) fn import(work: &Work<'_>, spec: &ImportSpec) -> Result<Done, Failure
             job: Some(work.job.id.clone()),
         },
     };
-    let report = import::run(&repository, &request, &context)?;
+    let report = match import::run(&repository, &request, &context) {
+        Ok(report) => report,
+        Err(e) => {
+            // What is no dump, or a damaged one, will not become one.
+            if matches!(e.code, ErrorCode::Damaged | ErrorCode::InvalidRequest) {
+                clear_away(work, &spec.upload, &path);
+            }
+            return Err(e.into());
+        }
+    };
     rows::record_new(work, &spec.repository, &repository, &report)?;
-    // What is left of it would be removed when the upload expires.
-    if let Err(e) = fs::remove_file(&path) {
-        work.progress
-            .warn(&format!("cannot remove {}: {e}", path.display()));
-    }
+    clear_away(work, &spec.upload, &path);
     work.done(&report)
+}
+
+/// Removes an upload that has served; what cannot be removed now goes when it expires.
+fn clear_away(work: &Work<'_>, upload: &str, path: &Path) {
+    let removed = match fs::remove_file(path) {
+        Ok(()) => work
+            .wait(|catalog| async move { catalog.drop_upload(upload).await })
+            .map(drop),
+        Err(e) => Err(Error::from(e).into()),
+    };
+    if let Err(e) = removed {
+        work.progress
+            .warn(&format!("upload {upload} cannot be removed yet: {e}"));
+    }
 }

@@ -54,8 +54,8 @@ pub fn restore_request(
 ) -> RestoreRequest {
     RestoreRequest {
         backup: spec.backup.clone(),
-        // The privileged connection is the app's; the backup may be another app's, as when staging is filled.
-        app: None,
+        // The privileged connection is the app's; a backup that is named may be another app's, as when staging is filled.
+        app: (spec.backup == "latest").then(|| spec.app.clone()),
         database: spec.database.clone(),
         admin,
         target: match spec.target.clone() {

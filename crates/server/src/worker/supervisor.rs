@@ -7,8 +7,9 @@ use crate::{
 };
 use pgkeep_catalog::{Catalog, CatalogError, NodeBeat, Reconciled};
 use pgkeep_model::job::{JobKind, JobState};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::Notify,
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -204,18 +205,17 @@ fn told<T>(what: &str, answer: Result<T, CatalogError>) -> Option<T> {
     }
 }
 
-/// `pgkeep worker`: the supervisor alone, on a catalog that other machines share. Returns after `stop`.
-pub fn run_worker(
-    settings: WorkerSettings,
-    machine: &Machine,
-    stop: CancellationToken,
-) -> Result<(), CatalogError> {
+/// `pgkeep worker`: the supervisor alone, on a catalog that other machines share. Returns after SIGTERM or Ctrl-C, when what
+/// runs has been handed back.
+pub fn run_worker(settings: WorkerSettings, machine: Machine) -> Result<(), CatalogError> {
+    let no_thread = |e: io::Error| CatalogError::Database(format!("no thread can be started: {e}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|e| CatalogError::Database(format!("no thread can be started: {e}")))?;
+        .map_err(no_thread)?;
     runtime.block_on(async {
+        let stop = asked_to_end().map_err(no_thread)?;
         let options = open_options(&settings.places, machine.clock.clone(), false);
         let catalog = Catalog::open(options).await?;
         let supervisor = Supervisor::of_worker(
@@ -233,4 +233,22 @@ pub fn run_worker(
         catalog.close().await;
         Ok(())
     })
+}
+
+/// A token that SIGTERM and SIGINT cancel.
+fn asked_to_end() -> io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        asked.cancel();
+    });
+    Ok(stop)
 }
