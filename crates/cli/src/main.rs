@@ -13,6 +13,7 @@ mod error;
 mod exit;
 mod interrupt;
 mod output;
+mod recording;
 mod recovery_kit;
 mod session;
 

@@ -62,11 +62,6 @@ impl Http {
         })
     }
 
-    /// The server's address, for people.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
     pub fn send(&self, call: &Call) -> CliResult<Reply> {
         let mut request = self.request(call);
         if let Some(body) = call.bytes() {

@@ -5,6 +5,7 @@
 //! whoever the token says; in this process it is the account of the machine, which may open the catalog anyway. Answers
 //! come with the keys that the command line uses everywhere ([`wire`]).
 
+mod backups;
 mod follow;
 mod http;
 mod problem;

@@ -24,7 +24,7 @@ pub use queue::{JobCommand, JobListArgs, JobName, QueueCommand};
 pub use repository::{
     CheckArgs, ForgetArgs, InitArgs, KeyCommand, NewKeyArgs, PruneArgs, VerifyArgs,
 };
-pub use restore::{DrillArgs, RestoreArgs, UndoArgs};
+pub use restore::{DrillArgs, ProofArg, RestoreArgs, UndoArgs};
 pub use server::{
     AppCommand, ApplyArgs, CatalogCommand, DeleteArgs, RepositoryCommand, RunJobArgs, ServeArgs,
     StatusArgs, WorkerArgs,

@@ -2,15 +2,28 @@
 
 use crate::{
     args::{BackupArgs, KindArg, ReadBackArg},
+    commands::on_server,
     error::CliResult,
     exit::Exit,
     output::{Column, Rows, Text, human},
-    session::{Session, connection_flags},
+    recording::Recording,
+    session::{Session, connection_flags, required_repository},
 };
-use pgkeep_engine::backup::{self, BackupReport, BackupRequest};
-use pgkeep_model::manifest::BackupKind;
+use pgkeep_engine::{
+    backup::{self, BackupReport, BackupRequest},
+    catalog::Origin,
+};
+use pgkeep_model::{
+    job::{BackupSpec, JobSpec},
+    manifest::BackupKind,
+    policy::PolicyKind,
+};
+use serde_json::Value;
 
 pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::backup(args, &api, session);
+    }
     let mut flags = connection_flags(&args.connection);
     flags.dbnames = args.dbname.clone();
     flags.environment = args.environment.clone();
@@ -18,6 +31,7 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
     flags.compression = args.compression;
     let settings = session.settings_with(flags)?;
     let databases = session.named_databases(&settings, "back up")?;
+    let chosen = required_repository(&settings)?.address.value.clone();
     let or_file = |given: &[String], file: &[String]| {
         if given.is_empty() {
             file.to_vec()
@@ -25,11 +39,28 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
             given.to_vec()
         }
     };
+    let app = settings
+        .app
+        .as_ref()
+        .map_or_else(|| databases[0].dbname.clone(), |app| app.value.clone());
+    let recording = Recording::begin(
+        session,
+        JobSpec::Backup(BackupSpec {
+            app: app.clone(),
+            repository: Some(chosen.clone()),
+            backup_kind: match args.kind {
+                KindArg::Full => PolicyKind::Full,
+                KindArg::Database => PolicyKind::Database,
+            },
+            description: args.description.clone().unwrap_or_default(),
+            tags: args.tag.clone(),
+            pinned: args.pin,
+            ..BackupSpec::default()
+        }),
+    )?
+    .changing(&chosen);
     let request = BackupRequest {
-        app: settings
-            .app
-            .as_ref()
-            .map_or_else(|| databases[0].dbname.clone(), |app| app.value.clone()),
+        app,
         environment: settings
             .environment
             .as_ref()
@@ -49,13 +80,25 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
         schemas: or_file(&args.schema, &settings.schemas),
         lock_timeout: args.lock_timeout,
         read_back_all: args.read_back == ReadBackArg::Full,
-        origin: pgkeep_engine::catalog::Origin::default(),
+        origin: Origin {
+            job: recording.job(),
+            ..Origin::default()
+        },
         databases,
     };
-    let context = session.context(&settings);
-    let repository = session.repository(&settings, &context)?;
-    let report = backup::run(&repository, &request, &context)?;
+    let context = recording.context(session.context(&settings));
+    let made = session
+        .repository(&settings, &context)
+        .and_then(|repository| Ok(backup::run(&repository, &request, &context)?));
+    let report = recording.finish(made, session)?;
     session.progress.finish();
+    let document = serde_json::to_value(&report).expect("reports are plain values");
+    answer(&report, &document, args.pin, session);
+    Ok(Exit::Done)
+}
+
+/// Shows a new backup; `document` is what `--json` prints.
+pub fn answer(report: &BackupReport, document: &Value, pinned: bool, session: &Session) {
     for database in report.databases.iter().filter(|db| db.tables == 0) {
         session.screen.warn(&format!(
             "database {} has no tables: make sure that it is the one that was meant",
@@ -67,9 +110,8 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
     } else {
         session
             .screen
-            .answer(&report, |text| render(text, &report, args.pin));
+            .answer(document, |text| render(text, report, pinned));
     }
-    Ok(Exit::Done)
 }
 
 /// The report as the commands that make a backup show it.

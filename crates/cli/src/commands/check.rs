@@ -6,19 +6,24 @@
 
 use crate::{
     args::CheckArgs,
+    commands::on_server,
     confirm,
     error::CliResult,
     exit::Exit,
     output::{Text, human},
-    session::Session,
+    recording::Recording,
+    session::{Session, required_repository},
 };
-use pgkeep_engine::{Context, verify};
+use pgkeep_engine::{Context, ErrorCode, verify};
+use pgkeep_model::job::{CheckSpec, JobSpec};
 use pgkeep_repository::{CheckReport, ReadData, RepairReport, Repository};
 use serde::Serialize;
 
 pub fn run(args: &CheckArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::check(args, &api, session);
+    }
     let settings = session.settings()?;
-    let context = session.context(&settings);
     let read_data = match args.read_data {
         // A repair is only as good as what was looked at.
         None if args.repair => ReadData::All,
@@ -26,14 +31,34 @@ pub fn run(args: &CheckArgs, session: &Session) -> CliResult<Exit> {
         Some(share) if share.0 >= 100.0 => ReadData::All,
         Some(share) => ReadData::Percent(share.0),
     };
+    if !args.repair {
+        let spec = CheckSpec {
+            repository: required_repository(&settings)?.address.value.clone(),
+            read_data_percent: args.read_data.map_or(0.0, |share| share.0),
+        };
+        let recording = Recording::begin(session, JobSpec::Check(spec))?;
+        let context = recording.context(session.context(&settings));
+        let found = session
+            .repository(&settings, &context)
+            .and_then(|repository| Ok(verify::check(&repository, read_data, &context)?));
+        let report = recording.finish_unless(found, session, |report| {
+            let problems = human::counted(report.problems.len() as u64, "problem");
+            (!report.is_ok()).then(|| (ErrorCode::Damaged, format!("{problems} found")))
+        })?;
+        session.progress.finish();
+        return Ok(answer(&report, session));
+    }
+    let context = session.context(&settings);
     let repository = session.repository(&settings, &context)?;
     let report = verify::check(&repository, read_data, &context)?;
     session.progress.finish();
-    if args.repair {
-        return repair(&repository, report, args.dry_run, session, &context);
-    }
-    session.screen.answer(&report, |text| render(text, &report));
-    Ok(exit_for(&report))
+    repair(&repository, report, args.dry_run, session, &context)
+}
+
+/// Shows what was found; the exit code says whether all is whole.
+pub fn answer(report: &CheckReport, session: &Session) -> Exit {
+    session.screen.answer(report, |text| render(text, report));
+    exit_for(report)
 }
 
 #[derive(Debug, Serialize)]

@@ -2,7 +2,7 @@
 
 use crate::{
     args::DiffArgs,
-    commands::list::app_filter,
+    commands::{list::app_filter, on_server},
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
@@ -13,6 +13,9 @@ use pgkeep_engine::diff::{
 };
 
 pub fn run(args: &DiffArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::diff(args, &api, session);
+    }
     let mut flags = crate::config::Flags::default();
     if let Some(connection) = &args.connection.database_url {
         flags.database_url = Some(connection.clone());
@@ -31,7 +34,13 @@ pub fn run(args: &DiffArgs, session: &Session) -> CliResult<Exit> {
         }))
     };
     let (from, to) = (side(&args.from)?, side(&args.to)?);
-    let mut report = diff::run(&repository, &from, &to, app_filter(&settings), &context)?;
+    let report = diff::run(&repository, &from, &to, app_filter(&settings), &context)?;
+    session.progress.finish();
+    answer(report, args, session)
+}
+
+/// Shows the differences, or those of one database.
+pub fn answer(mut report: DiffReport, args: &DiffArgs, session: &Session) -> CliResult<Exit> {
     if let Some(name) = &args.database
         && args.from != "live"
         && args.to != "live"
@@ -50,7 +59,6 @@ pub fn run(args: &DiffArgs, session: &Session) -> CliResult<Exit> {
         }
         report.same = report.databases.iter().all(DatabaseDiff::is_same);
     }
-    session.progress.finish();
     session.screen.answer(&report, |text| render(text, &report));
     Ok(Exit::Done)
 }

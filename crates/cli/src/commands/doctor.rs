@@ -2,6 +2,7 @@
 
 use crate::{
     args::DoctorArgs,
+    commands::on_server,
     config::{Key, Source},
     error::CliResult,
     exit::Exit,
@@ -12,6 +13,9 @@ use console::style;
 use pgkeep_engine::doctor::{self, DoctorReport, DoctorRequest, Severity};
 
 pub fn run(args: &DoctorArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::doctor(args, &api, session);
+    }
     let settings = session.settings_for(&args.connection)?;
     let context = session.context(&settings);
     let repository = match &settings.repository {
@@ -41,12 +45,16 @@ pub fn run(args: &DoctorArgs, session: &Session) -> CliResult<Exit> {
     };
     let report = doctor::run(&request, &context)?;
     session.progress.finish();
-    session.screen.answer(&report, |text| render(text, &report));
-    Ok(if report.healthy {
-        Exit::Done
-    } else {
-        Exit::Failed
-    })
+    Ok(answer(&report, session))
+}
+
+/// Shows what was found; the exit code says whether anything stands in the way.
+pub fn answer(report: &DoctorReport, session: &Session) -> Exit {
+    session.screen.answer(report, |text| render(text, report));
+    match report.healthy {
+        true => Exit::Done,
+        false => Exit::Failed,
+    }
 }
 
 fn render(text: &mut Text, report: &DoctorReport) {

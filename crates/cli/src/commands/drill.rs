@@ -2,26 +2,38 @@
 
 use crate::{
     args::DrillArgs,
-    commands::{list::app_filter, restore::proof_words},
+    commands::{list::app_filter, on_server, restore::proof_words},
     error::{CliError, CliResult},
     exit::Exit,
     output::human,
-    session::{Session, connection_flags},
+    recording::Recording,
+    session::{Session, connection_flags, required_repository},
 };
-use pgkeep_engine::drill::{self, DrillReport, DrillRequest};
+use pgkeep_engine::{
+    ErrorCode,
+    drill::{self, DrillReport, DrillRequest},
+};
+use pgkeep_model::job::{DrillSpec, JobSpec};
 
 pub fn run(args: &DrillArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::drill(args, &api, session);
+    }
     let mut flags = connection_flags(&args.connection);
     flags.jobs = args.jobs;
     let settings = session.settings_with(flags)?;
-    let context = session.context(&settings);
-    let mut assertions = args.assertions.clone();
-    for path in &args.assert_file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| CliError::usage(format!("cannot read {}: {e}", path.display())))?;
-        assertions.extend(statements(&text));
-    }
-    let repository = session.repository(&settings, &context)?;
+    let assertions = assertions(args)?;
+    let chosen = required_repository(&settings)?.address.value.clone();
+    let spec = DrillSpec {
+        app: app_filter(&settings).unwrap_or_default(),
+        repository: chosen.clone(),
+        backup: args.backup.clone(),
+        database: args.database.clone(),
+        assertions: assertions.clone(),
+        ..DrillSpec::default()
+    };
+    let recording = Recording::begin(session, JobSpec::Drill(spec))?.changing(&chosen);
+    let context = recording.context(session.context(&settings));
     let request = DrillRequest {
         backup: args.backup.clone(),
         app: app_filter(&settings),
@@ -33,14 +45,35 @@ pub fn run(args: &DrillArgs, session: &Session) -> CliResult<Exit> {
         assertions,
         keep: args.keep,
     };
-    let report = drill::run(&repository, &request, &context)?;
+    let done = session
+        .repository(&settings, &context)
+        .and_then(|repository| Ok(drill::run(&repository, &request, &context)?));
+    let report = recording.finish_unless(done, session, |report| {
+        let what = || format!("backup {} is {}", &report.backup[..8], verdict(report));
+        (!report.proven).then(|| (ErrorCode::ProofFailed, what()))
+    })?;
     session.progress.finish();
-    session.screen.answer(&report, |text| render(text, &report));
-    Ok(if report.proven {
-        Exit::Done
-    } else {
-        Exit::NotProven
-    })
+    Ok(answer(&report, session))
+}
+
+/// Shows how a drill went; the exit code says whether the backup is proven.
+pub fn answer(report: &DrillReport, session: &Session) -> Exit {
+    session.screen.answer(report, |text| render(text, report));
+    match report.proven {
+        true => Exit::Done,
+        false => Exit::NotProven,
+    }
+}
+
+/// The statements that must answer true, from the options and from files.
+pub fn assertions(args: &DrillArgs) -> CliResult<Vec<String>> {
+    let mut assertions = args.assertions.clone();
+    for path in &args.assert_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| CliError::usage(format!("cannot read {}: {e}", path.display())))?;
+        assertions.extend(statements(&text));
+    }
+    Ok(assertions)
 }
 
 /// Statements end with a semicolon at the end of a line, so one inside of a literal does no harm; `--` lines are left out.

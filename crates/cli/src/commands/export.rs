@@ -2,18 +2,22 @@
 
 use crate::{
     args::{ExportArgs, ExportFormat as Arg},
-    commands::list::app_filter,
+    commands::{list::app_filter, on_server},
     error::{CliError, CliResult},
     exit::Exit,
     output::human,
-    session::Session,
+    recording::Recording,
+    session::{Session, required_repository},
 };
 use pgkeep_engine::export::{self, ExportFormat, ExportRequest, ExportTarget};
+use pgkeep_model::job::{ExportSpec, JobSpec};
 use std::{io::IsTerminal, path::Path};
 
 pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::export(args, &api, session);
+    }
     let settings = session.settings()?;
-    let context = session.context(&settings);
     let to = match args.output.as_deref() {
         Some(path) if path == Path::new("-") => {
             if session.screen.json {
@@ -47,8 +51,18 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
         },
         to,
     };
-    let repository = session.repository(&settings, &context)?;
-    let report = export::run(&repository, &request, &context)?;
+    let spec = ExportSpec {
+        repository: required_repository(&settings)?.address.value.clone(),
+        backup: args.backup.clone(),
+        database: args.database.clone(),
+        ..ExportSpec::default()
+    };
+    let recording = Recording::begin(session, JobSpec::Export(spec))?;
+    let context = recording.context(session.context(&settings));
+    let written = session
+        .repository(&settings, &context)
+        .and_then(|repository| Ok(export::run(&repository, &request, &context)?));
+    let report = recording.finish(written, session)?;
     session.progress.finish();
     if to_stdout {
         session.screen.note(&format!(

@@ -2,19 +2,24 @@
 
 use crate::{
     args::ForgetArgs,
-    commands::{list::app_filter, prune},
+    commands::{list::app_filter, on_server, prune},
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
-    session::Session,
+    recording::Recording,
+    session::{Session, required_repository},
 };
 use jiff::tz::TimeZone;
 use pgkeep_engine::{
+    Context,
     catalog::{self, BackupEntry, ListFilter},
     forget::{self, ForgetReport, ForgetRequest},
 };
-use pgkeep_model::retention::{ForgetPlan, KeepPolicy};
-use pgkeep_repository::PruneReport;
+use pgkeep_model::{
+    job::{ForgetSpec, JobSpec},
+    retention::{ForgetPlan, KeepPolicy},
+};
+use pgkeep_repository::{PruneReport, Repository};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -29,6 +34,9 @@ struct Answer {
 }
 
 pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::forget(args, &api, session);
+    }
     let settings = session.settings()?;
     let context = session.context(&settings);
     let policy = policy(args);
@@ -70,23 +78,41 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
             .answer(&answer, |text| render(text, &answer, &entries, by_rule));
         return Ok(Exit::Done);
     }
-    let report = forget::execute(&repository, &plan, &context)?;
-    let pruned = if args.prune && report.failed.is_empty() {
-        Some(prune::after_forget(&repository, &context)?)
-    } else {
-        None
+    let chosen = required_repository(&settings)?.address.value.clone();
+    let spec = ForgetSpec {
+        repository: chosen.clone(),
+        backups: plan.remove.iter().map(|(id, _)| id.clone()).collect(),
+        prune: args.prune,
     };
+    let recording = Recording::begin(session, JobSpec::Forget(spec))?.changing(&chosen);
+    let context = recording.context(context);
+    let done = execute(plan, args.prune, &repository, &context);
+    let answer = recording.finish(done, session)?;
     session.progress.finish();
-    let failed = !report.failed.is_empty();
-    let answer = Answer {
-        plan,
-        report: Some(report),
-        pruned,
-    };
+    let failed = answer.report.iter().any(|report| !report.failed.is_empty());
     session
         .screen
         .answer(&answer, |text| render(text, &answer, &entries, by_rule));
     Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+fn execute(
+    plan: ForgetPlan,
+    prune: bool,
+    repository: &Repository,
+    context: &Context,
+) -> CliResult<Answer> {
+    let report = forget::execute(repository, &plan, context)?;
+    let pruned = if prune && report.failed.is_empty() {
+        Some(prune::after_forget(repository, context)?)
+    } else {
+        None
+    };
+    Ok(Answer {
+        plan,
+        report: Some(report),
+        pruned,
+    })
 }
 
 fn render(text: &mut Text, answer: &Answer, entries: &[BackupEntry], by_rule: bool) {

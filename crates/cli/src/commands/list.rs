@@ -2,6 +2,8 @@
 
 use crate::{
     args::{ListArgs, Moment},
+    clock::SystemClock,
+    commands::on_server,
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, human},
@@ -9,7 +11,7 @@ use crate::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
-use pgkeep_model::manifest::BackupKind;
+use pgkeep_model::{Clock, manifest::BackupKind};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -22,6 +24,9 @@ struct Answer {
 }
 
 pub fn run(args: &ListArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::list(args, &api, session);
+    }
     let settings = session.settings()?;
     let context = session.context(&settings);
     let repository = session.repository(&settings, &context)?;
@@ -45,12 +50,7 @@ pub fn run(args: &ListArgs, session: &Session) -> CliResult<Exit> {
     if let Some(limit) = args.limit {
         backups.drain(..backups.len().saturating_sub(limit));
     }
-    let answer = Answer {
-        repository: repository.storage().location(),
-        unreadable,
-        backups,
-    };
-    if answer.backups.is_empty()
+    if backups.is_empty()
         && let Some(app) = &filter.app
     {
         let apps = catalog::apps(&repository)?;
@@ -58,14 +58,34 @@ pub fn run(args: &ListArgs, session: &Session) -> CliResult<Exit> {
             session.screen.note(&unknown_app(app, apps));
         }
     }
+    answer(
+        repository.storage().location(),
+        unreadable,
+        backups,
+        session,
+    );
+    Ok(Exit::Done)
+}
+
+/// Shows the backups of a place.
+pub fn answer(
+    repository: String,
+    unreadable: Vec<String>,
+    backups: Vec<BackupEntry>,
+    session: &Session,
+) {
+    let answer = Answer {
+        repository,
+        unreadable,
+        backups,
+    };
     session.screen.answer(&answer, |text| {
         if answer.backups.is_empty() {
             text.line("no backups");
             return;
         }
-        text.table(&table(&answer.backups, now));
+        text.table(&table(&answer.backups, SystemClock.now()));
     });
-    Ok(Exit::Done)
 }
 
 fn unknown_app(app: &str, known: BTreeSet<String>) -> String {

@@ -18,6 +18,7 @@ mod init;
 mod job;
 mod key;
 mod list;
+mod on_server;
 mod people;
 mod policy;
 mod prune;

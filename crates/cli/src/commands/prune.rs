@@ -2,15 +2,21 @@
 
 use crate::{
     args::PruneArgs,
-    error::CliResult,
+    commands::on_server,
+    error::{CliError, CliResult},
     exit::Exit,
     output::{Text, human},
-    session::Session,
+    recording::Recording,
+    session::{Session, required_repository},
 };
 use pgkeep_engine::{Context, forget};
+use pgkeep_model::job::{JobSpec, RepositorySpec};
 use pgkeep_repository::{PruneOptions, PrunePlan, PruneReport, Repository};
 
 pub fn run(args: &PruneArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::prune(args, &api, session);
+    }
     let settings = session.settings()?;
     let context = session.context(&settings);
     let repository = session.repository(&settings, &context)?;
@@ -22,7 +28,12 @@ pub fn run(args: &PruneArgs, session: &Session) -> CliResult<Exit> {
             .answer(&plan, |text| render_plan(text, &plan));
         return Ok(Exit::Done);
     }
-    let report = forget::prune(&repository, plan, &context)?;
+    let spec = RepositorySpec {
+        repository: required_repository(&settings)?.address.value.clone(),
+    };
+    let recording = Recording::begin(session, JobSpec::Prune(spec))?;
+    let done = forget::prune(&repository, plan, &recording.context(context));
+    let report = recording.finish(done.map_err(CliError::from), session)?;
     session.progress.finish();
     session
         .screen

@@ -1,23 +1,28 @@
 //! `pgkeep restore`: plan, show, confirm, act.
 
 use crate::{
-    args::RestoreArgs,
+    args::{ProofArg, RestoreArgs},
     commands::list::app_filter,
     config::{Settings, Source},
     confirm,
     error::{CliError, CliResult},
     exit::Exit,
     output::{Text, human},
-    session::{Session, connection_flags},
+    recording::Recording,
+    session::{Session, connection_flags, required_repository},
 };
 use pgkeep_engine::{
+    ErrorCode,
     catalog::{self, BackupEntry, ListFilter},
     restore::{
         self, Content, PlanSummary, ProofReport, RestoreReport, RestoreRequest, RestoreTarget,
         Selection,
     },
 };
-use pgkeep_model::evidence::Proof;
+use pgkeep_model::{
+    evidence::Proof,
+    job::{JobSpec, ProveLevel, RestoreMode, RestoreSpec},
+};
 use pgkeep_postgres::connect::ConnectOptions;
 
 pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
@@ -87,12 +92,58 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
         );
         confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
     }
-    let report = restore::execute(&repository, plan, &context)?;
+    let chosen = required_repository(&settings)?.address.value.clone();
+    let spec = spec_of(summary, args, chosen.clone());
+    let recording = Recording::begin(session, JobSpec::Restore(spec))?.changing(&chosen);
+    let context = recording.context(context);
+    let done = restore::execute(&repository, plan, &context).map_err(CliError::from);
+    let report = recording.finish_unless(done, session, |report| {
+        let differences = report.proof.differences.len() as u64;
+        let what = || format!("{} found", human::counted(differences, "difference"));
+        (differences > 0).then(|| (ErrorCode::ProofFailed, what()))
+    })?;
     session.progress.finish();
     session
         .screen
         .answer(&report, |text| render_report(text, &report));
     Ok(proof_exit(&report.proof))
+}
+
+/// How thoroughly it is proven, as jobs and the API say it.
+pub fn prove_word(arg: ProofArg) -> &'static str {
+    match arg {
+        ProofArg::Full => "full",
+        ProofArg::Counts => "counts",
+        ProofArg::None => "none",
+    }
+}
+
+/// What the catalog is told of it.
+fn spec_of(plan: &PlanSummary, args: &RestoreArgs, repository: String) -> RestoreSpec {
+    RestoreSpec {
+        app: plan.app.clone(),
+        repository,
+        backup: plan.backup.clone(),
+        database: Some(plan.database.name.clone()),
+        target: match &plan.database.target {
+            RestoreTarget::Into { name } => RestoreMode::Into(name.clone()),
+            RestoreTarget::Replace { name } => RestoreMode::Replace(name.clone()),
+            RestoreTarget::InPlace { name } => RestoreMode::InPlace(name.clone()),
+        },
+        tables: args.table.clone(),
+        schemas: args.schema.clone(),
+        schema_only: args.schema_only,
+        data_only: args.data_only,
+        prove: match args.prove {
+            ProofArg::Full => ProveLevel::Full,
+            ProofArg::Counts => ProveLevel::Counts,
+            ProofArg::None => ProveLevel::None,
+        },
+        jobs: args.jobs,
+        no_owner: args.no_owner,
+        skip_safety_backup: args.no_safety_backup,
+        keep_old_secs: args.keep_old.as_secs(),
+    }
 }
 
 /// The database of the backup that is meant; there must be no doubt.

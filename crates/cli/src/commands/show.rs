@@ -2,7 +2,11 @@
 
 use crate::{
     args::ShowArgs,
-    commands::list::{app_filter, state},
+    clock::SystemClock,
+    commands::{
+        list::{app_filter, state},
+        on_server,
+    },
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
@@ -10,9 +14,15 @@ use crate::{
 };
 use jiff::Timestamp;
 use pgkeep_engine::catalog::{self, BackupDetail, ListFilter};
-use pgkeep_model::manifest::{DatabaseContent, DatabaseManifest};
+use pgkeep_model::{
+    Clock,
+    manifest::{DatabaseContent, DatabaseManifest},
+};
 
 pub fn run(args: &ShowArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::show(args, &api, session);
+    }
     let settings = session.settings()?;
     let context = session.context(&settings);
     let repository = session.repository(&settings, &context)?;
@@ -20,9 +30,18 @@ pub fn run(args: &ShowArgs, session: &Session) -> CliResult<Exit> {
         app: app_filter(&settings),
         ..ListFilter::default()
     };
-    let mut detail = catalog::show(&repository, &args.backup, &filter)?;
-    if let Some(name) = &args.database {
-        detail.manifest.databases.retain(|db| db.name == *name);
+    let detail = catalog::show(&repository, &args.backup, &filter)?;
+    answer(detail, args.database.as_deref(), session)
+}
+
+/// Shows a backup, or one database of it.
+pub fn answer(
+    mut detail: BackupDetail,
+    database: Option<&str>,
+    session: &Session,
+) -> CliResult<Exit> {
+    if let Some(name) = database {
+        detail.manifest.databases.retain(|db| db.name == name);
         if detail.manifest.databases.is_empty() {
             return Err(CliError::new(
                 Exit::NotFound,
@@ -36,7 +55,7 @@ pub fn run(args: &ShowArgs, session: &Session) -> CliResult<Exit> {
     }
     session
         .screen
-        .answer(&detail, |text| render(text, &detail, context.clock.now()));
+        .answer(&detail, |text| render(text, &detail, SystemClock.now()));
     Ok(Exit::Done)
 }
 

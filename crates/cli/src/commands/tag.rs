@@ -2,17 +2,20 @@
 
 use crate::{
     args::TagArgs,
-    commands::list::app_filter,
+    commands::{list::app_filter, on_server},
     error::{CliError, CliResult},
     exit::Exit,
     session::Session,
 };
-use pgkeep_engine::catalog::{self, ListFilter};
+use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
 
 pub fn run(args: &TagArgs, session: &Session) -> CliResult<Exit> {
     if args.add.is_empty() && args.remove.is_empty() && !args.pin && !args.unpin {
         return Err(CliError::usage("nothing to change")
             .with_hint("give --add, --remove, --pin or --unpin"));
+    }
+    if let Some(api) = session.remote()? {
+        return on_server::tag(args, &api, session);
     }
     let settings = session.settings()?;
     let context = session.context(&settings);
@@ -39,12 +42,17 @@ pub fn run(args: &TagArgs, session: &Session) -> CliResult<Exit> {
         catalog::pin(&repository, &entry, args.pin)?;
     }
     let entry = catalog::find(&repository, &entry.id, &ListFilter::default())?;
-    session.screen.answer(&entry, |text| {
+    answer(&entry, session);
+    Ok(Exit::Done)
+}
+
+/// Shows the words on a backup.
+pub fn answer(entry: &BackupEntry, session: &Session) {
+    session.screen.answer(entry, |text| {
         text.facts([
             ("backup", entry.short_id().to_owned()),
             ("tags", entry.tags.join(", ")),
             ("pinned", if entry.pinned { "yes" } else { "no" }.to_owned()),
         ]);
     });
-    Ok(Exit::Done)
 }

@@ -2,16 +2,19 @@
 
 use crate::{
     args::UndoArgs,
+    commands::list::app_filter,
     confirm,
-    error::CliResult,
+    error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
+    recording::Recording,
     session::Session,
 };
 use pgkeep_engine::{
     Context,
-    restore::{self, UndoPlan},
+    restore::{self, UndoPlan, UndoReport},
 };
+use pgkeep_model::job::{JobSpec, UndoSpec};
 use pgkeep_postgres::connect::ConnectOptions;
 
 pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
@@ -49,9 +52,22 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
         plan.kept, plan.database
     );
     confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
-    let report = restore::execute_undo(&admin, &plan, args.grace.as_secs(), &context)?;
+    let spec = UndoSpec {
+        app: app_filter(&settings).unwrap_or_else(|| plan.database.clone()),
+        database: plan.database.clone(),
+    };
+    let recording = Recording::begin(session, JobSpec::Undo(spec))?;
+    let context = recording.context(context);
+    let done = restore::execute_undo(&admin, &plan, args.grace.as_secs(), &context);
+    let report = recording.finish(done.map_err(CliError::from), session)?;
     session.progress.finish();
-    session.screen.answer(&report, |text| {
+    answer(&report, session);
+    Ok(Exit::Done)
+}
+
+/// Shows what an undo did.
+pub fn answer(report: &UndoReport, session: &Session) {
+    session.screen.answer(report, |text| {
         text.facts([
             (
                 "live again",
@@ -76,7 +92,6 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
             report.database
         ));
     });
-    Ok(Exit::Done)
 }
 
 /// Lists what restores kept or left behind, or drops those whose time is over.

@@ -2,21 +2,34 @@
 
 use crate::{
     args::VerifyArgs,
-    commands::list::app_filter,
+    commands::{list::app_filter, on_server},
     error::CliResult,
     exit::Exit,
     output::{Column, Rows, human},
-    session::Session,
+    recording::Recording,
+    session::{Session, required_repository},
 };
 use pgkeep_engine::{
+    ErrorCode,
     catalog::ListFilter,
-    verify::{self, VerifyRequest},
+    verify::{self, VerifyReport, VerifyRequest},
 };
+use pgkeep_model::job::{JobSpec, VerifySpec};
 
 pub fn run(args: &VerifyArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::verify(args, &api, session);
+    }
     let settings = session.settings()?;
-    let context = session.context(&settings);
-    let repository = session.repository(&settings, &context)?;
+    let chosen = required_repository(&settings)?.address.value.clone();
+    let spec = VerifySpec {
+        repository: chosen.clone(),
+        backups: args.backups.clone(),
+        app: app_filter(&settings),
+        read_data: args.read_data,
+    };
+    let recording = Recording::begin(session, JobSpec::Verify(spec))?.changing(&chosen);
+    let context = recording.context(session.context(&settings));
     let request = VerifyRequest {
         backups: args.backups.clone(),
         filter: ListFilter {
@@ -25,9 +38,21 @@ pub fn run(args: &VerifyArgs, session: &Session) -> CliResult<Exit> {
         },
         read_data: args.read_data,
     };
-    let report = verify::run(&repository, &request, &context)?;
+    let found = session
+        .repository(&settings, &context)
+        .and_then(|repository| Ok(verify::run(&repository, &request, &context)?));
+    let report = recording.finish_unless(found, session, |report| {
+        let damaged = report.backups.iter().filter(|b| !b.problems.is_empty());
+        let damaged = human::counted(damaged.count() as u64, "backup");
+        (!report.ok).then(|| (ErrorCode::Damaged, format!("damage was found in {damaged}")))
+    })?;
     session.progress.finish();
-    session.screen.answer(&report, |text| {
+    Ok(answer(&report, args.read_data, session))
+}
+
+/// Shows what was found; the exit code says whether all are whole.
+pub fn answer(report: &VerifyReport, read_data: bool, session: &Session) -> Exit {
+    session.screen.answer(report, |text| {
         let mut table = Rows::new(&[
             Column::Left("backup"),
             Column::Left("time"),
@@ -37,7 +62,7 @@ pub fn run(args: &VerifyArgs, session: &Session) -> CliResult<Exit> {
             Column::Left("verdict"),
         ]);
         for verdict in &report.backups {
-            let word = match (verdict.problems.len(), args.read_data) {
+            let word = match (verdict.problems.len(), read_data) {
                 (0, true) => "whole, every byte read back".to_owned(),
                 (0, false) => "whole".to_owned(),
                 (n, _) => human::counted(n as u64, "problem"),
@@ -60,8 +85,8 @@ pub fn run(args: &VerifyArgs, session: &Session) -> CliResult<Exit> {
         }
     });
     if report.ok {
-        return Ok(Exit::Done);
+        return Exit::Done;
     }
     session.screen.note("damaged backups were found; the others can be restored. `pgkeep check --repair` sets the damaged chunks aside, so that the next backup stores them anew; then look at the storage.");
-    Ok(Exit::NotProven)
+    Exit::NotProven
 }

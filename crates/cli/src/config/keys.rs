@@ -202,6 +202,7 @@ pub const OIDC: Keys = &[
 ];
 
 /// What every notification target has.
+#[cfg(test)]
 pub const TARGET: Keys = &[
     ("on", Value),
     ("default", Value),

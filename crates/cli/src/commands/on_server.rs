@@ -1,0 +1,569 @@
+//! The commands that work on backups, done by a server: the same options, the same answer, another machine.
+//!
+//! Each sends a request, follows the job that comes of it as if it ran here, reads the document that the job ended with
+//! back into the engine's report, and shows that. Options that only make sense where the work is done are refused.
+
+use super::{backup, check, diff, doctor, drill, list, prune, restore, show, tag, verify};
+use crate::{
+    api::{Api, Call, encoded},
+    args::{
+        BackupArgs, CheckArgs, ConnectionArgs, DiffArgs, DoctorArgs, DrillArgs, ExportArgs,
+        ExportFormat, ForgetArgs, ImportArgs, KindArg, ListArgs, PruneArgs, ReadBackArg, ShowArgs,
+        TagArgs, VerifyArgs,
+    },
+    clock::SystemClock,
+    error::{CliError, CliResult},
+    exit::Exit,
+    output::human,
+    session::Session,
+};
+use jiff::tz::TimeZone;
+use pgkeep_engine::{
+    catalog::BackupDetail, doctor::DoctorReport, drill::DrillReport, verify::VerifyReport,
+};
+use pgkeep_model::Clock;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::{
+    fs::{File, OpenOptions},
+    io::{IsTerminal, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Options that say where a database is, where the server knows that itself.
+fn no_connection(connection: &ConnectionArgs) -> CliResult<()> {
+    let given = [
+        ("--database-url", connection.database_url.is_some()),
+        ("--admin-url", connection.admin_url.is_some()),
+        ("--bin-dir", !connection.bin_dir.is_empty()),
+    ];
+    only_here(&given)
+}
+
+/// Refuses options that the server decides on by its own definitions.
+fn only_here(given: &[(&str, bool)]) -> CliResult<()> {
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((option, _)) => Err(CliError::usage(format!(
+            "{option} says nothing to a server: apps, repositories and policies are defined there"
+        ))
+        .with_hint("change the definition there, or unset PGKEEP_SERVER to work here")),
+    }
+}
+
+/// Sends a request that becomes a job, and waits for the report that it ends with.
+pub fn report_of<T: DeserializeOwned>(
+    api: &Api,
+    call: &Call,
+    session: &Session,
+) -> CliResult<(T, Value)> {
+    let accepted = api.document(call)?;
+    let id = accepted["job_id"]
+        .as_str()
+        .ok_or_else(|| CliError::new(Exit::Server, "the server names no job"))?;
+    let document = api.finished(id, session)?;
+    let report = serde_json::from_value(document.clone()).map_err(|e| {
+        CliError::new(
+            Exit::Server,
+            format!("the result of job {id} cannot be read: {e}"),
+        )
+        .with_hint("compare `pgkeep --version` on both machines")
+    })?;
+    Ok((report, document))
+}
+
+/// The app that is named, else the only one that the server knows.
+pub fn one_app(api: &Api, session: &Session) -> CliResult<String> {
+    if let Some(app) = session.named_app() {
+        return Ok(app);
+    }
+    let apps = api.list(&Call::get("/apps"), usize::MAX)?;
+    let names: Vec<&str> = apps.iter().filter_map(|app| app["name"].as_str()).collect();
+    match names.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        [] => Err(CliError::new(Exit::NotFound, "the server knows no app")
+            .with_hint("`pgkeep apply` makes it know those of pgkeep.toml")),
+        several => Err(CliError::usage("nothing says which app is meant")
+            .with_hint(format!("give --app: {}", several.join(", ")))),
+    }
+}
+
+/// The repository that is named, else the only one that the server knows.
+fn one_repository(api: &Api, session: &Session) -> CliResult<String> {
+    if let Some(name) = session.named_repository() {
+        return Ok(name);
+    }
+    let all = api.list(&Call::get("/repositories"), usize::MAX)?;
+    let names: Vec<&str> = all.iter().filter_map(|r| r["name"].as_str()).collect();
+    match names.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        [] => Err(CliError::new(
+            Exit::NotFound,
+            "the server knows no repository",
+        )),
+        several => Err(CliError::usage("nothing says which repository is meant")
+            .with_hint(format!("give --repo: {}", several.join(", ")))),
+    }
+}
+
+pub fn backup(args: &BackupArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    no_connection(&args.connection)?;
+    only_here(&[
+        ("--dbname", !args.dbname.is_empty()),
+        ("--environment", args.environment.is_some()),
+        ("--exclude-table-data", !args.exclude_table_data.is_empty()),
+        ("--schema", !args.schema.is_empty()),
+        ("--lock-timeout", args.lock_timeout.is_some()),
+    ])?;
+    let mut body = json!({
+        "app": one_app(api, session)?,
+        "kind": match args.kind {
+            KindArg::Full => "full",
+            KindArg::Database => "database",
+        },
+        "description": args.description.clone().unwrap_or_default(),
+        "tags": args.tag,
+        "pinned": args.pin,
+        "read_back_all": args.read_back == ReadBackArg::Full,
+    });
+    for (name, value) in [
+        ("repository", session.named_repository().map(Value::from)),
+        ("compression", args.compression.map(Value::from)),
+        ("jobs", args.jobs.map(Value::from)),
+    ] {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    }
+    let (report, document) = report_of(api, &Call::post("/backups").body(body), session)?;
+    backup::answer(&report, &document, args.pin, session);
+    Ok(Exit::Done)
+}
+
+pub fn list(args: &ListArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    let now = SystemClock.now();
+    let at = |moment: Option<crate::args::Moment>| {
+        moment.and_then(|moment| moment.resolve(now, &TimeZone::system()))
+    };
+    let call = Call::get("/backups")
+        .maybe("app", session.named_app())
+        .maybe("repository", session.named_repository())
+        .maybe("kind", args.kind.as_ref())
+        .maybe("environment", args.environment.as_ref())
+        .maybe("tag", args.tag.first())
+        .maybe("since", at(args.since))
+        .maybe("until", at(args.until));
+    // A server filters by one tag; the others are looked at here, before the newest are counted.
+    let most = match args.tag.len() {
+        0 | 1 => args.limit.unwrap_or(usize::MAX),
+        _ => usize::MAX,
+    };
+    let mut found = api.backups(&call, most)?;
+    found.retain(|found| args.tag.iter().all(|tag| found.entry.tags.contains(tag)));
+    if let Some(limit) = args.limit {
+        found.drain(..found.len().saturating_sub(limit));
+    }
+    let place = match session.named_repository() {
+        Some(name) => name,
+        None => {
+            let mut names: Vec<&str> = found.iter().map(|f| f.repository.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names.join(", ")
+        }
+    };
+    list::answer(
+        place,
+        Vec::new(),
+        found.into_iter().map(|found| found.entry).collect(),
+        session,
+    );
+    Ok(Exit::Done)
+}
+
+pub fn show(args: &ShowArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    let app = session.named_app();
+    let repository = session.named_repository();
+    let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
+    let call = Call::get(format!("/backups/{}/manifest", found.entry.id))
+        .query("repository", &found.repository);
+    let reply = api.send(&call)?;
+    let manifest = serde_json::from_slice(&reply.body).map_err(|e| {
+        CliError::new(
+            Exit::Server,
+            format!("the backup's manifest cannot be read: {e}"),
+        )
+    })?;
+    let detail = BackupDetail {
+        entry: found.entry,
+        manifest,
+    };
+    show::answer(detail, args.database.as_deref(), session)
+}
+
+pub fn verify(args: &VerifyArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    let app = session.named_app();
+    let repository = session.named_repository();
+    let chosen = if args.backups.is_empty() {
+        let call = Call::get("/backups")
+            .maybe("app", app)
+            .maybe("repository", repository);
+        api.backups(&call, usize::MAX)?
+    } else {
+        let find = |id: &String| api.find_backup(id, app.as_deref(), repository.as_deref());
+        args.backups.iter().map(find).collect::<CliResult<_>>()?
+    };
+    let mut all = VerifyReport {
+        backups: Vec::new(),
+        ok: true,
+    };
+    for found in chosen {
+        let call = Call::post(format!("/backups/{}/verify", found.entry.id))
+            .query("repository", &found.repository)
+            .body(json!({ "read_data": args.read_data }));
+        let report = verified(api, &call, session)?;
+        all.ok &= report.ok;
+        all.backups.extend(report.backups);
+    }
+    Ok(verify::answer(&all, args.read_data, session))
+}
+
+/// A verification that finds damage is a failed job, with the report of what it found.
+fn verified(api: &Api, call: &Call, session: &Session) -> CliResult<VerifyReport> {
+    found_out(api, call, session)
+}
+
+/// The report of a job that may have ended with bad news.
+pub fn found_out<T: DeserializeOwned>(api: &Api, call: &Call, session: &Session) -> CliResult<T> {
+    let accepted = api.document(call)?;
+    let id = accepted["job_id"]
+        .as_str()
+        .ok_or_else(|| CliError::new(Exit::Server, "the server names no job"))?;
+    let job = api.follow(id, session)?;
+    session.progress.finish();
+    match job.result.clone().map(serde_json::from_value::<T>) {
+        Some(Ok(report)) => Ok(report),
+        Some(Err(e)) if job.state == "succeeded" => Err(CliError::new(
+            Exit::Server,
+            format!("the result of job {id} cannot be read: {e}"),
+        )),
+        _ => Err(crate::api::job_failure(&job)),
+    }
+}
+
+pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    no_connection(&args.connection)?;
+    only_here(&[
+        ("--jobs", args.jobs.is_some()),
+        ("--no-owner", args.no_owner),
+        ("--keep", args.keep),
+    ])?;
+    let app = session.named_app();
+    let repository = session.named_repository();
+    let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
+    let mut body = json!({
+        "app": found.entry.app,
+        "repository": found.repository,
+        "backup": found.entry.id,
+        "prove": restore::prove_word(args.prove),
+        "assertions": drill::assertions(args)?,
+    });
+    if let Some(database) = &args.database {
+        body["database"] = database.clone().into();
+    }
+    let report: DrillReport = found_out(api, &Call::post("/drills").body(body), session)?;
+    Ok(drill::answer(&report, session))
+}
+
+pub fn diff(args: &DiffArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    no_connection(&args.connection)?;
+    if args.from == "live" || args.to == "live" {
+        return Err(
+            CliError::usage("a server compares backups, not a live database")
+                .with_hint("run it where the database can be reached, without PGKEEP_SERVER"),
+        );
+    }
+    let app = session.named_app();
+    let repository = session.named_repository();
+    let from = api.find_backup(&args.from, app.as_deref(), repository.as_deref())?;
+    let to = api.find_backup(&args.to, app.as_deref(), Some(&from.repository))?;
+    let call = Call::get("/backups/compare")
+        .query("from", &from.entry.id)
+        .query("to", &to.entry.id)
+        .query("repository", &from.repository);
+    let reply = api.send(&call)?;
+    let report = serde_json::from_slice(&reply.body)
+        .map_err(|e| CliError::new(Exit::Server, format!("the comparison cannot be read: {e}")))?;
+    diff::answer(report, args, session)
+}
+
+pub fn doctor(args: &DoctorArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    no_connection(&args.connection)?;
+    only_here(&[("--target-url", args.target_url.is_some())])?;
+    let app = one_app(api, session)?;
+    let call = Call::post(format!("/apps/{}/doctor", encoded(&app)));
+    let report: DoctorReport = found_out(api, &call, session)?;
+    Ok(doctor::answer(&report, session))
+}
+
+pub fn check(args: &CheckArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    only_here(&[("--repair", args.repair)])?;
+    let name = one_repository(api, session)?;
+    let percent = args.read_data.map_or(0.0, |share| share.0);
+    let call = Call::post(format!("/repositories/{}/check", encoded(&name)))
+        .body(json!({ "read_data_percent": percent }));
+    let report = found_out(api, &call, session)?;
+    Ok(check::answer(&report, session))
+}
+
+pub fn prune(args: &PruneArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    only_here(&[("--dry-run", args.dry_run)])?;
+    let name = one_repository(api, session)?;
+    let call = Call::post(format!("/repositories/{}/prune", encoded(&name)));
+    let (report, document) = report_of(api, &call, session)?;
+    session
+        .screen
+        .answer(&document, |text| prune::render_report(text, &report));
+    Ok(Exit::Done)
+}
+
+pub fn forget(args: &ForgetArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    if args.backups.is_empty() {
+        return Err(CliError::usage("on a server, policies say what is kept")
+            .with_hint("`pgkeep policy cleanup NAME`, or name backups: pgkeep forget ID"));
+    }
+    let app = session.named_app();
+    let repository = session.named_repository();
+    let mut removed = Vec::new();
+    for wanted in &args.backups {
+        let found = api.find_backup(wanted, app.as_deref(), repository.as_deref())?;
+        let call = Call::delete(format!("/backups/{}", found.entry.id))
+            .query("repository", &found.repository);
+        if args.dry_run {
+            let plan = api.document(&call.query("dryRun", true))?;
+            removed.push(plan);
+            continue;
+        }
+        let (_, document) = report_of::<Value>(api, &call, session)?;
+        removed.push(json!({ "id": found.entry.id, "report": document }));
+    }
+    let answer = json!({ "backups": removed, "dry_run": args.dry_run });
+    session.screen.answer(&answer, |text| {
+        for one in &removed {
+            let id = one["id"].as_str().or(one["backup"]["id"].as_str());
+            let id: String = id.unwrap_or_default().chars().take(8).collect();
+            if !args.dry_run {
+                text.line(format!("removed {id}"));
+                continue;
+            }
+            text.line(format!("would remove {id}"));
+            for objection in one["objections"].as_array().into_iter().flatten() {
+                let why = objection["message"].as_str().unwrap_or_default();
+                text.line(format!("  but {why}"));
+            }
+        }
+    });
+    Ok(Exit::Done)
+}
+
+pub fn tag(args: &TagArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    let app = session.named_app();
+    let repository = session.named_repository();
+    let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
+    let mut body = json!({ "add_tags": args.add, "remove_tags": args.remove });
+    if args.pin || args.unpin {
+        body["pinned"] = args.pin.into();
+    }
+    let call = Call::patch(format!("/backups/{}", found.entry.id))
+        .query("repository", &found.repository)
+        .body(body);
+    api.send(&call)?;
+    let now = api.find_backup(&found.entry.id, None, Some(&found.repository))?;
+    tag::answer(&now.entry, session);
+    Ok(Exit::Done)
+}
+
+pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    let Api::There(http) = api else {
+        return Err(CliError::usage("there is no server to download from"));
+    };
+    let app = session.named_app();
+    let repository = session.named_repository();
+    let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
+    let (format, ending) = match args.format {
+        ExportFormat::Custom => ("custom", "pgcustom"),
+        ExportFormat::Plain => ("plain", "sql.gz"),
+        ExportFormat::Directory => ("directory", "directory.tar"),
+        ExportFormat::Tar => ("tar", "tar"),
+    };
+    let call = Call::get(format!("/backups/{}/download", found.entry.id))
+        .query("repository", &found.repository)
+        .query("format", format)
+        .maybe("database", args.database.as_ref());
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && (session.screen.json || std::io::stdout().is_terminal()) {
+        return Err(
+            CliError::usage("a dump belongs neither into JSON nor on a terminal")
+                .with_hint("redirect standard output, or give --output FILE"),
+        );
+    }
+    let name = format!("{}_{}.{ending}", found.entry.app, found.entry.short_id());
+    let path = match &args.output {
+        Some(path) if path.is_dir() => path.join(name),
+        Some(path) => path.clone(),
+        None => session.places.current_dir.join(name),
+    };
+    let mut from = http.download(&call)?;
+    let written = if to_stdout {
+        copy(&mut from, &mut std::io::stdout().lock(), session)?
+    } else {
+        into_file(&mut from, &path, session)?
+    };
+    if to_stdout {
+        session
+            .screen
+            .note(&format!("wrote {}", human::bytes(written)));
+        return Ok(Exit::Done);
+    }
+    let answer =
+        json!({ "backup": found.entry.id, "path": path, "bytes": written, "format": format });
+    session.screen.answer(&answer, |text| {
+        text.facts([
+            ("wrote", path.display().to_string()),
+            ("size", human::bytes(written)),
+        ]);
+    });
+    Ok(Exit::Done)
+}
+
+/// Writes beside the file first, so that a download that breaks off is never taken for whole.
+fn into_file(from: &mut impl Read, path: &Path, session: &Session) -> CliResult<u64> {
+    let failed = |e: std::io::Error| {
+        CliError::new(
+            Exit::Storage,
+            format!("cannot write {}: {e}", path.display()),
+        )
+    };
+    if path.exists() {
+        return Err(CliError::new(
+            Exit::Refused,
+            format!("{} exists already and is not overwritten", path.display()),
+        ));
+    }
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)
+        .map_err(failed)?;
+    let done = copy(from, &mut file, session).and_then(|written| {
+        file.sync_all().map_err(failed)?;
+        std::fs::rename(&partial, path).map_err(failed)?;
+        Ok(written)
+    });
+    if done.is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+    done
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write, session: &Session) -> CliResult<u64> {
+    let mut buffer = vec![0; 1 << 18];
+    let mut written = 0;
+    loop {
+        if session.cancel.is_cancelled() {
+            return Err(pgkeep_model::Cancelled.into());
+        }
+        let n = from
+            .read(&mut buffer)
+            .map_err(|e| CliError::new(Exit::Server, format!("the download broke off: {e}")))?;
+        if n == 0 {
+            break;
+        }
+        to.write_all(&buffer[..n])
+            .map_err(|e| CliError::new(Exit::Storage, format!("cannot write the download: {e}")))?;
+        written += n as u64;
+    }
+    to.flush()
+        .map_err(|e| CliError::new(Exit::Storage, format!("cannot write the download: {e}")))?;
+    Ok(written)
+}
+
+/// How much of a file is sent with one request.
+const CHUNK: usize = 8 << 20;
+
+pub fn import(args: &ImportArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    let Api::There(http) = api else {
+        return Err(CliError::usage("there is no server to upload to"));
+    };
+    only_here(&[
+        ("--environment", args.environment.is_some()),
+        ("--compression", args.compression.is_some()),
+    ])?;
+    let wrong = |e: std::io::Error| {
+        let exit = match e.kind() {
+            std::io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::Usage,
+        };
+        CliError::new(exit, format!("cannot read {}: {e}", args.file.display()))
+    };
+    if args.file.is_dir() {
+        return Err(CliError::usage("a folder cannot be sent to a server")
+            .with_hint("pack it: tar -cf dump.tar -C FOLDER ."));
+    }
+    let app = one_app(api, session)?;
+    let mut file = File::open(&args.file).map_err(wrong)?;
+    let size = file.metadata().map_err(wrong)?.len();
+    let name = args.file.file_name().unwrap_or_default();
+    let upload = api.document(&Call::post("/backups/uploads").body(json!({
+        "file_name": name.to_string_lossy(),
+        "size": size,
+    })))?;
+    let id = upload["id"]
+        .as_str()
+        .ok_or_else(|| CliError::new(Exit::Server, "the server names no upload"))?;
+    let path = format!("/backups/uploads/{}", encoded(id));
+    let mut offset = 0u64;
+    loop {
+        if session.cancel.is_cancelled() {
+            api.send(&Call::delete(&path))?;
+            return Err(pgkeep_model::Cancelled.into());
+        }
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let n = (&mut file)
+            .take(CHUNK as u64)
+            .read_to_end(&mut chunk)
+            .map_err(wrong)?;
+        if n == 0 {
+            break;
+        }
+        http.upload(
+            &Call::patch(&path),
+            chunk,
+            &[("Upload-Offset", offset.to_string())],
+        )?;
+        offset += n as u64;
+    }
+    let mut body = json!({
+        "app": app,
+        "description": args.description.clone().unwrap_or_default(),
+        "tags": args.tag,
+    });
+    for (name, value) in [
+        ("repository", session.named_repository()),
+        ("database", args.database.clone()),
+    ] {
+        if let Some(value) = value {
+            body[name] = value.into();
+        }
+    }
+    let call = Call::post(format!("{path}/complete")).body(body);
+    let (report, document) = report_of(api, &call, session)?;
+    backup::answer(&report, &document, false, session);
+    Ok(Exit::Done)
+}
