@@ -28,4 +28,4 @@ pub use object_store::ObjectStore;
 pub use oidc::OidcProvider;
 pub use samples::ShopSize;
 pub use smtp::{ReceivedMail, SmtpProtection, SmtpServer, SmtpServerBuilder};
-pub use tls::TlsFiles;
+pub use tls::{ServerIdentity, TlsFiles, server_identity};

@@ -21,6 +21,25 @@ pub struct TlsFiles {
     pub client_key: PathBuf,
 }
 
+/// What a server on this machine needs to speak TLS, and what its clients check it with.
+#[derive(Debug, Clone)]
+pub struct ServerIdentity {
+    /// For `localhost` and 127.0.0.1.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub root_cert: PathBuf,
+}
+
+/// The certificate of the tests' servers.
+pub fn server_identity() -> ServerIdentity {
+    let made = authority();
+    ServerIdentity {
+        certificate: made.join("server.crt"),
+        key: made.join("server.key"),
+        root_cert: made.join("root.crt"),
+    }
+}
+
 /// Puts the server's certificate into a data folder and gives the settings that turn TLS on.
 pub(crate) fn install(data_dir: &Path) -> String {
     let made = authority();

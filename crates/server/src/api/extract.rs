@@ -177,7 +177,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $what:literal, $holds:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
         #[serde(transparent)]
         pub struct $name(String);
 

@@ -1,0 +1,221 @@
+//! Queueing work, and what people do to jobs.
+
+use crate::scene::Scene;
+use pgkeep_catalog::{LogLevel, LogLine};
+use pgkeep_model::access::Role;
+use pgkeep_server::api::idempotency::{Key, once};
+use pgkeep_server::api::{Problem, problem::Code};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+async fn with_policy() -> Scene {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    scene
+        .put("/policies/nightly", json!({ "app": "shop" }))
+        .await
+        .expect(201);
+    scene
+}
+
+async fn run(scene: &Scene) -> String {
+    let answer = scene.post("/policies/nightly/run-now", None).await.expect(202);
+    answer.json()["jobId"].as_str().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn without_a_worker_nothing_is_queued_and_reading_goes_on() {
+    let scene = with_policy().await;
+    let refused = scene.post("/policies/nightly/run-now", None).await.expect(503);
+    assert_eq!(refused.json()["code"], "no_worker");
+    refused.header("retry-after").parse::<u64>().unwrap();
+    let jobs = scene.get("/jobs").await.expect(200).json();
+    assert_eq!(jobs["items"], json!([]));
+    scene.get("/status").await.expect(200);
+    scene.worker().await;
+    let job = run(&scene).await;
+    let shown = scene.get(&format!("/jobs/{job}")).await.expect(200).json();
+    assert_eq!(shown["state"], "queued");
+    assert_eq!(shown["createdBy"], "root (token test)");
+    assert_eq!(shown["spec"]["policy"], "nightly");
+}
+
+#[tokio::test]
+async fn jobs_are_held_moved_released_and_cancelled() {
+    let scene = with_policy().await;
+    scene.worker().await;
+    let job = run(&scene).await;
+    let path = |verb: &str| format!("/jobs/{job}/{verb}");
+    assert_eq!(scene.post(&path("hold"), None).await.expect(200).json()["held"], true);
+    assert_eq!(scene.get("/queue").await.expect(200).json()["held"], 1);
+    assert_eq!(scene.post(&path("release"), None).await.expect(200).json()["held"], false);
+    let moved = scene.put(&path("priority"), json!({ "priority": 7 })).await.expect(200).json();
+    assert_eq!(moved["priority"], 7);
+    scene.put(&path("priority"), json!({ "priority": 1_000 })).await.expect(422);
+    assert_eq!(scene.post(&path("cancel"), None).await.expect(200).json()["state"], "cancelled");
+    // Once it is over, it stays as it is.
+    assert_eq!(scene.post(&path("cancel"), None).await.expect(200).json()["state"], "cancelled");
+    let late = scene.post(&path("hold"), None).await.expect(409);
+    assert_eq!(late.json()["code"], "wrong_state");
+}
+
+#[tokio::test]
+async fn the_queue_is_paused_and_resumed() {
+    let scene = with_policy().await;
+    let paused = scene.post("/queue/pause", None).await.expect(200).json();
+    assert_eq!((&paused["paused"], &paused["pausedBy"]), (&json!(true), &json!("root (token test)")));
+    assert_eq!(scene.post("/queue/resume", None).await.expect(200).json()["paused"], false);
+}
+
+#[tokio::test]
+async fn lists_are_cut_into_pages_that_miss_nothing() {
+    let scene = with_policy().await;
+    scene.worker().await;
+    let mut made = Vec::new();
+    for _ in 0..7 {
+        made.push(run(&scene).await);
+    }
+    made.reverse();
+    let mut seen = Vec::new();
+    let mut path = "/jobs?limit=3".to_string();
+    loop {
+        let page = scene.get(&path).await.expect(200).json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 3);
+        seen.extend(items.iter().map(|job| job["id"].as_str().unwrap().to_string()));
+        match page["nextCursor"].as_str() {
+            Some(cursor) => path = format!("/jobs?limit=3&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, made);
+    let none = scene.get("/jobs?state=failed,succeeded").await.expect(200).json();
+    assert_eq!(none["items"], json!([]));
+    let all = scene.get("/jobs?kind=backup&policy=nightly&state=queued").await.expect(200).json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn a_log_is_read_in_parts_and_followed_to_its_end() {
+    let scene = with_policy().await;
+    scene.worker().await;
+    let job = run(&scene).await;
+    let catalog = &scene.state.catalog;
+    let claim = catalog
+        .claim("idle-1", &pgkeep_model::job::JobKind::ALL, Duration::from_secs(30))
+        .await
+        .unwrap()
+        .unwrap();
+    let line = |text: &str| LogLine {
+        at: catalog.now(),
+        level: LogLevel::Info,
+        text: text.into(),
+    };
+    let lines = [line("one"), line("two"), line("three")];
+    catalog.log(&job, claim.fence, &lines).await.unwrap();
+    let first = scene.get(&format!("/jobs/{job}/log?limit=2")).await.expect(200).json();
+    assert_eq!(first["items"][1]["text"], "two");
+    let rest = first["nextCursor"].as_str().unwrap();
+    let rest = scene.get(&format!("/jobs/{job}/log?after={rest}")).await.expect(200).json();
+    assert_eq!(rest["items"][0]["text"], "three");
+
+    let follow = scene.get_owned(format!("/jobs/{job}/log/stream"));
+    let end = async {
+        catalog.log(&job, claim.fence, &[line("four")]).await.unwrap();
+        catalog
+            .finish(&job, claim.fence, pgkeep_catalog::Outcome::Succeeded(json!({})))
+            .await
+            .unwrap();
+    };
+    let (followed, ()) = tokio::join!(follow, end);
+    let texts: Vec<String> = followed
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .map(|data| serde_json::from_str::<Value>(data.trim()).unwrap())
+        .map(|data| data["text"].as_str().or(data["state"].as_str()).unwrap().to_string())
+        .collect();
+    assert_eq!(texts, ["one", "two", "three", "four", "succeeded"]);
+}
+
+impl Scene {
+    async fn get_owned(&self, path: String) -> crate::scene::Answer {
+        self.get(&path).await.expect(200)
+    }
+}
+
+#[tokio::test]
+async fn a_second_person_says_yes_and_not_the_first_by_another_token() {
+    use pgkeep_model::job::{JobSpec, ProveLevel, RestoreMode, RestoreSpec, Trigger};
+    let scene = with_policy().await;
+    let spec = JobSpec::Restore(RestoreSpec {
+        app: "shop".into(),
+        repository: "shop-store".into(),
+        backup: "deadbeef".into(),
+        database: None,
+        target: RestoreMode::Replace("shop".into()),
+        tables: Vec::new(),
+        schemas: Vec::new(),
+        schema_only: false,
+        data_only: false,
+        prove: ProveLevel::Full,
+        jobs: None,
+        no_owner: false,
+        skip_safety_backup: false,
+        keep_old_secs: 60,
+    });
+    let catalog = &scene.state.catalog;
+    let mut job = pgkeep_catalog::NewJob::new(spec, Trigger::Api, "root", catalog.now());
+    job.app = Some("shop".into());
+    job.needs_approval = true;
+    let id = catalog.enqueue(job).await.unwrap().job().id.clone();
+    let path = format!("/jobs/{id}/approve");
+    // The token's account is the one that asked.
+    let own = scene.post(&path, None).await.expect(403);
+    assert_eq!(own.json()["code"], "forbidden");
+    let other = scene.token("olga", Scene::access(Role::Admin, &[], None)).await;
+    let yes = scene.ask("POST", &path, Some(&other), &[], None).await.expect(200).json();
+    assert_eq!(yes["approval"], json!({ "state": "approved", "by": "olga (token test)" }));
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_the_first_answer_and_does_nothing() {
+    let scene = with_policy().await;
+    scene.worker().await;
+    let state = &scene.state;
+    let who = pgkeep_server::auth::Principal {
+        user_id: "1".into(),
+        name: "root".into(),
+        role: Role::Admin,
+        permissions: Role::Admin.permissions(),
+        apps: None,
+        credential: pgkeep_server::auth::Credential::Token {
+            id: "1".into(),
+            name: "test".into(),
+        },
+    };
+    let made = std::cell::Cell::new(0);
+    let make = |request: Value, fails: bool| {
+        let (who, made) = (&who, &made);
+        async move {
+            let work = async {
+                made.set(made.get() + 1);
+                match fails {
+                    true => Err(Problem::new(Code::Busy, "not now")),
+                    false => Ok(axum::Json(json!({ "number": made.get() }))),
+                }
+            };
+            once(state, who, Key(Some("key-1".into())), "test", &request, work).await
+        }
+    };
+    let request = || json!({ "app": "shop" });
+    // A failed request made nothing and frees the key.
+    assert_eq!(make(request(), true).await.unwrap_err().code, Code::Busy);
+    let first = crate::scene::read(make(request(), false).await.unwrap()).await;
+    let again = crate::scene::read(make(request(), false).await.unwrap()).await;
+    assert_eq!(first.json(), again.json());
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(made.get(), 2);
+    let other = make(json!({ "app": "blog" }), false).await.unwrap_err();
+    assert_eq!(other.code, Code::Conflict);
+}

@@ -1,0 +1,10 @@
+//! The API as clients meet it, on a real catalog.
+
+mod definitions;
+mod events;
+mod jobs;
+mod listener;
+mod openapi;
+mod problems;
+mod scene;
+mod walk;
