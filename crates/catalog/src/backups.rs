@@ -466,11 +466,11 @@ impl BackupRow {
             revision: before.revision,
             ..self.clone()
         };
-        merged.as_stored() == *before
+        merged.rounded() == *before
     }
 
     /// Times lose what is smaller than a millisecond.
-    fn as_stored(self) -> BackupRow {
+    fn rounded(self) -> BackupRow {
         let round =
             |time: Timestamp| Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time);
         BackupRow {

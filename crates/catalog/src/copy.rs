@@ -404,3 +404,41 @@ fn io(action: &'static str, path: &Path, source: std::io::Error) -> CatalogError
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KeySource, Location, OpenOptions};
+    use pgkeep_testkit::ManualClock;
+    use std::sync::Arc;
+
+    /// Tables that say nothing beyond the moment, or belong to the one catalog that they lie in.
+    const NOT_COPIED: [&str; 3] = ["schema_versions", "nodes", "login_attempts"];
+
+    #[tokio::test]
+    async fn each_table_is_copied_or_left_out_on_purpose() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let catalog = Catalog::open(OpenOptions::new(
+            Location::Sqlite(dir.path().join("catalog.sqlite")),
+            KeySource::Key([1; 32]),
+            Arc::new(ManualClock::at("2026-03-01T12:00:00Z")),
+        ))
+        .await
+        .expect("a new catalog");
+        let rows = catalog
+            .db()
+            .rows(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+                params![],
+            )
+            .await
+            .expect("the schema");
+        let found: Vec<String> = rows
+            .iter()
+            .map(|row| row.text("name").expect("a name"))
+            .collect();
+        let mut known: Vec<&str> = TABLES.into_iter().chain(NOT_COPIED).collect();
+        known.sort_unstable();
+        assert_eq!(found, known);
+    }
+}

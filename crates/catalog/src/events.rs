@@ -35,7 +35,8 @@ pub struct NewEvent {
     app: Option<String>,
     subject: String,
     data: Value,
-    replaces: bool,
+    /// Removes the event before that this one replaces; names its topic, so that the index of just those serves.
+    replaces: Option<&'static str>,
 }
 
 impl NewEvent {
@@ -45,7 +46,7 @@ impl NewEvent {
             app: None,
             subject: subject.into(),
             data: Value::Null,
-            replaces: false,
+            replaces: None,
         }
     }
 
@@ -59,10 +60,20 @@ impl NewEvent {
         self
     }
 
-    /// Takes the place of the event before of the same topic and subject.
-    pub(crate) fn replacing(mut self) -> NewEvent {
-        self.replaces = true;
-        self
+    /// What a job does; takes the place of the event before.
+    pub(crate) fn progress(job: &str) -> NewEvent {
+        NewEvent {
+            replaces: Some("DELETE FROM events WHERE topic = 'progress' AND subject = $1"),
+            ..NewEvent::new("progress", job)
+        }
+    }
+
+    /// How long a job's log is; takes the place of the event before.
+    pub(crate) fn log(job: &str) -> NewEvent {
+        NewEvent {
+            replaces: Some("DELETE FROM events WHERE topic = 'log' AND subject = $1"),
+            ..NewEvent::new("log", job)
+        }
     }
 }
 
@@ -118,12 +129,8 @@ pub(crate) async fn append(tx: &mut Tx, events: Vec<NewEvent>) -> Result<Option<
     let now = tx.now();
     let mut newest = None;
     for event in events {
-        if event.replaces {
-            tx.run(
-                "DELETE FROM events WHERE topic = $1 AND subject = $2",
-                params![event.topic, &event.subject],
-            )
-            .await?;
+        if let Some(delete) = event.replaces {
+            tx.run(delete, params![&event.subject]).await?;
         }
         let row = tx
             .row(

@@ -46,6 +46,7 @@ pub use seal::is_reference;
 use jiff::{SignedDuration, Timestamp};
 use pgkeep_model::Clock;
 use secrecy::SecretString;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use uuid::{ContextV7, Uuid};
@@ -61,8 +62,8 @@ struct Inner {
     db: db::Db,
     seal: seal::Seal,
     clock: Arc<dyn Clock>,
-    /// What the database's clock is ahead of ours.
-    offset: SignedDuration,
+    /// Milliseconds that the database's clock is ahead of ours; `None` where the clock is followed as it is.
+    ahead_millis: Option<AtomicI64>,
     instance: String,
     location: String,
     ids: Mutex<ContextV7>,
@@ -74,7 +75,20 @@ impl Catalog {
     /// The time: the clock's, and on PostgreSQL the database's, so that leases of several machines agree.
     pub fn now(&self) -> Timestamp {
         let now = self.inner.clock.now();
-        now.checked_add(self.inner.offset).unwrap_or(now)
+        let Some(ahead) = &self.inner.ahead_millis else {
+            return now;
+        };
+        let ahead = SignedDuration::from_millis(ahead.load(Ordering::Relaxed));
+        now.checked_add(ahead).unwrap_or(now)
+    }
+
+    /// Asks the database for its time once more: either clock may have been set since.
+    pub(crate) async fn follow_clock(&self) -> Result<()> {
+        if let Some(ahead) = &self.inner.ahead_millis {
+            let millis = open::clock_ahead(self.db(), &*self.inner.clock).await?;
+            ahead.store(millis, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Names this catalog for good; made with it.

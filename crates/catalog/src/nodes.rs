@@ -39,8 +39,9 @@ pub struct Node {
 }
 
 impl Catalog {
-    /// Says that a worker is there; to be said again every few seconds.
+    /// Says that a worker is there; to be said again every few seconds. Also asks for the database's time again.
     pub async fn node_beat(&self, beat: &NodeBeat) -> Result<()> {
+        self.follow_clock().await?;
         let mut tx = self.begin().await?;
         let now = tx.now();
         let row = tx

@@ -7,7 +7,6 @@ use crate::db::{Db, Tx, params};
 use crate::error::{CatalogError, Result};
 use crate::seal::{Seal, make_key_file, read_key_file};
 use crate::{Catalog, Inner, migrate, people, queue};
-use jiff::SignedDuration;
 use pgkeep_model::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::ConnectOptions as _;
@@ -83,9 +82,11 @@ impl Catalog {
             ),
             Location::Postgres(url) => open_postgres(url, options.create).await?,
         };
-        let offset = match &db {
-            Db::Postgres(_) if options.align_clock => clock_offset(&db, &*options.clock).await?,
-            _ => SignedDuration::ZERO,
+        let ahead_millis = match &db {
+            Db::Postgres(_) if options.align_clock => {
+                Some(clock_ahead(&db, &*options.clock).await?.into())
+            }
+            _ => None,
         };
         let changed = Arc::new(watch::Sender::new(0));
         let now = options.clock.now();
@@ -102,7 +103,7 @@ impl Catalog {
                 db,
                 seal,
                 clock: options.clock,
-                offset,
+                ahead_millis,
                 instance,
                 location,
                 ids: Mutex::new(ContextV7::new()),
@@ -235,8 +236,8 @@ async fn open_postgres(url: &SecretString, create: bool) -> Result<(Db, String)>
     Ok((db, location))
 }
 
-/// What the database's clock is ahead of ours, to the middle of the question's way.
-async fn clock_offset(db: &Db, clock: &dyn Clock) -> Result<SignedDuration> {
+/// Milliseconds that the database's clock is ahead of ours, to the middle of the question's way.
+pub(crate) async fn clock_ahead(db: &Db, clock: &dyn Clock) -> Result<i64> {
     let asked = clock.now();
     let row = db
         .row(
@@ -248,7 +249,7 @@ async fn clock_offset(db: &Db, clock: &dyn Clock) -> Result<SignedDuration> {
     let theirs = row.time("millis")?;
     let answered = clock.now();
     let middle = asked + answered.duration_since(asked) / 2;
-    Ok(theirs.duration_since(middle))
+    Ok(theirs.as_millisecond() - middle.as_millisecond())
 }
 
 /// The key that fits the catalog. A catalog that was opened before never gets another one.
@@ -309,7 +310,7 @@ pub(crate) async fn put_meta(tx: &mut Tx, key: &str, value: &str) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
+    use jiff::{SignedDuration, Timestamp};
     use pgkeep_testkit::{ManualClock, TestPostgres};
 
     fn options(location: Location) -> OpenOptions {
@@ -331,19 +332,34 @@ mod tests {
         block_on(async {
             let dir = tempfile::tempdir().expect("a folder");
             let path = dir.path().join("catalog.sqlite");
-            let catalog = Catalog::open(options(Location::Sqlite(path))).await.expect("opens");
+            let catalog = Catalog::open(options(Location::Sqlite(path)))
+                .await
+                .expect("opens");
             let mut tx = catalog.begin().await.expect("begins");
             for (pragma, wanted) in [
                 ("SELECT journal_mode AS v FROM pragma_journal_mode", "wal"),
-                ("SELECT CAST(synchronous AS TEXT) AS v FROM pragma_synchronous", "2"),
-                ("SELECT CAST(foreign_keys AS TEXT) AS v FROM pragma_foreign_keys", "1"),
+                (
+                    "SELECT CAST(synchronous AS TEXT) AS v FROM pragma_synchronous",
+                    "2",
+                ),
+                (
+                    "SELECT CAST(foreign_keys AS TEXT) AS v FROM pragma_foreign_keys",
+                    "1",
+                ),
             ] {
-                let row = tx.row(pragma, params![]).await.expect(pragma).expect(pragma);
+                let row = tx
+                    .row(pragma, params![])
+                    .await
+                    .expect(pragma)
+                    .expect(pragma);
                 assert_eq!(row.text("v").expect(pragma), wanted, "{pragma}");
             }
             let read_only = catalog
                 .db()
-                .rows("INSERT INTO meta (key, value) VALUES ('a', 'b') RETURNING key", params![])
+                .rows(
+                    "INSERT INTO meta (key, value) VALUES ('a', 'b') RETURNING key",
+                    params![],
+                )
                 .await;
             assert!(read_only.is_err(), "what reads cannot write");
         });
@@ -357,15 +373,44 @@ mod tests {
             let catalog = open().await.expect("opens");
             let row = catalog
                 .db()
-                .row("SELECT CAST(extract(epoch FROM now()) * 1000 AS BIGINT) AS t", params![])
+                .row(
+                    "SELECT CAST(extract(epoch FROM now()) * 1000 AS BIGINT) AS t",
+                    params![],
+                )
                 .await
                 .expect("answers")
                 .expect("a row");
             let theirs: Timestamp = row.time("t").expect("a time");
             let apart = catalog.now().duration_since(theirs).abs();
             assert!(apart < SignedDuration::from_mins(10), "{apart:?}");
+            // A clock that is set while the program runs is followed with the next sign of life.
+            catalog
+                .inner
+                .ahead_millis
+                .as_ref()
+                .expect("it follows")
+                .store(0, std::sync::atomic::Ordering::Relaxed);
+            assert!(catalog.now().duration_since(theirs).abs() > SignedDuration::from_hours(24));
+            catalog
+                .node_beat(&crate::NodeBeat {
+                    node: "n".to_owned(),
+                    host: "h".to_owned(),
+                    pid: 1,
+                    slots: 1,
+                    kinds: Vec::new(),
+                    version: "0".to_owned(),
+                })
+                .await
+                .expect("written");
+            let apart = catalog.now().duration_since(theirs).abs();
+            assert!(apart < SignedDuration::from_mins(10), "{apart:?}");
             // Another machine whose clock stands still at the same wrong time comes to nearly the same.
-            let apart = open().await.expect("opens").now().duration_since(catalog.now()).abs();
+            let apart = open()
+                .await
+                .expect("opens")
+                .now()
+                .duration_since(catalog.now())
+                .abs();
             assert!(apart < SignedDuration::from_mins(10), "{apart:?}");
         });
     }

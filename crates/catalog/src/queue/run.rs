@@ -68,10 +68,9 @@ impl Catalog {
             "item": progress.and_then(|p| p.item.as_deref()),
         });
         tx.event(
-            NewEvent::new("progress", id)
+            NewEvent::progress(id)
                 .app(row.opt_text("app")?.as_deref())
-                .data(data)
-                .replacing(),
+                .data(data),
         );
         tx.commit().await
     }
@@ -107,10 +106,9 @@ impl Catalog {
             .await?;
         }
         tx.event(
-            NewEvent::new("log", id)
+            NewEvent::log(id)
                 .app(row.opt_text("app")?.as_deref())
-                .data(serde_json::json!({ "line": newest.min(MAX_LOG_LINES) }))
-                .replacing(),
+                .data(serde_json::json!({ "line": newest.min(MAX_LOG_LINES) })),
         );
         tx.commit().await
     }

@@ -180,8 +180,7 @@ pub async fn whoever_waits_is_told_of_changes(place: Place) {
     let mut changed = catalog.changed();
     let waits = tokio::spawn(async move {
         changed.changed().await.expect("the catalog is open");
-        let newest = *changed.borrow();
-        newest
+        *changed.borrow()
     });
     catalog
         .enqueue(backup_job(&catalog, "shop"))

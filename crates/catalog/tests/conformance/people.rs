@@ -66,7 +66,10 @@ pub async fn an_account_is_found_whatever_the_case_of_its_name(place: Place) {
         matches!(again, Err(CatalogError::Exists { .. })),
         "{again:?}"
     );
-    assert_eq!(catalog.users().await.expect("listed"), [made.clone()]);
+    assert_eq!(
+        catalog.users().await.expect("listed"),
+        std::slice::from_ref(&made)
+    );
 
     let change = UserChange {
         name: Some("Anna".to_owned()),
