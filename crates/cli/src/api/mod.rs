@@ -200,6 +200,14 @@ impl Api {
         Ok((wire::snake(value), reply.etag))
     }
 
+    /// The items of a list that is always given whole.
+    pub fn all(&self, call: &Call) -> CliResult<Vec<Value>> {
+        match self.document(call)?["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Err(unreadable(call, &"it holds no list")),
+        }
+    }
+
     /// All items of a list, page by page, up to `most`.
     pub fn list(&self, call: &Call, most: usize) -> CliResult<Vec<Value>> {
         const PAGE: usize = 500;

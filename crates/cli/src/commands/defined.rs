@@ -15,7 +15,7 @@ pub fn app(command: &AppCommand, session: &Session) -> CliResult<Exit> {
     let api = session.api()?;
     match command {
         AppCommand::List => {
-            let apps = api.list(&Call::get("/apps"), usize::MAX)?;
+            let apps = api.all(&Call::get("/apps"))?;
             session.screen.answer(&json!({ "apps": apps }), |text| {
                 let columns = [
                     ("app", "/name"),
@@ -45,7 +45,7 @@ pub fn repository(command: &RepositoryCommand, session: &Session) -> CliResult<E
     let api = session.api()?;
     match command {
         RepositoryCommand::List => {
-            let repositories = api.list(&Call::get("/repositories"), usize::MAX)?;
+            let repositories = api.all(&Call::get("/repositories"))?;
             session
                 .screen
                 .answer(&json!({ "repositories": repositories }), |text| {
@@ -86,7 +86,7 @@ pub fn notify(command: &NotifyCommand, session: &Session) -> CliResult<Exit> {
     let api = session.api()?;
     match command {
         NotifyCommand::List => {
-            let targets = api.list(&Call::get(TARGETS), usize::MAX)?;
+            let targets = api.all(&Call::get(TARGETS))?;
             session.screen.answer(&json!({ "targets": targets }), |text| {
                 let columns = [
                     ("target", "/name"),

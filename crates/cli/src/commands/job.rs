@@ -281,7 +281,7 @@ pub fn queue(command: &QueueCommand, session: &Session) -> CliResult<Exit> {
         QueueCommand::Status => {}
     }
     let mut queue = api.document(&Call::get("/queue"))?;
-    let nodes = api.list(&Call::get("/workers"), usize::MAX)?;
+    let nodes = api.all(&Call::get("/workers"))?;
     queue["nodes"] = Value::Array(nodes);
     session
         .screen

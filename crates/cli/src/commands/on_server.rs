@@ -78,7 +78,7 @@ pub fn one_app(api: &Api, session: &Session) -> CliResult<String> {
     if let Some(app) = session.named_app() {
         return Ok(app);
     }
-    let apps = api.list(&Call::get("/apps"), usize::MAX)?;
+    let apps = api.all(&Call::get("/apps"))?;
     let names: Vec<&str> = apps.iter().filter_map(|app| app["name"].as_str()).collect();
     match names.as_slice() {
         [only] => Ok((*only).to_owned()),
@@ -94,7 +94,7 @@ fn one_repository(api: &Api, session: &Session) -> CliResult<String> {
     if let Some(name) = session.named_repository() {
         return Ok(name);
     }
-    let all = api.list(&Call::get("/repositories"), usize::MAX)?;
+    let all = api.all(&Call::get("/repositories"))?;
     let names: Vec<&str> = all.iter().filter_map(|r| r["name"].as_str()).collect();
     match names.as_slice() {
         [only] => Ok((*only).to_owned()),

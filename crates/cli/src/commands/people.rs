@@ -24,7 +24,7 @@ pub fn user(command: &UserCommand, session: &Session) -> CliResult<Exit> {
     match command {
         UserCommand::Create(args) => create_user(args, &api, session),
         UserCommand::List => {
-            let users = api.list(&Call::get("/users"), usize::MAX)?;
+            let users = api.all(&Call::get("/users"))?;
             session.screen.answer(&json!({ "users": users }), |text| {
                 let columns = [
                     ("name", "/name"),
@@ -116,7 +116,7 @@ fn create_user(args: &UserArgs, api: &Api, session: &Session) -> CliResult<Exit>
 }
 
 fn find_user(name: &str, api: &Api) -> CliResult<Value> {
-    let users = api.list(&Call::get("/users"), usize::MAX)?;
+    let users = api.all(&Call::get("/users"))?;
     let same = |user: &&Value| {
         let found = user["name"].as_str().unwrap_or_default();
         found.eq_ignore_ascii_case(name)
@@ -231,7 +231,7 @@ pub fn token(command: &TokenCommand, session: &Session) -> CliResult<Exit> {
 }
 
 fn list_tokens(api: &Api) -> CliResult<Vec<Value>> {
-    api.list(&Call::get("/tokens").query("all", true), usize::MAX)
+    api.all(&Call::get("/tokens").query("all", true))
 }
 
 fn create_token(args: &TokenArgs, api: &Api, session: &Session) -> CliResult<Exit> {
@@ -271,7 +271,7 @@ fn create_token(args: &TokenArgs, api: &Api, session: &Session) -> CliResult<Exi
 
 /// Where nobody says whose token it is, there must be no doubt.
 fn only_admin(api: &Api) -> CliResult<String> {
-    let users = api.list(&Call::get("/users"), usize::MAX)?;
+    let users = api.all(&Call::get("/users"))?;
     let admins: Vec<String> = users
         .iter()
         .filter(|user| user["role"] == "admin" && user["disabled"] != true)

@@ -179,7 +179,7 @@ fn served<T: DeserializeOwned>(
     object: Object,
 ) -> CliResult<BTreeMap<String, Existing<T>>> {
     let mut all = BTreeMap::new();
-    for mut item in api.list(&Call::get(path_of(object)), usize::MAX)? {
+    for mut item in api.all(&Call::get(path_of(object)))? {
         let unreadable = |why: &dyn std::fmt::Display| {
             CliError::new(
                 Exit::Server,

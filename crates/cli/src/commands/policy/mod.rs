@@ -87,7 +87,7 @@ fn body(policy: &Policy) -> Value {
 
 fn list(api: &Api, session: &Session) -> CliResult<Exit> {
     let call = Call::get("/policies").maybe("app", session.named_app());
-    let policies = api.list(&call, usize::MAX)?;
+    let policies = api.all(&call)?;
     let answer = json!({ "policies": policies });
     session
         .screen
@@ -102,7 +102,7 @@ fn create(args: &PolicyArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     let mut app = session.named_app();
     let mut args = args.clone();
     if app.is_none() || interactive {
-        let apps = api.list(&Call::get("/apps"), usize::MAX)?;
+        let apps = api.all(&Call::get("/apps"))?;
         let apps: Vec<String> = apps
             .iter()
             .filter_map(|app| app["name"].as_str().map(str::to_owned))
@@ -288,7 +288,7 @@ fn make_defaults(
     session: &Session,
 ) -> CliResult<Exit> {
     api.document(&Call::get(format!("/apps/{}", encoded(app))))?;
-    let existing = api.list(&Call::get("/policies"), usize::MAX)?;
+    let existing = api.all(&Call::get("/policies"))?;
     let of = |same_app: bool| -> BTreeSet<&str> {
         existing
             .iter()
