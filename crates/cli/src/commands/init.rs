@@ -27,6 +27,7 @@ struct Answer {
 }
 
 pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
+    session.only_here("init")?;
     let settings = session.settings()?;
     let chosen = required_repository(&settings)?;
     let context = session.context(&settings);

@@ -17,6 +17,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 pub fn run(command: &KeyCommand, session: &Session) -> CliResult<Exit> {
+    session.only_here("key")?;
     let settings = session.settings()?;
     let context = session.context(&settings);
     let repository = session.repository(&settings, &context)?;

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{ProofArg, RestoreArgs},
-    commands::list::app_filter,
+    commands::{list::app_filter, on_server},
     config::{Settings, Source},
     confirm,
     error::{CliError, CliResult},
@@ -26,6 +26,9 @@ use pgkeep_model::{
 use pgkeep_postgres::connect::ConnectOptions;
 
 pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::restore(args, &api, session);
+    }
     let mut flags = connection_flags(&args.connection);
     flags.jobs = args.jobs;
     let settings = session.settings_with(flags)?;
@@ -70,28 +73,9 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     let summary = &plan.summary;
     session.progress.finish();
     if args.dry_run {
-        session
-            .screen
-            .answer(&plan, |text| render_plan(text, summary));
-        return match summary.refusals.is_empty() {
-            true => Ok(Exit::Done),
-            false => Ok(Exit::Refused),
-        };
+        return Ok(answer_plan(summary, session));
     }
-    if !session.screen.json {
-        let mut text = Text::default();
-        render_intent(&mut text, summary);
-        session.screen.note(text.as_str());
-    }
-    refuse(summary)?;
-    if summary.overwrites {
-        let what = format!(
-            "restoring backup {} over database {}",
-            &summary.backup[..8],
-            summary.database.target.name()
-        );
-        confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
-    }
+    agree(summary, args.confirm.as_deref(), session)?;
     let chosen = required_repository(&settings)?.address.value.clone();
     let spec = spec_of(summary, args, chosen.clone());
     let recording = Recording::begin(session, JobSpec::Restore(spec))?.changing(&chosen);
@@ -103,10 +87,44 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
         (differences > 0).then(|| (ErrorCode::ProofFailed, what()))
     })?;
     session.progress.finish();
+    Ok(answer(&report, session))
+}
+
+/// Shows a plan; the exit code says whether it can be carried out.
+pub fn answer_plan(plan: &PlanSummary, session: &Session) -> Exit {
+    session.screen.answer(plan, |text| render_plan(text, plan));
+    match plan.refusals.is_empty() {
+        true => Exit::Done,
+        false => Exit::Refused,
+    }
+}
+
+/// Shows what would be done and returns only when it may be: nothing stands in its way, and the phrase was given where
+/// data would be overwritten.
+pub fn agree(plan: &PlanSummary, phrase: Option<&str>, session: &Session) -> CliResult<()> {
+    if !session.screen.json {
+        let mut text = Text::default();
+        render_intent(&mut text, plan);
+        session.screen.note(text.as_str());
+    }
+    refuse(plan)?;
+    if !plan.overwrites {
+        return Ok(());
+    }
+    let what = format!(
+        "restoring backup {} over database {}",
+        &plan.backup[..8],
+        plan.database.target.name()
+    );
+    confirm::require(phrase, &what, session.screen.interactive())
+}
+
+/// Shows how a restore went; the exit code says whether it is proven.
+pub fn answer(report: &RestoreReport, session: &Session) -> Exit {
     session
         .screen
-        .answer(&report, |text| render_report(text, &report));
-    Ok(proof_exit(&report.proof))
+        .answer(report, |text| render_report(text, report));
+    proof_exit(&report.proof)
 }
 
 /// How thoroughly it is proven, as jobs and the API say it.
@@ -181,8 +199,13 @@ fn target(
     if args.in_place || args.data_only {
         return Ok(RestoreTarget::InPlace { name });
     }
-    Err(CliError::usage("nothing says where to restore to")
-        .with_hint(format!("--into NAME makes a new database, --replace puts it in the place of {name}, --in-place empties {name} first")))
+    Err(no_target(&name))
+}
+
+/// None of the modes was asked for; `name` is the live database.
+pub fn no_target(name: &str) -> CliError {
+    CliError::usage("nothing says where to restore to")
+        .with_hint(format!("--into NAME makes a new database, --replace puts it in the place of {name}, --in-place empties {name} first"))
 }
 
 /// The live database that a restore of `database` would replace: the one that the connection names, else its namesake.

@@ -2,7 +2,7 @@
 
 use crate::{
     args::UndoArgs,
-    commands::list::app_filter,
+    commands::{list::app_filter, on_server},
     confirm,
     error::{CliError, CliResult},
     exit::Exit,
@@ -16,8 +16,12 @@ use pgkeep_engine::{
 };
 use pgkeep_model::job::{JobSpec, UndoSpec};
 use pgkeep_postgres::connect::ConnectOptions;
+use serde_json::Value;
 
 pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
+    if let Some(api) = session.remote()? {
+        return on_server::undo(args, &api, session);
+    }
     let settings = session.settings_for(&args.connection)?;
     let context = session.context(&settings);
     let admin = session.admin(&settings)?;
@@ -118,6 +122,16 @@ fn leftovers(
         );
         return Ok(Exit::Done);
     }
+    let found: Vec<Value> = found
+        .iter()
+        .map(|left| serde_json::to_value(left).expect("they are plain values"))
+        .collect();
+    answer_kept(&found, session);
+    Ok(Exit::Done)
+}
+
+/// Shows the databases that restores kept or left behind.
+pub fn answer_kept(found: &[Value], session: &Session) {
     session
         .screen
         .answer(&serde_json::json!({ "databases": found }), |text| {
@@ -130,16 +144,16 @@ fn leftovers(
                 Column::Left("why it is there"),
                 Column::Left("may go"),
             ]);
-            for left in &found {
+            for left in found {
+                let text = |name: &str| left[name].as_str().unwrap_or_default().to_owned();
                 table.add([
-                    left.name.clone(),
-                    left.why.clone(),
-                    if left.expired { "yes" } else { "no" }.to_owned(),
+                    text("name"),
+                    text("why"),
+                    if left["expired"] == true { "yes" } else { "no" }.to_owned(),
                 ]);
             }
             text.table(&table);
         });
-    Ok(Exit::Done)
 }
 
 /// What an undo would do.

@@ -3,18 +3,22 @@
 //! Each sends a request, follows the job that comes of it as if it ran here, reads the document that the job ended with
 //! back into the engine's report, and shows that. Options that only make sense where the work is done are refused.
 
-use super::{backup, check, diff, doctor, drill, list, prune, restore, show, tag, verify};
+mod files;
+mod restore;
+
+pub use files::{export, import};
+pub use restore::{restore, undo};
+
+use super::{backup, check, diff, doctor, drill, list, prune, show, tag, verify};
 use crate::{
     api::{Api, Call, encoded},
     args::{
-        BackupArgs, CheckArgs, ConnectionArgs, DiffArgs, DoctorArgs, DrillArgs, ExportArgs,
-        ExportFormat, ForgetArgs, ImportArgs, KindArg, ListArgs, PruneArgs, ReadBackArg, ShowArgs,
-        TagArgs, VerifyArgs,
+        BackupArgs, CheckArgs, ConnectionArgs, DiffArgs, DoctorArgs, DrillArgs, ForgetArgs,
+        KindArg, ListArgs, PruneArgs, ReadBackArg, ShowArgs, TagArgs, VerifyArgs,
     },
     clock::SystemClock,
     error::{CliError, CliResult},
     exit::Exit,
-    output::human,
     session::Session,
 };
 use jiff::tz::TimeZone;
@@ -24,13 +28,6 @@ use pgkeep_engine::{
 use pgkeep_model::Clock;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::{
-    fs::{File, OpenOptions},
-    io::{IsTerminal, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
-
 /// Options that say where a database is, where the server knows that itself.
 fn no_connection(connection: &ConnectionArgs) -> CliResult<()> {
     let given = [
@@ -222,19 +219,14 @@ pub fn verify(args: &VerifyArgs, api: &Api, session: &Session) -> CliResult<Exit
         let call = Call::post(format!("/backups/{}/verify", found.entry.id))
             .query("repository", &found.repository)
             .body(json!({ "read_data": args.read_data }));
-        let report = verified(api, &call, session)?;
+        let report: VerifyReport = found_out(api, &call, session)?;
         all.ok &= report.ok;
         all.backups.extend(report.backups);
     }
     Ok(verify::answer(&all, args.read_data, session))
 }
 
-/// A verification that finds damage is a failed job, with the report of what it found.
-fn verified(api: &Api, call: &Call, session: &Session) -> CliResult<VerifyReport> {
-    found_out(api, call, session)
-}
-
-/// The report of a job that may have ended with bad news.
+/// The report of a job that may have ended with bad news: damage, or a proof that failed.
 pub fn found_out<T: DeserializeOwned>(api: &Api, call: &Call, session: &Session) -> CliResult<T> {
     let accepted = api.document(call)?;
     let id = accepted["job_id"]
@@ -266,7 +258,7 @@ pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> 
         "app": found.entry.app,
         "repository": found.repository,
         "backup": found.entry.id,
-        "prove": restore::prove_word(args.prove),
+        "prove": super::restore::prove_word(args.prove),
         "assertions": drill::assertions(args)?,
     });
     if let Some(database) = &args.database {
@@ -381,189 +373,5 @@ pub fn tag(args: &TagArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     api.send(&call)?;
     let now = api.find_backup(&found.entry.id, None, Some(&found.repository))?;
     tag::answer(&now.entry, session);
-    Ok(Exit::Done)
-}
-
-pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    let Api::There(http) = api else {
-        return Err(CliError::usage("there is no server to download from"));
-    };
-    let app = session.named_app();
-    let repository = session.named_repository();
-    let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
-    let (format, ending) = match args.format {
-        ExportFormat::Custom => ("custom", "pgcustom"),
-        ExportFormat::Plain => ("plain", "sql.gz"),
-        ExportFormat::Directory => ("directory", "directory.tar"),
-        ExportFormat::Tar => ("tar", "tar"),
-    };
-    let call = Call::get(format!("/backups/{}/download", found.entry.id))
-        .query("repository", &found.repository)
-        .query("format", format)
-        .maybe("database", args.database.as_ref());
-    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
-    if to_stdout && (session.screen.json || std::io::stdout().is_terminal()) {
-        return Err(
-            CliError::usage("a dump belongs neither into JSON nor on a terminal")
-                .with_hint("redirect standard output, or give --output FILE"),
-        );
-    }
-    let name = format!("{}_{}.{ending}", found.entry.app, found.entry.short_id());
-    let path = match &args.output {
-        Some(path) if path.is_dir() => path.join(name),
-        Some(path) => path.clone(),
-        None => session.places.current_dir.join(name),
-    };
-    let mut from = http.download(&call)?;
-    let written = if to_stdout {
-        copy(&mut from, &mut std::io::stdout().lock(), session)?
-    } else {
-        into_file(&mut from, &path, session)?
-    };
-    if to_stdout {
-        session
-            .screen
-            .note(&format!("wrote {}", human::bytes(written)));
-        return Ok(Exit::Done);
-    }
-    let answer =
-        json!({ "backup": found.entry.id, "path": path, "bytes": written, "format": format });
-    session.screen.answer(&answer, |text| {
-        text.facts([
-            ("wrote", path.display().to_string()),
-            ("size", human::bytes(written)),
-        ]);
-    });
-    Ok(Exit::Done)
-}
-
-/// Writes beside the file first, so that a download that breaks off is never taken for whole.
-fn into_file(from: &mut impl Read, path: &Path, session: &Session) -> CliResult<u64> {
-    let failed = |e: std::io::Error| {
-        CliError::new(
-            Exit::Storage,
-            format!("cannot write {}: {e}", path.display()),
-        )
-    };
-    if path.exists() {
-        return Err(CliError::new(
-            Exit::Refused,
-            format!("{} exists already and is not overwritten", path.display()),
-        ));
-    }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(failed)?;
-    let done = copy(from, &mut file, session).and_then(|written| {
-        file.sync_all().map_err(failed)?;
-        std::fs::rename(&partial, path).map_err(failed)?;
-        Ok(written)
-    });
-    if done.is_err() {
-        let _ = std::fs::remove_file(&partial);
-    }
-    done
-}
-
-fn copy(from: &mut impl Read, to: &mut impl Write, session: &Session) -> CliResult<u64> {
-    let mut buffer = vec![0; 1 << 18];
-    let mut written = 0;
-    loop {
-        if session.cancel.is_cancelled() {
-            return Err(pgkeep_model::Cancelled.into());
-        }
-        let n = from
-            .read(&mut buffer)
-            .map_err(|e| CliError::new(Exit::Server, format!("the download broke off: {e}")))?;
-        if n == 0 {
-            break;
-        }
-        to.write_all(&buffer[..n])
-            .map_err(|e| CliError::new(Exit::Storage, format!("cannot write the download: {e}")))?;
-        written += n as u64;
-    }
-    to.flush()
-        .map_err(|e| CliError::new(Exit::Storage, format!("cannot write the download: {e}")))?;
-    Ok(written)
-}
-
-/// How much of a file is sent with one request.
-const CHUNK: usize = 8 << 20;
-
-pub fn import(args: &ImportArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    let Api::There(http) = api else {
-        return Err(CliError::usage("there is no server to upload to"));
-    };
-    only_here(&[
-        ("--environment", args.environment.is_some()),
-        ("--compression", args.compression.is_some()),
-    ])?;
-    let wrong = |e: std::io::Error| {
-        let exit = match e.kind() {
-            std::io::ErrorKind::NotFound => Exit::NotFound,
-            _ => Exit::Usage,
-        };
-        CliError::new(exit, format!("cannot read {}: {e}", args.file.display()))
-    };
-    if args.file.is_dir() {
-        return Err(CliError::usage("a folder cannot be sent to a server")
-            .with_hint("pack it: tar -cf dump.tar -C FOLDER ."));
-    }
-    let app = one_app(api, session)?;
-    let mut file = File::open(&args.file).map_err(wrong)?;
-    let size = file.metadata().map_err(wrong)?.len();
-    let name = args.file.file_name().unwrap_or_default();
-    let upload = api.document(&Call::post("/backups/uploads").body(json!({
-        "file_name": name.to_string_lossy(),
-        "size": size,
-    })))?;
-    let id = upload["id"]
-        .as_str()
-        .ok_or_else(|| CliError::new(Exit::Server, "the server names no upload"))?;
-    let path = format!("/backups/uploads/{}", encoded(id));
-    let mut offset = 0u64;
-    loop {
-        if session.cancel.is_cancelled() {
-            api.send(&Call::delete(&path))?;
-            return Err(pgkeep_model::Cancelled.into());
-        }
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let n = (&mut file)
-            .take(CHUNK as u64)
-            .read_to_end(&mut chunk)
-            .map_err(wrong)?;
-        if n == 0 {
-            break;
-        }
-        http.upload(
-            &Call::patch(&path),
-            chunk,
-            &[("Upload-Offset", offset.to_string())],
-        )?;
-        offset += n as u64;
-    }
-    let mut body = json!({
-        "app": app,
-        "description": args.description.clone().unwrap_or_default(),
-        "tags": args.tag,
-    });
-    for (name, value) in [
-        ("repository", session.named_repository()),
-        ("database", args.database.clone()),
-    ] {
-        if let Some(value) = value {
-            body[name] = value.into();
-        }
-    }
-    let call = Call::post(format!("{path}/complete")).body(body);
-    let (report, document) = report_of(api, &call, session)?;
-    backup::answer(&report, &document, false, session);
     Ok(Exit::Done)
 }
