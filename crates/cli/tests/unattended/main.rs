@@ -1,0 +1,10 @@
+//! The command line of the server: the file that is applied, policies, the server itself, and the same commands from afar.
+
+#[path = "../pgkeep/mod.rs"]
+mod pgkeep;
+
+mod apply;
+mod house;
+mod policy;
+mod remote;
+mod serve;

@@ -1,0 +1,216 @@
+//! The same commands on a server as on a repository here: same answers, same exit codes.
+
+use crate::{
+    house::{House, Served},
+    pgkeep::{Pgkeep, Run, scene::PHRASE},
+};
+use serde_json::Value;
+
+struct Afar<'a> {
+    served: Served<'a>,
+    elsewhere: Pgkeep,
+    token: String,
+}
+
+impl<'a> Afar<'a> {
+    fn new(house: &'a House) -> Self {
+        let served = house.serve();
+        let token = served.admin_token();
+        Afar {
+            served,
+            elsewhere: Pgkeep::new(),
+            token,
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        self.served.from_afar(&self.elsewhere, &self.token, args)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        self.run(&[args, &["--json"]].concat()).succeeds().json()
+    }
+}
+
+#[test]
+fn a_backup_from_afar_is_listed_shown_and_verified_as_here() {
+    let house = House::new("");
+    let afar = Afar::new(&house);
+    let made = afar.json(&[
+        "backup",
+        "--description",
+        "from afar",
+        "--tag",
+        "x",
+        "--pin",
+    ]);
+    let id = made["id"].as_str().unwrap();
+    let here = |args: &[&str]| house.run(&[args, &["--json"]].concat()).succeeds().json();
+    assert_eq!(afar.json(&["list"])["backups"], here(&["list"])["backups"]);
+    assert_eq!(afar.json(&["show", &id[..8]]), here(&["show", &id[..8]]));
+    assert_eq!(
+        afar.run(&["show"]).succeeds().stdout,
+        house.run(&["show"]).succeeds().stdout
+    );
+    assert_eq!(afar.json(&["verify"]), here(&["verify"]));
+    assert_eq!(
+        afar.json(&["check"])["problems"],
+        here(&["check"])["problems"]
+    );
+    let tagged = afar.json(&["tag", "latest", "--add", "y", "--unpin"]);
+    assert_eq!(
+        (&tagged["pinned"], &tagged["tags"][1]),
+        (&false.into(), &"y".into())
+    );
+    afar.json(&["backup"]);
+    let diff = afar.json(&["diff", &id[..8], "latest"]);
+    assert_eq!(diff, here(&["diff", &id[..8], "latest"]));
+    assert_eq!(diff["same"], true);
+}
+
+#[test]
+fn a_restore_from_afar_is_planned_confirmed_proven_and_undone() {
+    let house = House::new("");
+    let afar = Afar::new(&house);
+    afar.json(&["backup"]);
+    let beside = afar.json(&["restore", "latest", "--into", "shop_check"]);
+    assert_eq!(beside["database"], "shop_check");
+    assert_eq!(beside["proof"]["differences"].as_array().unwrap().len(), 0);
+    house.shop.psql("shop", "DROP TABLE order_lines");
+    afar.run(&["restore", "latest", "--replace"]).fails_with(8);
+    let plan = afar
+        .run(&["restore", "latest", "--replace", "--dry-run"])
+        .succeeds();
+    assert!(
+        plan.stdout
+            .contains("is replaced once the restored one is proven"),
+        "{}",
+        plan.stdout
+    );
+    let replaced = afar.json(&["restore", "latest", "--replace", "--confirm", PHRASE]);
+    assert!(replaced["kept_as"].is_string());
+    let lines = || {
+        house
+            .shop
+            .psql("shop", "SELECT to_regclass('order_lines') IS NOT NULL")
+    };
+    assert_eq!(lines().trim(), "t");
+    let kept = afar.json(&["undo", "--list"]);
+    assert_eq!(kept["databases"][0]["name"], replaced["kept_as"]);
+    afar.run(&["undo", "shop"]).fails_with(8);
+    afar.run(&["undo", "shop", "--confirm", PHRASE]).succeeds();
+    assert_eq!(lines().trim(), "f");
+}
+
+#[test]
+fn a_drill_from_afar_proves_the_backup() {
+    let house = House::new("");
+    let afar = Afar::new(&house);
+    afar.json(&["backup"]);
+    let good = afar.json(&["drill", "--assert", "SELECT count(*) > 0 FROM orders"]);
+    assert_eq!(good["proven"], true);
+    let bad = afar
+        .run(&["drill", "--assert", "SELECT false", "--json"])
+        .fails_with(4);
+    assert_eq!(bad.json()["proven"], false);
+    afar.run(&["status"]).fails_with(11);
+}
+
+#[test]
+fn a_dump_travels_to_the_server_and_back() {
+    let house = House::new("");
+    let afar = Afar::new(&house);
+    afar.json(&["backup"]);
+    afar.run(&["export", "latest", "--output", "shop.pgcustom"])
+        .succeeds();
+    assert!(afar.elsewhere.path().join("shop.pgcustom").exists());
+    let taken_in = afar.json(&[
+        "import",
+        "shop.pgcustom",
+        "--app",
+        "shop",
+        "--description",
+        "by hand",
+    ]);
+    let shown = afar.json(&["show", &taken_in["id"].as_str().unwrap()[..8]]);
+    assert_eq!(shown["kind"], "import");
+    afar.run(&["export", "latest", "--output", "shop.pgcustom"])
+        .fails_with(8);
+}
+
+#[test]
+fn policies_jobs_and_the_file_work_from_afar() {
+    let house = House::new("");
+    let afar = Afar::new(&house);
+    afar.elsewhere.write(
+        "more.toml",
+        &(std::fs::read_to_string(house.pgkeep.path().join("pgkeep.toml"))
+            .unwrap()
+            .replace(
+                "\"./backups\"",
+                &format!("\"{}\"", house.pgkeep.path().join("backups").display()),
+            )
+            + "[policy.release]\napp = \"shop\"\nschedule = { frequency = \"on_demand\" }\n"),
+    );
+    let applied = afar.json(&["apply", "more.toml"]);
+    assert!(
+        applied["steps"].to_string().contains("release"),
+        "{applied}"
+    );
+    let run = afar.json(&["policy", "run", "release"]);
+    assert_eq!(run["jobs"][0]["state"], "succeeded");
+    let listed = afar.json(&["job", "list", "--policy", "release"]);
+    assert_eq!(listed["jobs"][0]["id"], run["jobs"][0]["id"]);
+    let status = afar.run(&["status"]).succeeds();
+    assert_eq!(status.stdout.lines().count() > 2, true, "{}", status.stdout);
+    let audit = afar.json(&["audit", "list"]);
+    assert!(
+        audit["entries"].to_string().contains("ann (token ci)"),
+        "{audit}"
+    );
+}
+
+#[test]
+fn who_may_not_is_told_so_with_the_code_for_it() {
+    let house = House::new("");
+    let afar = Afar::new(&house);
+    let viewer = afar.json(&["token", "create", "looks", "--role", "viewer"]);
+    let viewer = viewer["token"].as_str().unwrap();
+    let as_viewer = |args: &[&str]| afar.served.from_afar(&afar.elsewhere, viewer, args);
+    as_viewer(&["list"]).succeeds();
+    let refused = as_viewer(&["backup"]).fails_with(6);
+    assert!(refused.stderr.contains("operate"), "{}", refused.stderr);
+    let unknown = afar
+        .served
+        .from_afar(&afar.elsewhere, "pgk_nothing", &["list"])
+        .fails_with(6);
+    assert!(unknown.stderr.contains("hint:"), "{}", unknown.stderr);
+    for args in [
+        &["init"][..],
+        &["key", "list"],
+        &["serve"],
+        &["worker"],
+        &["catalog", "path"],
+        &["backup", "--database-url", "postgres://x/y"],
+        &["forget", "--keep-daily", "7"],
+    ] {
+        afar.run(args).fails_with(2);
+    }
+    afar.run(&["show", "deadbeef"]).fails_with(3);
+}
+
+#[test]
+fn a_token_is_not_sent_in_plain_text_to_another_machine() {
+    let pgkeep = Pgkeep::new();
+    let run = |url: &str| {
+        let mut command = pgkeep.command(&["status"]);
+        command
+            .env("PGKEEP_SERVER", url)
+            .env("PGKEEP_TOKEN", "pgk_secret");
+        Run::of(&command.output().unwrap())
+    };
+    let refused = run("http://pgkeep.example.com").fails_with(8);
+    assert!(!refused.stderr.contains("pgk_secret"));
+    run("http://127.0.0.1:9").fails_with(10);
+    run("not an address").fails_with(2);
+}
