@@ -332,6 +332,43 @@ fn try_record(
     Ok(())
 }
 
+/// What people say of a backup, to be changed after it was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Relabel {
+    pub description: Option<String>,
+    pub pinned: Option<bool>,
+    pub add_tags: Vec<String>,
+    pub remove_tags: Vec<String>,
+}
+
+/// Changes what people say of a backup, and gives it as it is then. Its content and its id stay.
+pub fn relabel(repository: &Repository, backup: &str, change: &Relabel) -> Result<BackupEntry> {
+    let _lock = repository.lock(pgkeep_repository::LockMode::Shared, "relabel backup")?;
+    let entry = find(repository, backup, &ListFilter::default())?;
+    let marked =
+        |tags: &[String]| -> Vec<String> { tags.iter().map(|t| format!("tag:{t}")).collect() };
+    let (mut add, mut remove) = (marked(&change.add_tags), marked(&change.remove_tags));
+    match change.pinned {
+        Some(true) if !entry.pinned => add.push(PINNED.to_string()),
+        Some(false) if entry.pinned => remove.push(PINNED.to_string()),
+        _ => {}
+    }
+    if let Some(text) = &change.description
+        && *text != entry.description
+    {
+        if !entry.description.is_empty() {
+            remove.push(format!("description:{}", entry.description));
+        }
+        if !text.is_empty() {
+            add.push(format!("description:{text}"));
+        }
+    }
+    if !(add.is_empty() && remove.is_empty()) {
+        repository.change_tags(&entry.snapshot.id, &add, &remove)?;
+    }
+    find(repository, &entry.id, &ListFilter::default())
+}
+
 /// Pins a backup against retention, or lets it go again.
 pub fn pin(repository: &Repository, backup: &BackupEntry, pinned: bool) -> Result<()> {
     if backup.pinned == pinned {

@@ -2,6 +2,7 @@
 
 use crate::api::blocking::BlockingRoom;
 use crate::api::downloads::DownloadRoom;
+use crate::api::uploads::Writing;
 use crate::auth::Auth;
 use crate::events::EventHub;
 use crate::http::limits::Limits;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub blocking: BlockingRoom,
     /// Room for downloads.
     pub downloads: DownloadRoom,
+    /// Uploads that are being written to.
+    pub uploads: Writing,
     /// Counts requests by scope.
     pub limits: Limits,
     /// What happens, for those who listen.
@@ -73,6 +76,7 @@ impl AppState {
             machine,
             blocking: BlockingRoom::new(BLOCKING_CALLS),
             downloads: DownloadRoom::default(),
+            uploads: Writing::default(),
         }))
     }
 }

@@ -38,10 +38,12 @@
 pub mod accepted;
 pub mod apps;
 pub mod audit;
+pub mod backups;
 pub mod blocking;
 pub mod calendar;
 pub mod definitions;
 pub mod downloads;
+pub mod drills;
 pub mod etag;
 pub mod events;
 pub mod extract;
@@ -55,12 +57,14 @@ pub mod policies;
 pub mod problem;
 pub mod queue;
 pub mod repositories;
+pub mod restores;
 pub mod routes;
 pub mod session;
 pub mod settings;
 pub mod sse;
 pub mod status;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
 pub mod words;
 
@@ -91,6 +95,10 @@ fn nouns() -> Routes {
         .merge(tokens::routes())
         .merge(audit::routes())
         .merge(downloads::routes())
+        .merge(backups::routes())
+        .merge(restores::routes())
+        .merge(drills::routes())
+        .merge(uploads::routes())
 }
 
 /// The table of all routes, below `/api/v1`.

@@ -177,6 +177,11 @@ impl Problem {
         Self::new(Code::Invalid, format!("{field}: {message}")).field(field, message)
     }
 
+    /// What failed on what.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(Code::Forbidden, detail)
     }

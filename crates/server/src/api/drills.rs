@@ -1,0 +1,125 @@
+//! Drills: restores that are rehearsed and thrown away.
+
+use super::accepted::{Accepted, enqueue, new_job};
+use super::extract::{BackupId, Id, Json, Path, Query};
+use super::idempotency::{self, Key};
+use super::jobs::Job;
+use super::paging::{PageOf, Paging};
+use super::problem::Problem;
+use super::restores::{Prove, job_of, of_kinds};
+use super::routes::{Routes, needs};
+use crate::auth::Principal;
+use crate::auth::audit::Act;
+use crate::http::Client;
+use crate::state::AppState;
+use axum::response::Response;
+use pgkeep_model::access::Permission;
+use pgkeep_model::job::{DrillSpec, JobKind, JobSpec};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+pub fn routes() -> Routes {
+    Routes::new("drills")
+        .add(needs(Permission::View), routes!(list))
+        .add(needs(Permission::View), routes!(get))
+        .add(needs(Permission::Operate).repeatable(), routes!(create))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    #[param(nullable = false)]
+    app: Option<String>,
+}
+
+/// Lists drills, newest first, with their reports.
+#[utoipa::path(get, path = "/drills", params(ListQuery, Paging), responses((status = 200, description = "The jobs that drilled", body = PageOf<Job>)))]
+async fn list(
+    state: AppState,
+    who: Principal,
+    Query(query): Query<ListQuery>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<PageOf<Job>>, Problem> {
+    let kinds = vec![JobKind::Drill];
+    of_kinds(&state, &who, kinds, query.app.as_ref(), &paging).await
+}
+
+/// Shows one drill.
+#[utoipa::path(get, path = "/drills/{id}", params(("id" = String, Path, description = "id of its job")), responses((status = 200, description = "The job that drilled", body = Job)))]
+async fn get(state: AppState, who: Principal, Path(id): Path<Id>) -> Result<Json<Job>, Problem> {
+    let job = job_of(&state, &who, &[JobKind::Drill], "drill", &id).await?;
+    Ok(Json(Job::whole(job)))
+}
+
+/// Which backup is rehearsed, and how closely it is looked at.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CreateDrill {
+    app: String,
+    /// The newest one of the app where absent.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    backup: Option<BackupId>,
+    #[serde(default)]
+    repository: Option<String>,
+    /// Only this database of the backup.
+    #[serde(default)]
+    database: Option<String>,
+    #[serde(default)]
+    #[schema(inline)]
+    prove: Prove,
+    /// SQL statements that must answer true in the restored database.
+    #[serde(default)]
+    #[schema(default = json!([]))]
+    assertions: Vec<String>,
+}
+
+/// Restores a backup into a throwaway database and proves it, by a job.
+#[utoipa::path(post, path = "/drills", request_body = CreateDrill, responses((status = 202, description = "The drill is a job now", body = Accepted)))]
+async fn create(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    key: Key,
+    Json(body): Json<CreateDrill>,
+) -> Result<Response, Problem> {
+    if !who.sees(&body.app) || state.catalog.app(&body.app).await.is_err() {
+        return Err(Problem::invalid(
+            "app",
+            format!("there is no app '{}'", body.app.escape_debug()),
+        ));
+    }
+    if body.assertions.len() > 50 || body.assertions.iter().any(|sql| sql.len() > 10_000) {
+        return Err(Problem::invalid(
+            "assertions",
+            "at most 50 statements of 10000 bytes",
+        ));
+    }
+    let row = match &body.backup {
+        Some(id) => super::backups::load(&state, &who, body.repository.as_deref(), id).await?,
+        None => state
+            .catalog
+            .newest_good_backup(&body.app)
+            .await?
+            .ok_or_else(|| Problem::not_found("good backup of app", &body.app))?,
+    };
+    idempotency::once(&state, &who, key, "drill.create", &body, async {
+        let spec = JobSpec::Drill(DrillSpec {
+            app: body.app.clone(),
+            repository: row.repository.clone(),
+            backup: row.id.clone(),
+            database: body.database.clone(),
+            prove: body.prove.into(),
+            assertions: body.assertions.clone(),
+        });
+        let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
+        Act::done("drill.create", format!("backup/{}", row.id))
+            .app(Some(&body.app))
+            .by(&state.catalog, &who, &client)
+            .await?;
+        Ok(accepted)
+    })
+    .await
+}
