@@ -22,12 +22,15 @@ pub use disks::{Disk, is_nearly_full, look as disks};
 pub use sending::{TestError, send_test};
 
 use crate::{logging, settings::Places, state::AppState, targets::Machine};
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use memory::{Memory, Message};
 use pgkeep_catalog::{Catalog, CatalogError, people::deliveries::NewDelivery};
 use pgkeep_model::{job::JobState, notice::NotificationTarget};
 use pgkeep_notify::Sender;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration,
+};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -40,6 +43,13 @@ const BATCH: u32 = 500;
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 const LATE_EVERY: Duration = Duration::from_secs(60);
 const DISKS_EVERY: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    Events,
+    Late,
+    Disks,
+}
 
 /// Tells people of what it sees; [`Notifier::run`] until the server ends.
 #[derive(Debug, Clone)]
@@ -78,31 +88,44 @@ impl Notifier {
         )
     }
 
-    /// Looks and sends until `shutdown`. A failed look is logged and made again at its next time.
+    /// Looks and sends until `shutdown`. A look that fails, or panics, is logged and made again at its next time: people
+    /// must not stop hearing because of one thing that cannot be read.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut changed = self.catalog.changed();
-        let mut look = timer(LOOK_EVERY);
+        let mut events = timer(LOOK_EVERY);
         let mut late = timer(LATE_EVERY);
         let mut disks = timer(DISKS_EVERY);
         // A server that was down for a while makes up for missed runs first.
         late.reset();
         loop {
-            let done = tokio::select! {
+            let look = tokio::select! {
                 () = shutdown.cancelled() => return,
-                _ = look.tick() => self.read_events().await,
-                Ok(()) = changed.changed() => self.read_events().await,
-                _ = late.tick() => self.look_for_late().await,
-                _ = disks.tick() => self.look_at_disks().await,
+                _ = events.tick() => Look::Events,
+                Ok(()) = changed.changed() => Look::Events,
+                _ = late.tick() => Look::Late,
+                _ = disks.tick() => Look::Disks,
             };
-            if let Err(error) = done {
-                tracing::warn!(%error, "what people are to be told could not be found out");
-            }
+            let turn = AssertUnwindSafe(self.turn(look)).catch_unwind();
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                sent = self.send_due() => if let Err(error) = sent {
-                    tracing::warn!(%error, "messages could not be sent");
+                done = turn => if done.is_err() {
+                    tracing::error!(?look, "looking for what people are to be told panicked");
                 },
             }
+        }
+    }
+
+    async fn turn(&self, look: Look) {
+        let looked = match look {
+            Look::Events => self.read_events().await,
+            Look::Late => self.look_for_late().await,
+            Look::Disks => self.look_at_disks().await,
+        };
+        if let Err(error) = looked {
+            tracing::warn!(%error, ?look, "what people are to be told could not be found out");
+        }
+        if let Err(error) = self.send_due().await {
+            tracing::warn!(%error, "messages could not be sent");
         }
     }
 

@@ -16,6 +16,7 @@ use pgkeep_testkit::{HttpReceiver, ManualClock};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 struct Scene {
@@ -551,4 +552,19 @@ async fn what_is_removed_before_it_was_sent_is_given_up() {
         delivery.error.as_deref(),
         Some("target hook is no longer there")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_notifier_tells_by_itself_and_ends_when_it_is_asked_to() {
+    let scene = Scene::new().await;
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(scene.notifier().run(shutdown.clone()));
+    scene.backup(None, failed()).await;
+    // The disk of this machine may be nearly full, which it tells as well.
+    tokio::task::block_in_place(|| {
+        let refused = "the server refused the connection";
+        while !scene.receiver.next_request().body.contains(refused) {}
+    });
+    shutdown.cancel();
+    running.await.unwrap();
 }
