@@ -131,10 +131,10 @@ impl From<Exit> for std::process::ExitCode {
 
 /// The table as plain text.
 pub fn table_text() -> String {
-    let mut text = String::from("code  name        meaning\n");
+    let mut text = String::from("code  name         meaning\n");
     for row in TABLE {
         text.push_str(&format!(
-            "{:>4}  {:<10}  {}",
+            "{:>4}  {:<11}  {}",
             row.exit as u8, row.name, row.meaning
         ));
         text.push_str(if row.retry {
