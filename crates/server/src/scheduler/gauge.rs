@@ -110,7 +110,8 @@ mod tests {
         let mut holder = Connection::open(&options[0]).expect("connects");
         holder.execute("SELECT pg_advisory_lock(1)").expect("locks");
         // A session that waits for a lock is at work as far as the server says.
-        let waiting = options[0].clone();
+        let mut waiting = options[0].clone();
+        waiting.application_name = "shop".to_owned();
         let waits = std::thread::spawn(move || {
             let mut connection = Connection::open(&waiting).expect("connects");
             connection

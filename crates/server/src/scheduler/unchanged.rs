@@ -65,8 +65,9 @@ const QUESTION: &str = "\
                        ORDER BY q.schemaname, q.sequencename), '')) \
               FROM pg_catalog.pg_sequences q) AS sequences, \
            (SELECT count(*) FROM pg_catalog.pg_class r WHERE r.relpersistence = 'u') AS unlogged, \
-           (SELECT count(*) FROM pg_catalog.pg_class r WHERE r.relkind = 'S' AND r.relpersistence <> 't' \
-               AND NOT pg_catalog.has_sequence_privilege(r.oid, 'SELECT')) AS hidden \
+           (SELECT count(*) FROM pg_catalog.pg_class r \
+             WHERE CASE WHEN r.relkind = 'S' AND r.relpersistence <> 't' \
+                        THEN NOT pg_catalog.has_sequence_privilege(r.oid, 'SELECT') END) AS hidden \
       FROM pg_catalog.pg_control_system() c, pg_catalog.pg_control_checkpoint() p";
 
 /// Reads the mark of what a backup would hold. The error says why it cannot be known whether something was written.
@@ -165,7 +166,7 @@ mod tests {
             .setting("autovacuum", "off")
             .setting("wal_level", "minimal")
             .setting("max_wal_senders", "0")
-            .setting("checkpoint_timeout", "'1d'")
+            .setting("checkpoint_timeout", "1d")
             .start()
     }
 
