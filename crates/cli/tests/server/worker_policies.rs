@@ -1,0 +1,237 @@
+//! What policies leave behind: retention carried out by real jobs, and runs that are left out.
+
+use crate::{
+    pgkeep::scene::wait_until,
+    workshop::{APP, REPOSITORY, Workshop},
+};
+use pgkeep_catalog::{Job, ManagedBy};
+use pgkeep_model::{
+    app::AppDefinition,
+    job::{ForgetSpec, JobSpec, JobState, Trigger},
+    policy::{Policy, PolicyKind, Retention},
+    retention::KeepPolicy,
+};
+use pgkeep_server::{
+    scheduler::{jobs_of_policy, retention::cleanup_job},
+    settings::JobLimits,
+};
+use std::fs;
+
+/// Keeps the newest one only.
+fn nightly() -> Policy {
+    Policy {
+        retention: Retention {
+            max_backups: Some(1),
+            keep: KeepPolicy {
+                protect_newest: 1,
+                ..KeepPolicy::default()
+            },
+            ..Retention::default()
+        },
+        ..Policy::new("nightly", APP)
+    }
+}
+
+impl Workshop {
+    fn put_policy(&self, policy: &Policy) {
+        let policy = policy.clone();
+        self.ask(|catalog| async move {
+            let put = catalog.put_policy(&policy.name, &policy, ManagedBy::Api, None);
+            put.await
+        });
+    }
+
+    /// Runs a policy to whatever end it comes to.
+    fn run_policy(&self, policy: &Policy, pinned: bool) -> Job {
+        let now = self.catalog.catalog().now();
+        let limits = JobLimits::default();
+        let mut jobs = jobs_of_policy(policy, now, Trigger::Api, "a test", &limits);
+        let mut job = jobs.remove(0);
+        job.max_attempts = 1;
+        if let JobSpec::Backup(spec) = &mut job.spec {
+            spec.pinned = pinned;
+        }
+        self.end_of(&self.enqueue(job))
+    }
+
+    fn clean_up(&self, policy: &Policy, dry_run: bool) -> Job {
+        let now = self.catalog.catalog().now();
+        let limits = JobLimits::default();
+        let job = cleanup_job(policy, dry_run, Trigger::Api, "a test", now, &limits);
+        self.end_of(&self.enqueue(job))
+    }
+
+    fn end_of(&self, id: &str) -> Job {
+        wait_until("the job is over", || self.job(id).state.is_final());
+        self.job(id)
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.rows().into_iter().map(|row| row.id).collect()
+    }
+}
+
+#[test]
+fn a_cleanup_removes_what_the_policy_no_longer_keeps_and_nothing_else() {
+    let workshop = Workshop::new();
+    let node = workshop.node("one");
+    let policy = nightly();
+    workshop.put_policy(&policy);
+    workshop.run_policy(&policy, true);
+    for _ in 0..3 {
+        let job = workshop.run_policy(&policy, false);
+        assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
+    }
+    let by_hand = workshop.enqueue_backup();
+    workshop.wait_for_state(&by_hand, JobState::Succeeded);
+    let before = workshop.ids();
+    assert_eq!(before.len(), 5);
+
+    let planned = workshop.clean_up(&policy, true);
+    assert_eq!(planned.state, JobState::Succeeded, "{planned:#?}");
+    let plan = planned.result.unwrap();
+    let remove = plan["repositories"][0]["remove"].as_array().unwrap();
+    assert_eq!(remove.len(), 2, "{plan:#}");
+    assert_eq!(remove[0]["why"], "not among the newest 1");
+    assert_eq!(workshop.ids(), before, "a plan removes nothing");
+
+    let cleaned = workshop.clean_up(&policy, false);
+    assert_eq!(cleaned.state, JobState::Succeeded, "{cleaned:#?}");
+    let report = cleaned.result.unwrap();
+    let report = &report["repositories"][0];
+    assert_eq!(report["removed"].as_array().unwrap().len(), 2);
+    assert!(report["pruned"].is_object(), "{report:#}");
+    // Newest first: the one by hand, the newest of the policy, and the pinned one.
+    let left = [before[0].clone(), before[1].clone(), before[4].clone()];
+    assert_eq!(workshop.ids(), left);
+    let mut stored = workshop.scene.backups();
+    let mut left = left.to_vec();
+    stored.sort();
+    left.sort();
+    assert_eq!(stored, left, "the catalog says what the repository holds");
+    let again = workshop.clean_up(&policy, false);
+    let again = &again.result.unwrap()["repositories"][0];
+    assert!(again["removed"].as_array().unwrap().is_empty());
+    assert!(again["pruned"].is_null(), "there was nothing to give back");
+    node.stop();
+}
+
+#[test]
+fn nothing_is_removed_while_the_newest_backup_failed() {
+    let workshop = Workshop::new();
+    let node = workshop.node("one");
+    let policy = nightly();
+    workshop.put_policy(&policy);
+    for _ in 0..2 {
+        workshop.run_policy(&policy, false);
+    }
+    let nowhere = AppDefinition {
+        databases: vec![workshop.scene.server.url_for("no_such_database")],
+        repository: Some(REPOSITORY.into()),
+        ..AppDefinition::default()
+    };
+    workshop.ask(|catalog| async move {
+        let put = catalog.put_app(APP, &nowhere, ManagedBy::Api, None);
+        put.await
+    });
+    assert_eq!(workshop.run_policy(&policy, false).state, JobState::Failed);
+    let cleaned = workshop.clean_up(&policy, false);
+    assert_eq!(cleaned.state, JobState::Succeeded, "{cleaned:#?}");
+    let report = cleaned.result.unwrap();
+    let held = report["repositories"][0]["held"].as_str().unwrap();
+    assert!(held.contains("newest backup of shop failed"), "{held}");
+    assert_eq!(workshop.ids().len(), 2);
+
+    workshop.connect_by(None);
+    workshop.run_policy(&policy, false);
+    workshop.clean_up(&policy, false);
+    assert_eq!(workshop.ids().len(), 1);
+    node.stop();
+}
+
+#[test]
+fn exported_files_go_with_their_backup() {
+    let workshop = Workshop::new();
+    let node = workshop.node("one");
+    let folder = workshop.places.data_dir.join("out");
+    let policy = Policy {
+        kind: PolicyKind::Export,
+        export_to: Some(folder.display().to_string()),
+        ..nightly()
+    };
+    workshop.put_policy(&policy);
+    let files = || {
+        let entries = fs::read_dir(&folder).unwrap().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    let first = workshop.run_policy(&policy, false);
+    assert_eq!(first.state, JobState::Succeeded, "{first:#?}");
+    let written = files();
+    assert_eq!(
+        written.len(),
+        2,
+        "the dump and its description: {written:?}"
+    );
+    fs::write(folder.join("mine.txt"), "not pgkeep's").unwrap();
+    // Names of exports carry their second.
+    wait_until("another second", || {
+        let job = workshop.run_policy(&policy, false);
+        job.state == JobState::Succeeded
+    });
+    let cleaned = workshop.clean_up(&policy, false);
+    assert_eq!(cleaned.state, JobState::Succeeded, "{cleaned:#?}");
+    let left = files();
+    assert!(left.contains(&"mine.txt".into()), "{left:?}");
+    assert!(written.iter().all(|name| !left.contains(name)), "{left:?}");
+    node.stop();
+}
+
+#[test]
+fn a_run_is_left_out_only_while_nothing_is_written() {
+    let workshop = Workshop::new();
+    let node = workshop.node("one");
+    let policy = Policy {
+        skip_if_unchanged: true,
+        ..Policy::new("careful", APP)
+    };
+    workshop.put_policy(&policy);
+    // A backup marks pages and the server's own work ends: then nothing is written any more.
+    let settle = || {
+        let mut last = None;
+        wait_until("a run is left out", || {
+            let job = workshop.run_policy(&policy, false);
+            let skipped = job.state == JobState::Skipped;
+            assert!(skipped || job.state == JobState::Succeeded, "{job:#?}");
+            last = Some(job);
+            skipped
+        });
+        last.unwrap().result.unwrap()
+    };
+    let result = settle();
+    let newest = workshop.ids().remove(0);
+    assert_eq!(result["backup"], newest.as_str());
+
+    let sql = "INSERT INTO settled VALUES (1)";
+    workshop
+        .scene
+        .server
+        .psql("shop", "CREATE TABLE settled (id int)");
+    workshop.scene.server.psql("shop", sql);
+    let job = workshop.run_policy(&policy, false);
+    assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
+
+    // The backup that holds what did not change is gone: then it is made anew.
+    settle();
+    let newest = workshop.ids().remove(0);
+    let forget = workshop.enqueue(workshop.draft(JobSpec::Forget(ForgetSpec {
+        repository: REPOSITORY.into(),
+        backups: vec![newest],
+        prune: false,
+    })));
+    workshop.wait_for_state(&forget, JobState::Succeeded);
+    let job = workshop.run_policy(&policy, false);
+    assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
+    node.stop();
+}
