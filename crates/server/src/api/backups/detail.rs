@@ -31,6 +31,7 @@ pub fn routes() -> Routes {
         .add(needs(Permission::View).streams_out(), routes!(get))
         .add(needs(Permission::View).streams_out(), routes!(tables))
         .add(needs(Permission::View).streams_out(), routes!(evidence))
+        .add(needs(Permission::View).streams_out(), routes!(whole_manifest))
         .add(needs(Permission::View), routes!(logs))
 }
 
@@ -240,6 +241,18 @@ async fn tables(
         items,
         next_cursor: more.then(|| (start + limit).to_string()),
     }))
+}
+
+/// Gives the manifest: everything that the backup says of itself.
+#[utoipa::path(get, path = "/backups/{id}/manifest", params(("id" = String, Path, description = "the id, or its beginning"), Copy), responses((status = 200, description = "The manifest, as it is stored with the backup", body = Object)))]
+async fn whole_manifest(
+    state: AppState,
+    who: Principal,
+    Path(id): Path<BackupId>,
+    Query(copy): Query<Copy>,
+) -> Result<Json<Manifest>, Problem> {
+    let row = load(&state, &who, copy.repository.as_deref(), &id).await?;
+    manifest(&state, &row.repository, &row.id).await.map(Json)
 }
 
 /// Gives the evidence of every database, as the manifest holds it.
