@@ -82,7 +82,7 @@ impl Clock {
         let wrong = || format!("'{text}' is not a time of the day such as 02:00");
         let (hour, minute) = text.trim().split_once(':').ok_or_else(wrong)?;
         let number = |digits: &str, below: u8| match digits.parse::<u8>() {
-            Ok(n) if n < below && (1..=2).contains(&digits.len()) => Ok(n),
+            Ok(n) if n < below && digits.bytes().all(|b| b.is_ascii_digit()) => Ok(n),
             _ => Err(wrong()),
         };
         let (hour, minute) = (number(hour, 24)?, number(minute, 60)?);

@@ -445,9 +445,7 @@ mod tests {
         ask: impl FnOnce(&ServerSources<'_>) -> T,
     ) -> T {
         let raw = RawConfig::parse(file, Path::new("/etc/pgkeep/pgkeep.toml")).unwrap();
-        let variables = variables.iter();
-        let environment =
-            Environment::new(variables.map(|(name, value)| ((*name).into(), (*value).into())));
+        let environment = Environment::new(variables.iter().copied());
         let places = Places {
             current_dir: "/here".into(),
             system_config: "/etc".into(),
@@ -466,7 +464,9 @@ mod tests {
 
     fn server(file: &str, variables: &[(&str, &str)]) -> Resolved<(ServerSettings, Vec<String>)> {
         let home = [&[("HOME", "/home/u")], variables].concat();
-        sources_of(file, &home, ServerFlags::default(), ServerSources::server)
+        sources_of(file, &home, ServerFlags::default(), |sources| {
+            sources.server()
+        })
     }
 
     #[test]
@@ -498,7 +498,7 @@ mod tests {
                 data_dir: flag.map(PathBuf::from),
                 ..ServerFlags::default()
             };
-            sources_of(file, variables, flags, ServerSources::server)
+            sources_of(file, variables, flags, |sources| sources.server())
                 .map(|(settings, _)| settings.places.data_dir.display().to_string())
         };
         let (home, var) = (("HOME", "/home/u"), ("PGKEEP_DATA_DIR", "var"));
