@@ -8,7 +8,6 @@ use crate::{
     confirm,
     error::{CliError, CliResult},
     exit::Exit,
-    output::Text,
     session::Session,
 };
 use pgkeep_engine::restore::{PlanSummary, RestoreReport, UndoReport};
