@@ -35,10 +35,6 @@ pub fn routes() -> Routes {
             needs(Permission::View).streams_out(),
             routes!(whole_manifest),
         )
-        .add(
-            needs(Permission::View).streams_out(),
-            routes!(whole_manifest),
-        )
         .add(needs(Permission::View), routes!(logs))
 }
 
@@ -286,21 +282,6 @@ async fn evidence(
         "digest": manifest.evidence_digest,
         "databases": databases,
     })))
-}
-
-/// Gives the manifest of a backup as it is stored.
-#[utoipa::path(get, path = "/backups/{id}/manifest", params(("id" = String, Path, description = "the id, or its beginning"), Copy), responses((status = 200, description = "The document `pgkeep.json`", body = Object)))]
-async fn whole_manifest(
-    state: AppState,
-    who: Principal,
-    Path(id): Path<BackupId>,
-    Query(copy): Query<Copy>,
-) -> Result<Json<Value>, Problem> {
-    let row = load(&state, &who, copy.repository.as_deref(), &id).await?;
-    let manifest = manifest(&state, &row.repository, &row.id).await?;
-    serde_json::to_value(manifest)
-        .map(Json)
-        .map_err(Problem::internal)
 }
 
 /// Gives the log of the job that made the backup.
