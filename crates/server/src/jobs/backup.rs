@@ -97,7 +97,8 @@ fn published_by(repository: &Repository, job: &str) -> Result<Vec<BackupEntry>, 
     Ok(entries)
 }
 
-fn keep_only_if_ours(
+/// A process that lost its job while it published withdraws what it published.
+pub(super) fn keep_only_if_ours(
     work: &Work<'_>,
     repository: &Repository,
     report: &BackupReport,

@@ -87,6 +87,7 @@ pub(super) fn import(work: &Work<'_>, spec: &ImportSpec) -> Result<Done, Failure
             return Err(e.into());
         }
     };
+    super::backup::keep_only_if_ours(work, &repository, &report)?;
     rows::record_new(work, &spec.repository, &repository, &report)?;
     clear_away(work, &spec.upload, &path);
     work.done(&report)

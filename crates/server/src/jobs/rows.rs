@@ -4,6 +4,7 @@
 //! from the job that made it, and stays when the rest is written anew.
 
 use super::{Failure, Work};
+use jiff::Timestamp;
 use pgkeep_catalog::{BackupRow, CatalogError};
 use pgkeep_engine::{
     backup::BackupReport,
@@ -12,7 +13,8 @@ use pgkeep_engine::{
 use pgkeep_model::manifest::Manifest;
 use pgkeep_repository::Repository;
 
-/// A backup as the catalog lists it, without what only its job knows.
+/// A backup as the catalog lists it, without what only its job knows. Times are as fine as the catalog keeps them, so that
+/// a row that has not changed is found to be equal.
 pub fn row_of(repository: &str, entry: &BackupEntry) -> BackupRow {
     BackupRow {
         repository: repository.to_owned(),
@@ -20,23 +22,27 @@ pub fn row_of(repository: &str, entry: &BackupEntry) -> BackupRow {
         app: entry.app.clone(),
         environment: entry.environment.clone(),
         kind: entry.kind.clone(),
-        time: entry.time,
+        time: to_millis(entry.time),
         databases: entry.databases.clone(),
         description: entry.description.clone(),
         tags: entry.tags.clone(),
         pinned: entry.pinned,
         partial: entry.partial,
-        checked_at: entry.validity.checked_at,
-        proven_at: entry.validity.proven_at,
+        checked_at: entry.validity.checked_at.map(to_millis),
+        proven_at: entry.validity.proven_at.map(to_millis),
         proven_seconds: entry.validity.proven_seconds,
-        damaged_at: entry.validity.damaged_at,
-        drill_failed_at: entry.validity.drill_failed_at,
+        damaged_at: entry.validity.damaged_at.map(to_millis),
+        drill_failed_at: entry.validity.drill_failed_at.map(to_millis),
         policy: entry.origin.policy.clone(),
         job: entry.origin.job.clone(),
         hostname: entry.hostname.clone(),
         username: entry.username.clone(),
         ..BackupRow::default()
     }
+}
+
+fn to_millis(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }
 
 /// Writes a new backup's row, with what its report tells.

@@ -70,7 +70,7 @@ impl Recorder {
             Err(e) => return Err(busy(&catalog, slot, e)),
         };
         let lease = Arc::new(Lease::new(length, machine.clock.clone()));
-        let stop = Stop::under(lease.clone());
+        let stop = Stop::without_lease();
         let held = Held {
             catalog,
             job: claim.job.id,
@@ -100,7 +100,7 @@ impl Recorder {
         self.reporter.clone()
     }
 
-    /// The engine's token: cancelled by the interrupt, by somebody who cancels the job, and when the lease is lost.
+    /// The engine's token: cancelled by the interrupt, and by somebody who cancels the job. Losing the catalog stops nothing.
     pub fn cancel(&self) -> CancelToken {
         self.stop.token()
     }

@@ -214,3 +214,131 @@ fn conclude(held: &Held, job: &Job, verdict: Verdict) -> Result<(), RunJobError>
         Err(e) => Err(RunJobError::Unwritten(e.message)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use pgkeep_catalog::Approval;
+    use pgkeep_model::job::{BackupSpec, JobKind, JobSpec, Trigger};
+    use serde_json::json;
+
+    fn job(kind: JobKind, attempts: u32) -> Job {
+        let now = Timestamp::UNIX_EPOCH;
+        Job {
+            id: "0199".into(),
+            spec: JobSpec::Backup(BackupSpec::default()),
+            kind,
+            state: JobState::Running,
+            app: None,
+            repository: None,
+            policy: None,
+            trigger: Trigger::Schedule,
+            created_by: String::new(),
+            priority: 0,
+            created_at: now,
+            run_at: now,
+            scheduled_for: None,
+            started_at: Some(now),
+            finished_at: None,
+            attempts,
+            max_attempts: 3,
+            node: None,
+            fence: 1,
+            lease_until: None,
+            cancel_requested: false,
+            held: false,
+            approval: Approval::NotNeeded,
+            dedup_key: None,
+            concurrency_key: None,
+            phase: None,
+            progress: None,
+            error: None,
+            result: None,
+            soft_limit_secs: 7_200,
+            hard_limit_secs: 10_800,
+            correlation: None,
+            revision: 1,
+        }
+    }
+
+    fn words(verdict: &Verdict) -> String {
+        match verdict {
+            Verdict::End(Outcome::Failed(e)) => format!("failed {}", e.code),
+            Verdict::End(Outcome::Found(e, _)) => format!("found {}", e.code),
+            Verdict::End(Outcome::Succeeded(_)) => "succeeded".into(),
+            Verdict::End(Outcome::Skipped(_)) => "skipped".into(),
+            Verdict::End(Outcome::Cancelled) => "cancelled".into(),
+            Verdict::Retry(e) => format!("retry {}", e.code),
+            Verdict::HandBack => "handed back".into(),
+            Verdict::Lost => "lost".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_depends_on_what_broke_and_why() {
+        use StopReason::{Asked, LeaseLost, ServerGone, SoftLimit};
+        let broken = |code| Err(Failure::new(code, "x"));
+        let away = || broken(ErrorCode::Database);
+        let cancelled = || broken(ErrorCode::Cancelled);
+        let fenced = || {
+            Err(Failure {
+                fenced: true,
+                ..Failure::new(ErrorCode::Failed, "x")
+            })
+        };
+        let good = || Ok(Done::Succeeded(json!({})));
+        let bad_news = || {
+            Ok(Done::Found {
+                report: json!({}),
+                failure: Failure::new(ErrorCode::Damaged, "x"),
+            })
+        };
+        for (kind, attempts, outcome, stopped, expected) in [
+            (JobKind::Backup, 1, good(), None, "succeeded"),
+            // It was done before the wish to stop came.
+            (JobKind::Backup, 1, good(), Some(Asked), "succeeded"),
+            (JobKind::Verify, 1, bad_news(), None, "found damaged"),
+            (JobKind::Backup, 1, away(), None, "retry database"),
+            (JobKind::Backup, 3, away(), None, "failed database"),
+            (JobKind::Restore, 1, away(), None, "failed database"),
+            (
+                JobKind::Backup,
+                1,
+                broken(ErrorCode::NotFound),
+                None,
+                "failed not_found",
+            ),
+            (JobKind::Backup, 1, cancelled(), Some(Asked), "cancelled"),
+            (JobKind::Backup, 1, away(), Some(Asked), "cancelled"),
+            (
+                JobKind::Backup,
+                1,
+                cancelled(),
+                Some(SoftLimit),
+                "failed time_limit",
+            ),
+            (
+                JobKind::Backup,
+                1,
+                cancelled(),
+                Some(ServerGone),
+                "handed back",
+            ),
+            (
+                JobKind::Restore,
+                1,
+                cancelled(),
+                Some(ServerGone),
+                "handed back",
+            ),
+            (JobKind::Backup, 1, cancelled(), Some(LeaseLost), "lost"),
+            (JobKind::Backup, 1, fenced(), None, "lost"),
+            (JobKind::Backup, 1, cancelled(), None, "handed back"),
+        ] {
+            let told = format!("{kind:?} {attempts} {outcome:?} {stopped:?}");
+            let verdict = verdict(&job(kind, attempts), outcome, stopped);
+            assert_eq!(words(&verdict), expected, "{told}");
+        }
+    }
+}

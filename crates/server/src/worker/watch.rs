@@ -5,7 +5,7 @@
 
 use super::report::{News, Reporter};
 use crate::jobs::Failure;
-use pgkeep_catalog::{CatalogError, blocking::Blocking};
+use pgkeep_catalog::{CatalogError, LogLevel, blocking::Blocking};
 use pgkeep_model::{CancelToken, Clock};
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -30,12 +30,26 @@ pub(super) enum StopReason {
     LeaseLost,
 }
 
+impl StopReason {
+    /// Its line in the job's log, written while the work is still on its way to its end.
+    fn words(self) -> &'static str {
+        match self {
+            StopReason::Asked => "stopping: somebody asked to cancel",
+            StopReason::SoftLimit => "stopping: the soft limit is over",
+            StopReason::ServerGone => "stopping: the server is gone or going",
+            StopReason::Interrupted => "stopping: interrupted",
+            StopReason::LeaseLost => "stopping: the lease is over",
+        }
+    }
+}
+
 /// Stops the work and remembers why; the first reason counts.
 #[derive(Clone)]
 pub(super) struct Stop {
     token: CancelToken,
     reason: Arc<Mutex<Option<StopReason>>>,
-    lease: Arc<Lease>,
+    /// Without one the work goes on when the catalog is lost.
+    lease: Option<Arc<Lease>>,
 }
 
 impl Stop {
@@ -45,11 +59,23 @@ impl Stop {
         Self {
             token: CancelToken::while_permitted(move || asked.holds()),
             reason: Arc::default(),
-            lease,
+            lease: Some(lease),
+        }
+    }
+
+    /// A token for work that somebody does by hand: in a disaster it must not need the catalog.
+    pub(super) fn without_lease() -> Self {
+        Self {
+            token: CancelToken::new(),
+            reason: Arc::default(),
+            lease: None,
         }
     }
 
     pub(super) fn because(&self, reason: StopReason) {
+        if reason == StopReason::LeaseLost && self.lease.is_none() {
+            return;
+        }
         self.reason
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -59,8 +85,9 @@ impl Stop {
 
     pub(super) fn reason(&self) -> Option<StopReason> {
         let told = *self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = self.lease.as_ref().is_some_and(|lease| !lease.holds());
         match told {
-            None if self.token.is_cancelled() && !self.lease.holds() => Some(StopReason::LeaseLost),
+            None if lost && self.token.is_cancelled() => Some(StopReason::LeaseLost),
             told => told,
         }
     }
@@ -179,9 +206,14 @@ impl Watch {
             .name("job-watch".into())
             .spawn(move || {
                 let mut renewed = Instant::now();
+                let mut told = false;
                 while !pause(&seen) {
                     if ends.is_some_and(|ends| Instant::now() >= ends) {
                         stop.because(StopReason::SoftLimit);
+                    }
+                    if let Some(reason) = stop.reason().filter(|_| !told) {
+                        reporter.line(LogLevel::Warning, reason.words());
+                        told = true;
                     }
                     // What is lost of it is progress and lines, and only where the catalog is away.
                     let _ = held.write(reporter.take());
@@ -195,7 +227,9 @@ impl Watch {
                                 stop.because(StopReason::Asked);
                             }
                         }
-                        Err(e) if e.is_temporary() && held.lease.holds() => {}
+                        Err(e)
+                            if e.is_temporary() && (held.lease.holds() || stop.lease.is_none()) => {
+                        }
                         Err(_) => {
                             stop.because(StopReason::LeaseLost);
                             return;
@@ -259,6 +293,16 @@ mod tests {
         assert_eq!(stop.reason(), Some(StopReason::LeaseLost));
         lease.renew(lease.now());
         assert!(lease.holds());
+    }
+
+    #[test]
+    fn work_by_hand_goes_on_without_its_lease() {
+        let stop = Stop::without_lease();
+        stop.because(StopReason::LeaseLost);
+        assert!(stop.token().check().is_ok());
+        stop.because(StopReason::Asked);
+        assert!(stop.token().check().is_err());
+        assert_eq!(stop.reason(), Some(StopReason::Asked));
     }
 
     #[test]
