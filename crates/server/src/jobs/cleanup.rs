@@ -55,6 +55,7 @@ pub(super) fn run(work: &Work<'_>, spec: &CleanupSpec) -> Result<Done, Failure> 
         repositories: Vec::new(),
     };
     let mut failures = Vec::new();
+    let mut again = None;
     for name in repositories {
         work.cancel.check()?;
         match clean(work, &policy, &name, spec.dry_run) {
@@ -66,9 +67,14 @@ pub(super) fn run(work: &Work<'_>, spec: &CleanupSpec) -> Result<Done, Failure> 
             // A repository that cannot be reached is no reason to leave the others full.
             Err(failure) if !failure.fenced && !work.cancel.is_cancelled() => {
                 failures.push(format!("repository {name}: {}", failure.message));
+                again = again.or(Some(failure).filter(|failure| failure.may_pass));
             }
             Err(failure) => return Err(failure),
         }
+    }
+    // A backup of another app holds the repository, as a rule: what was removed stays so, and the rest is tried later.
+    if let Some(failure) = again.filter(|_| work.job.attempts < work.job.max_attempts) {
+        return Err(failure);
     }
     if failures.is_empty() {
         return work.done(&cleaned);

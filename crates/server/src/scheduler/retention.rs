@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 
 /// Cleanups wait behind backups.
 const PRIORITY: i32 = -5;
+/// A repository is not cleaned up while another app is backed up to it, which may take hours.
+const ATTEMPTS: u32 = 8;
 
 /// What a policy's retention would do in one repository, newest backup first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,6 +256,7 @@ pub fn cleanup_job(
     NewJob {
         app: Some(policy.app.clone()),
         priority: PRIORITY,
+        max_attempts: ATTEMPTS,
         dedup_key: Some(format!("cleanup:{}:{dry_run}", policy.name)),
         // A plan waits for nobody.
         concurrency_key: (!dry_run).then(|| app_slot(&policy.app)),
