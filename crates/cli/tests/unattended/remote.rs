@@ -182,7 +182,7 @@ fn policies_jobs_and_the_file_work_from_afar() {
     let listed = afar.json(&["job", "list", "--policy", "release"]);
     assert_eq!(listed["jobs"][0]["id"], run["jobs"][0]["id"]);
     let status = afar.run(&["status"]).succeeds();
-    assert_eq!(status.stdout.lines().count() > 2, true, "{}", status.stdout);
+    assert!(status.stdout.lines().count() > 2, "{}", status.stdout);
     let audit = afar.json(&["audit", "list"]);
     assert!(
         audit["entries"].to_string().contains("ann (token ci)"),
