@@ -130,7 +130,7 @@ impl Served<'_> {
     }
 
     /// Runs the binary somewhere else, with nothing but the server's address and a token.
-    pub fn from_afar(&self, elsewhere: &Pgkeep, token: &str, args: &[&str]) -> Run {
+    pub fn asked_from_afar(&self, elsewhere: &Pgkeep, token: &str, args: &[&str]) -> Run {
         let mut command = elsewhere.command(args);
         command
             .env("PGKEEP_SERVER", self.url())

@@ -24,7 +24,8 @@ impl<'a> Afar<'a> {
     }
 
     fn run(&self, args: &[&str]) -> Run {
-        self.served.from_afar(&self.elsewhere, &self.token, args)
+        self.served
+            .asked_from_afar(&self.elsewhere, &self.token, args)
     }
 
     fn json(&self, args: &[&str]) -> Value {
@@ -198,13 +199,13 @@ fn who_may_not_is_told_so_with_the_code_for_it() {
     afar.run(&args).fails_with(6);
     let viewer = house.run(&args).succeeds().json();
     let viewer = viewer["token"].as_str().unwrap();
-    let as_viewer = |args: &[&str]| afar.served.from_afar(&afar.elsewhere, viewer, args);
+    let as_viewer = |args: &[&str]| afar.served.asked_from_afar(&afar.elsewhere, viewer, args);
     as_viewer(&["list"]).succeeds();
     let refused = as_viewer(&["backup"]).fails_with(6);
     assert!(refused.stderr.contains("operate"), "{}", refused.stderr);
     let unknown = afar
         .served
-        .from_afar(&afar.elsewhere, "pgk_nothing", &["list"])
+        .asked_from_afar(&afar.elsewhere, "pgk_nothing", &["list"])
         .fails_with(6);
     assert!(unknown.stderr.contains("hint:"), "{}", unknown.stderr);
     for args in [
