@@ -121,19 +121,17 @@ pub async fn a_sealed_value_opens_only_in_its_own_place(place: Place) {
         .reveal("apps/shop/admin_url", &sealed)
         .expect("it is whole");
     assert_eq!(opened.expose_secret(), "postgres://u:hunter2@h/db");
+    let other = if &sealed[30..31] == "A" { "B" } else { "A" };
+    let altered = format!("{}{other}{}", &sealed[..30], &sealed[31..]);
     for (context, text) in [
         ("apps/other/admin_url", sealed.clone()),
-        (
-            "apps/shop/admin_url",
-            format!("{}A", &sealed[..sealed.len() - 1]),
-        ),
+        ("apps/shop/admin_url", altered),
         ("apps/shop/admin_url", sealed[..20].to_owned()),
         ("apps/shop/admin_url", "plain text".to_owned()),
     ] {
         let outcome = catalog.reveal(context, &text);
-        let changed = text != sealed || context != "apps/shop/admin_url";
         assert!(
-            changed && matches!(outcome, Err(CatalogError::Unsealable { .. })),
+            matches!(outcome, Err(CatalogError::Unsealable { .. })),
             "{text}"
         );
     }
