@@ -19,12 +19,12 @@ use pgkeep_model::{CancelToken, Progress};
 use pgkeep_postgres::connect::ConnectOptions;
 use pgkeep_repository::{
     Repository,
-    storage::{S3Options, ServerSideEncryption, StorageOptions},
+    storage::{S3Options, StorageOptions},
 };
 use pgkeep_server::{
     local::Local,
     settings::{self as server, ServerSettings, WorkerSettings},
-    targets::Machine,
+    targets::{self, Machine},
     worker,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -207,7 +207,7 @@ impl Session {
 
     /// The account on this machine, as jobs and the audit log name it.
     pub fn who(&self) -> String {
-        username(&self.environment)
+        self.machine().username
     }
 
     /// The app that was named on purpose, by `--app` or `PGKEEP_APP`.
@@ -250,37 +250,11 @@ impl Session {
 
     /// What the engine needs from its caller.
     pub fn context(&self, settings: &Settings) -> Context {
-        Context {
-            clock: Arc::new(SystemClock),
-            cancel: self.cancel.clone(),
-            progress: self.progress.clone(),
-            hostname: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
-            username: username(&self.environment),
-            tool_dirs: self.tool_dirs(settings),
-        }
-    }
-
-    /// Folders of client programs: the user's choice, `PATH`, and what the set-up unpacked.
-    fn tool_dirs(&self, settings: &Settings) -> Vec<PathBuf> {
-        let cache = match (
-            self.environment.get("PGKEEP_CACHE"),
-            self.environment.get("HOME"),
-        ) {
-            (Some(named), _) => Some(PathBuf::from(named)),
-            (None, _) if rustix::process::geteuid().is_root() => {
-                Some(PathBuf::from("/var/cache/pgkeep"))
-            }
-            (None, home) => home.map(|home| PathBuf::from(home).join(".cache/pgkeep")),
-        };
-        let mut dirs = settings.bin_dirs.clone();
-        dirs.extend(pgkeep_postgres::tools::tool_dirs(
-            &self.environment,
-            cache.as_deref(),
-        ));
-        dirs
+        let mut context = self
+            .machine()
+            .context(None, self.cancel.clone(), self.progress.clone());
+        context.tool_dirs.splice(0..0, settings.bin_dirs.clone());
+        context
     }
 
     /// Opens the repository in force.
@@ -474,22 +448,8 @@ fn s3_options(chosen: &RepositorySettings) -> CliResult<Option<S3Options>> {
         return Err(CliError::usage(format!("no credentials for {}", chosen.address.value))
             .with_hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or access_key_id and secret_access_key in pgkeep.toml"));
     };
-    let server_side_encryption = match s3.server_side_encryption.as_deref() {
-        None | Some("") => None,
-        Some("AES256") => Some(ServerSideEncryption::S3),
-        Some("aws:kms") => Some(ServerSideEncryption::Kms { key_id: None }),
-        Some(other) => match other.strip_prefix("aws:kms:") {
-            Some(key) => Some(ServerSideEncryption::Kms {
-                key_id: Some(key.to_owned()),
-            }),
-            None => {
-                return Err(CliError::usage(format!(
-                    "server_side_encryption '{other}' is not known"
-                ))
-                .with_hint("use AES256, aws:kms or aws:kms:<key id>"));
-            }
-        },
-    };
+    let server_side_encryption =
+        targets::parse_encryption(s3.server_side_encryption.as_deref()).map_err(CliError::usage)?;
     Ok(Some(S3Options {
         access_key_id,
         secret_access_key,
@@ -499,18 +459,4 @@ fn s3_options(chosen: &RepositorySettings) -> CliResult<Option<S3Options>> {
         server_side_encryption,
         virtual_host_style: s3.virtual_host_style,
     }))
-}
-
-/// The account's name, or its number where the account list does not have it.
-fn username(environment: &Environment) -> String {
-    let uid = rustix::process::geteuid().as_raw().to_string();
-    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let by_id = accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then(|| name.to_owned())
-    });
-    by_id
-        .or_else(|| environment.get("USER").map(str::to_owned))
-        .unwrap_or(uid)
 }

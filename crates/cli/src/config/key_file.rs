@@ -1,6 +1,7 @@
 //! Key files: where a repository's key lies when nothing else names it, and how a new one is made.
 
 use super::{ConfigError, Places};
+use pgkeep_server::targets::key_file_name;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     fs::{self, OpenOptions},
@@ -16,36 +17,8 @@ pub struct KeyPlace(pub PathBuf);
 impl KeyPlace {
     /// `<config dir>/pgkeep/<last part of the address>-<hash of it>.key`; `address` must be absolute or a URL.
     pub fn of(address: &str, places: &Places) -> Self {
-        let plain = address
-            .split(['?', '#'])
-            .next()
-            .unwrap_or(address)
-            .trim_end_matches('/');
-        let last = plain.rsplit('/').next().unwrap_or_default();
-        let name: String = last
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                    c
-                } else {
-                    '_'
-                }
-            })
-            .collect();
-        let name = if name.is_empty() { "repository" } else { &name };
-        KeyPlace(
-            places
-                .own_config_dir()
-                .join(format!("{name}-{:08x}.key", fnv1a(plain))),
-        )
+        KeyPlace(places.own_config_dir().join(key_file_name(address)))
     }
-}
-
-/// FNV-1a, 32 bits: only keeps two repositories of one name apart, and must never change.
-fn fnv1a(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
 }
 
 /// Makes a random key of 200 bits in letters and digits that can be copied by hand: eight groups of five.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::args::human_duration;
 use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
+use pgkeep_server::targets;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
 
@@ -217,47 +218,7 @@ fn looks_like_address(text: &str) -> bool {
     text.contains('/') || text.starts_with('.')
 }
 
-/// Parses `20MiB`, `20M`, `512k`, `1GiB` or plain bytes; units count in 1024s.
+/// A size as [`targets::parse_size`] takes it.
 pub(super) fn parse_size(text: &str, what: &str) -> Result<u64, ConfigError> {
-    let wrong = || {
-        ConfigError::new(format!(
-            "{what}: '{text}' is not a size such as 512k, 20MiB or 1G"
-        ))
-    };
-    let trimmed = text.trim();
-    let digits = trimmed
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(trimmed.len());
-    let factor: u64 = match trimmed[digits..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        _ => return Err(wrong()),
-    };
-    let count: u64 = trimmed[..digits].parse().map_err(|_| wrong())?;
-    count
-        .checked_mul(factor)
-        .filter(|size| *size > 0)
-        .ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_take_units() {
-        for (text, want) in [
-            ("20MiB", 20 << 20),
-            ("512k", 512 << 10),
-            ("1 G", 1 << 30),
-            ("7", 7),
-        ] {
-            assert_eq!(parse_size(text, "x").unwrap(), want);
-        }
-        for wrong in ["", "M", "-1k", "1T", "0"] {
-            assert!(parse_size(wrong, "x").is_err(), "{wrong}");
-        }
-    }
+    targets::parse_size(text).map_err(|e| ConfigError::new(format!("{what}: {e}")))
 }
