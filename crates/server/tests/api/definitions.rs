@@ -16,7 +16,10 @@ async fn an_app_is_made_shown_changed_and_forgotten() {
     let shown = scene.get("/apps/shop").await.expect(200);
     assert!(!shown.text.contains("canary"), "{}", shown.text);
     let mut definition = shown.json()["definition"].clone();
-    assert_eq!(definition["databases"][0], "postgres://app:***@db:5433/shop");
+    assert_eq!(
+        definition["databases"][0],
+        "postgres://app:***@db:5433/shop"
+    );
     assert_eq!(definition["adminUrl"], "env:ADMIN_URL");
 
     // Sent back as it was shown, with one change: the password stays.
@@ -48,7 +51,10 @@ async fn a_password_that_was_only_masked_is_not_stored() {
     let body = json!({ "address": "/backups", "key": "***" });
     scene.put("/repositories/main", body).await.expect(422);
     let body = json!({ "channel": { "type": "slack", "url": "https://hooks.slack.com/***" } });
-    scene.put("/notifications/targets/chat", body).await.expect(422);
+    scene
+        .put("/notifications/targets/chat", body)
+        .await
+        .expect(422);
 }
 
 #[tokio::test]
@@ -59,7 +65,13 @@ async fn two_people_do_not_overwrite_each_other() {
     let policy = |days: u32| json!({ "app": "shop", "retention": { "days": days } });
     let put = async |headers: &[(&str, &str)], days| {
         scene
-            .ask("PUT", "/policies/nightly", admin, headers, Some(policy(days)))
+            .ask(
+                "PUT",
+                "/policies/nightly",
+                admin,
+                headers,
+                Some(policy(days)),
+            )
             .await
     };
     put(&[("if-match", "\"1\"")], 1).await.expect(412);
@@ -75,7 +87,13 @@ async fn two_people_do_not_overwrite_each_other() {
     let now = scene.get("/policies/nightly").await.expect(200).json();
     assert_eq!(now["definition"]["retention"]["days"], 4);
     let delete = |tag: &'static str| {
-        scene.ask("DELETE", "/policies/nightly", admin, std::slice::from_ref(Box::leak(Box::new(("if-match", tag)))), None)
+        scene.ask(
+            "DELETE",
+            "/policies/nightly",
+            admin,
+            std::slice::from_ref(Box::leak(Box::new(("if-match", tag)))),
+            None,
+        )
     };
     delete("\"1\"").await.expect(412);
     delete("\"3\"").await.expect(204);
@@ -126,9 +144,36 @@ async fn the_ready_policies_are_made_once() {
     };
     let body = || Some(json!({ "app": "shop" }));
     let plan = Some(json!({ "app": "shop", "dryRun": true }));
-    assert_eq!(made(&scene.post("/policies/defaults", plan).await.expect(200).json()), [false; 5]);
-    assert_eq!(made(&scene.post("/policies/defaults", body()).await.expect(200).json()), [true; 5]);
-    assert_eq!(made(&scene.post("/policies/defaults", body()).await.expect(200).json()), [false; 5]);
+    assert_eq!(
+        made(
+            &scene
+                .post("/policies/defaults", plan)
+                .await
+                .expect(200)
+                .json()
+        ),
+        [false; 5]
+    );
+    assert_eq!(
+        made(
+            &scene
+                .post("/policies/defaults", body())
+                .await
+                .expect(200)
+                .json()
+        ),
+        [true; 5]
+    );
+    assert_eq!(
+        made(
+            &scene
+                .post("/policies/defaults", body())
+                .await
+                .expect(200)
+                .json()
+        ),
+        [false; 5]
+    );
     let next = scene
         .get("/policies/production_daily_full/next?count=3")
         .await
@@ -140,10 +185,24 @@ async fn the_ready_policies_are_made_once() {
         .iter()
         .map(|run| run["scheduled"].as_str().unwrap())
         .collect();
-    assert_eq!(starts, ["2026-03-03T02:00:00Z", "2026-03-04T02:00:00Z", "2026-03-05T02:00:00Z"]);
+    assert_eq!(
+        starts,
+        [
+            "2026-03-03T02:00:00Z",
+            "2026-03-04T02:00:00Z",
+            "2026-03-05T02:00:00Z"
+        ]
+    );
     let calendar = scene.get("/calendar.ics?days=7").await.expect(200);
-    assert_eq!(calendar.header("content-type"), "text/calendar; charset=utf-8");
-    assert!(calendar.text.contains("DTSTART:20260303T020000Z"), "{}", calendar.text);
+    assert_eq!(
+        calendar.header("content-type"),
+        "text/calendar; charset=utf-8"
+    );
+    assert!(
+        calendar.text.contains("DTSTART:20260303T020000Z"),
+        "{}",
+        calendar.text
+    );
 }
 
 #[tokio::test]
@@ -154,10 +213,18 @@ async fn a_policy_is_switched_off_and_on() {
         .put("/policies/nightly", json!({ "app": "shop" }))
         .await
         .expect(201);
-    let off = scene.post("/policies/nightly/disable", None).await.expect(200).json();
+    let off = scene
+        .post("/policies/nightly/disable", None)
+        .await
+        .expect(200)
+        .json();
     assert_eq!(off["definition"]["enabled"], false);
     assert_eq!(off["nextRun"], Value::Null);
-    let on = scene.post("/policies/nightly/enable", None).await.expect(200).json();
+    let on = scene
+        .post("/policies/nightly/enable", None)
+        .await
+        .expect(200)
+        .json();
     assert_eq!(on["definition"]["enabled"], true);
     assert_eq!(on["nextRun"], "2026-03-03T02:00:00Z");
 }
@@ -168,20 +235,35 @@ async fn a_repository_is_tried_out_made_and_tried_out_again() {
     let folder = tempfile::tempdir().unwrap();
     let address = folder.path().join("store");
     let body = json!({ "address": address, "key": "correct horse battery staple" });
-    let before = scene.post("/repositories/test", Some(body.clone())).await.expect(200).json();
+    let before = scene
+        .post("/repositories/test", Some(body.clone()))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(before["usable"], false, "{before}");
     assert_eq!(before["exists"], false, "{before}");
     scene.put("/repositories/main", body).await.expect(201);
     let shown = scene.get("/repositories/main").await.expect(200);
     assert!(!shown.text.contains("battery"), "{}", shown.text);
-    scene.post("/repositories/main/init", None).await.expect(201);
-    let after = scene.post("/repositories/main/test", None).await.expect(200).json();
+    scene
+        .post("/repositories/main/init", None)
+        .await
+        .expect(201);
+    let after = scene
+        .post("/repositories/main/test", None)
+        .await
+        .expect(200)
+        .json();
     assert_eq!(after["usable"], true, "{after}");
     assert_eq!(after["backups"], 0, "{after}");
     let twice = scene.post("/repositories/main/init", None).await;
     assert!(twice.status.is_client_error(), "{}", twice.text);
     let wrong = json!({ "address": address, "key": "another" });
-    let wrong = scene.post("/repositories/test", Some(wrong)).await.expect(200).json();
+    let wrong = scene
+        .post("/repositories/test", Some(wrong))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(wrong["usable"], false, "{wrong}");
     assert!(!wrong["findings"].as_array().unwrap().is_empty(), "{wrong}");
 }
@@ -191,18 +273,35 @@ async fn a_target_keeps_its_secret_and_tells_what_became_of_a_test() {
     let scene = Scene::new().await;
     let receiver = pgkeep_testkit::HttpReceiver::start();
     let url = receiver.url("/canary-path");
-    let body = json!({ "channel": { "type": "webhook", "url": url, "secret": "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5" } });
-    scene.put("/notifications/targets/hook", body).await.expect(201);
+    let body = json!({ "channel": { "type": "webhook", "url": url, "secret": "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5" } });
+    scene
+        .put("/notifications/targets/hook", body)
+        .await
+        .expect(201);
     let shown = scene.get("/notifications/targets/hook").await.expect(200);
-    assert!(!shown.text.contains("canary") && !shown.text.contains("Y2Fu"), "{}", shown.text);
+    assert!(
+        !shown.text.contains("canary") && !shown.text.contains("Y2Fu"),
+        "{}",
+        shown.text
+    );
     let mut definition = shown.json()["definition"].clone();
     definition["repeatSecs"] = 60.into();
-    scene.put("/notifications/targets/hook", definition).await.expect(200);
-    let test = scene.post("/notifications/targets/hook/test", None).await.expect(200).json();
+    scene
+        .put("/notifications/targets/hook", definition)
+        .await
+        .expect(200);
+    let test = scene
+        .post("/notifications/targets/hook/test", None)
+        .await
+        .expect(200)
+        .json();
     assert_eq!(test["delivered"], true, "{test}");
     assert_eq!(receiver.next_request().target, "/canary-path");
     let nowhere = json!({ "channel": { "type": "slack", "url": "http://127.0.0.1:1/canary" } });
-    let test = scene.post("/notifications/test", Some(nowhere)).await.expect(200);
+    let test = scene
+        .post("/notifications/test", Some(nowhere))
+        .await
+        .expect(200);
     assert_eq!(test.json()["delivered"], false, "{}", test.text);
     assert!(!test.text.contains("canary"), "{}", test.text);
 }
@@ -220,5 +319,8 @@ async fn settings_are_shown_and_the_changeable_ones_changed() {
     };
     assert_eq!(change(14).await.expect(200).json()["proveEveryDays"], 14);
     change(0).await.expect(422);
-    assert_eq!(scene.get("/settings").await.expect(200).json()["proveEveryDays"], 14);
+    assert_eq!(
+        scene.get("/settings").await.expect(200).json()["proveEveryDays"],
+        14
+    );
 }

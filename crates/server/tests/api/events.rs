@@ -48,7 +48,9 @@ impl Stream {
                 let found = field("event:").zip(field("data:"));
                 self.text = rest.to_string();
                 match found {
-                    Some((kind, data)) => return Some((kind, serde_json::from_str(&data).unwrap())),
+                    Some((kind, data)) => {
+                        return Some((kind, serde_json::from_str(&data).unwrap()));
+                    }
                     None => continue,
                 }
             }

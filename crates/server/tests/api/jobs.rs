@@ -19,14 +19,20 @@ async fn with_policy() -> Scene {
 }
 
 async fn run(scene: &Scene) -> String {
-    let answer = scene.post("/policies/nightly/run-now", None).await.expect(202);
+    let answer = scene
+        .post("/policies/nightly/run-now", None)
+        .await
+        .expect(202);
     answer.json()["jobId"].as_str().unwrap().to_string()
 }
 
 #[tokio::test]
 async fn without_a_worker_nothing_is_queued_and_reading_goes_on() {
     let scene = with_policy().await;
-    let refused = scene.post("/policies/nightly/run-now", None).await.expect(503);
+    let refused = scene
+        .post("/policies/nightly/run-now", None)
+        .await
+        .expect(503);
     assert_eq!(refused.json()["code"], "no_worker");
     refused.header("retry-after").parse::<u64>().unwrap();
     let jobs = scene.get("/jobs").await.expect(200).json();
@@ -46,15 +52,34 @@ async fn jobs_are_held_moved_released_and_cancelled() {
     scene.worker().await;
     let job = run(&scene).await;
     let path = |verb: &str| format!("/jobs/{job}/{verb}");
-    assert_eq!(scene.post(&path("hold"), None).await.expect(200).json()["held"], true);
+    assert_eq!(
+        scene.post(&path("hold"), None).await.expect(200).json()["held"],
+        true
+    );
     assert_eq!(scene.get("/queue").await.expect(200).json()["held"], 1);
-    assert_eq!(scene.post(&path("release"), None).await.expect(200).json()["held"], false);
-    let moved = scene.put(&path("priority"), json!({ "priority": 7 })).await.expect(200).json();
+    assert_eq!(
+        scene.post(&path("release"), None).await.expect(200).json()["held"],
+        false
+    );
+    let moved = scene
+        .put(&path("priority"), json!({ "priority": 7 }))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(moved["priority"], 7);
-    scene.put(&path("priority"), json!({ "priority": 1_000 })).await.expect(422);
-    assert_eq!(scene.post(&path("cancel"), None).await.expect(200).json()["state"], "cancelled");
+    scene
+        .put(&path("priority"), json!({ "priority": 1_000 }))
+        .await
+        .expect(422);
+    assert_eq!(
+        scene.post(&path("cancel"), None).await.expect(200).json()["state"],
+        "cancelled"
+    );
     // Once it is over, it stays as it is.
-    assert_eq!(scene.post(&path("cancel"), None).await.expect(200).json()["state"], "cancelled");
+    assert_eq!(
+        scene.post(&path("cancel"), None).await.expect(200).json()["state"],
+        "cancelled"
+    );
     let late = scene.post(&path("hold"), None).await.expect(409);
     assert_eq!(late.json()["code"], "wrong_state");
 }
@@ -63,8 +88,14 @@ async fn jobs_are_held_moved_released_and_cancelled() {
 async fn the_queue_is_paused_and_resumed() {
     let scene = with_policy().await;
     let paused = scene.post("/queue/pause", None).await.expect(200).json();
-    assert_eq!((&paused["paused"], &paused["pausedBy"]), (&json!(true), &json!("root (token test)")));
-    assert_eq!(scene.post("/queue/resume", None).await.expect(200).json()["paused"], false);
+    assert_eq!(
+        (&paused["paused"], &paused["pausedBy"]),
+        (&json!(true), &json!("root (token test)"))
+    );
+    assert_eq!(
+        scene.post("/queue/resume", None).await.expect(200).json()["paused"],
+        false
+    );
 }
 
 #[tokio::test]
@@ -82,16 +113,28 @@ async fn lists_are_cut_into_pages_that_miss_nothing() {
         let page = scene.get(&path).await.expect(200).json();
         let items = page["items"].as_array().unwrap();
         assert!(items.len() <= 3);
-        seen.extend(items.iter().map(|job| job["id"].as_str().unwrap().to_string()));
+        seen.extend(
+            items
+                .iter()
+                .map(|job| job["id"].as_str().unwrap().to_string()),
+        );
         match page["nextCursor"].as_str() {
             Some(cursor) => path = format!("/jobs?limit=3&cursor={cursor}"),
             None => break,
         }
     }
     assert_eq!(seen, made);
-    let none = scene.get("/jobs?state=failed,succeeded").await.expect(200).json();
+    let none = scene
+        .get("/jobs?state=failed,succeeded")
+        .await
+        .expect(200)
+        .json();
     assert_eq!(none["items"], json!([]));
-    let all = scene.get("/jobs?kind=backup&policy=nightly&state=queued").await.expect(200).json();
+    let all = scene
+        .get("/jobs?kind=backup&policy=nightly&state=queued")
+        .await
+        .expect(200)
+        .json();
     assert_eq!(all["items"].as_array().unwrap().len(), 7);
 }
 
@@ -102,7 +145,11 @@ async fn a_log_is_read_in_parts_and_followed_to_its_end() {
     let job = run(&scene).await;
     let catalog = &scene.state.catalog;
     let claim = catalog
-        .claim("idle-1", &pgkeep_model::job::JobKind::ALL, Duration::from_secs(30))
+        .claim(
+            "idle-1",
+            &pgkeep_model::job::JobKind::ALL,
+            Duration::from_secs(30),
+        )
         .await
         .unwrap()
         .unwrap();
@@ -113,17 +160,32 @@ async fn a_log_is_read_in_parts_and_followed_to_its_end() {
     };
     let lines = [line("one"), line("two"), line("three")];
     catalog.log(&job, claim.fence, &lines).await.unwrap();
-    let first = scene.get(&format!("/jobs/{job}/log?limit=2")).await.expect(200).json();
+    let first = scene
+        .get(&format!("/jobs/{job}/log?limit=2"))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(first["items"][1]["text"], "two");
     let rest = first["nextCursor"].as_str().unwrap();
-    let rest = scene.get(&format!("/jobs/{job}/log?after={rest}")).await.expect(200).json();
+    let rest = scene
+        .get(&format!("/jobs/{job}/log?after={rest}"))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(rest["items"][0]["text"], "three");
 
     let follow = scene.get_owned(format!("/jobs/{job}/log/stream"));
     let end = async {
-        catalog.log(&job, claim.fence, &[line("four")]).await.unwrap();
         catalog
-            .finish(&job, claim.fence, pgkeep_catalog::Outcome::Succeeded(json!({})))
+            .log(&job, claim.fence, &[line("four")])
+            .await
+            .unwrap();
+        catalog
+            .finish(
+                &job,
+                claim.fence,
+                pgkeep_catalog::Outcome::Succeeded(json!({})),
+            )
             .await
             .unwrap();
     };
@@ -133,7 +195,13 @@ async fn a_log_is_read_in_parts_and_followed_to_its_end() {
         .lines()
         .filter_map(|line| line.strip_prefix("data:"))
         .map(|data| serde_json::from_str::<Value>(data.trim()).unwrap())
-        .map(|data| data["text"].as_str().or(data["state"].as_str()).unwrap().to_string())
+        .map(|data| {
+            data["text"]
+                .as_str()
+                .or(data["state"].as_str())
+                .unwrap()
+                .to_string()
+        })
         .collect();
     assert_eq!(texts, ["one", "two", "three", "four", "succeeded"]);
 }
@@ -173,9 +241,18 @@ async fn a_second_person_says_yes_and_not_the_first_by_another_token() {
     // The token's account is the one that asked.
     let own = scene.post(&path, None).await.expect(403);
     assert_eq!(own.json()["code"], "forbidden");
-    let other = scene.token("olga", Scene::access(Role::Admin, &[], None)).await;
-    let yes = scene.ask("POST", &path, Some(&other), &[], None).await.expect(200).json();
-    assert_eq!(yes["approval"], json!({ "state": "approved", "by": "olga (token test)" }));
+    let other = scene
+        .token("olga", Scene::access(Role::Admin, &[], None))
+        .await;
+    let yes = scene
+        .ask("POST", &path, Some(&other), &[], None)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        yes["approval"],
+        json!({ "state": "approved", "by": "olga (token test)" })
+    );
 }
 
 #[tokio::test]
@@ -205,7 +282,15 @@ async fn a_repeated_request_gets_the_first_answer_and_does_nothing() {
                     false => Ok(axum::Json(json!({ "number": made.get() }))),
                 }
             };
-            once(state, who, Key(Some("key-1".into())), "test", &request, work).await
+            once(
+                state,
+                who,
+                Key(Some("key-1".into())),
+                "test",
+                &request,
+                work,
+            )
+            .await
         }
     };
     let request = || json!({ "app": "shop" });

@@ -142,7 +142,11 @@ async fn the_end_waits_for_open_requests_and_not_for_idle_clients() {
     // The server has begun to read the body: the request is being answered.
     let mut go_on = [0; 25];
     open.read_exact(&mut go_on).await.unwrap();
-    assert!(go_on.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&go_on));
+    assert!(
+        go_on.starts_with(b"HTTP/1.1 100"),
+        "{}",
+        String::from_utf8_lossy(&go_on)
+    );
     server.scene.state.shutdown.cancel();
     open.write_all(body).await.unwrap();
     let answer = everything(&mut open).await;
@@ -183,7 +187,10 @@ async fn tls_speaks_both_versions_and_takes_up_a_new_certificate() {
         tls: Some(files.clone()),
         ..HttpSettings::default()
     };
-    let error = Listener::bind(&missing).await.err().expect("there is no certificate");
+    let error = Listener::bind(&missing)
+        .await
+        .err()
+        .expect("there is no certificate");
     assert!(error.to_string().contains("cert.pem"), "{error}");
     let made = pgkeep_testkit::server_identity();
     std::fs::copy(&made.certificate, &files.certificate).unwrap();
@@ -203,7 +210,10 @@ async fn tls_speaks_both_versions_and_takes_up_a_new_certificate() {
         config.alpn_protocols = vec![version.clone()];
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let name = "localhost".try_into().unwrap();
-        let stream = connector.connect(name, server.connect().await).await.unwrap();
+        let stream = connector
+            .connect(name, server.connect().await)
+            .await
+            .unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&version[..]));
     }
     // A certificate that cannot be used leaves the one that can.
@@ -211,7 +221,10 @@ async fn tls_speaks_both_versions_and_takes_up_a_new_certificate() {
     assert!(!tls.refresh().unwrap());
     std::fs::write(&files.certificate, "").unwrap();
     let later = std::time::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
-    let file = std::fs::File::options().write(true).open(&files.certificate).unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&files.certificate)
+        .unwrap();
     file.set_modified(later).unwrap();
     assert!(tls.refresh().is_err());
     std::fs::copy(&made.certificate, &files.certificate).unwrap();

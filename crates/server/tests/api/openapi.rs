@@ -17,9 +17,10 @@ fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     paths
         .iter()
         .flat_map(|(path, item)| {
-            item.as_object().unwrap().iter().map(|(method, operation)| {
-                (method.to_uppercase(), path.clone(), operation)
-            })
+            item.as_object()
+                .unwrap()
+                .iter()
+                .map(|(method, operation)| (method.to_uppercase(), path.clone(), operation))
         })
         .collect()
 }
@@ -54,7 +55,12 @@ fn every_route_is_documented_with_its_answers() {
         assert!(ids.insert(id.to_string()), "{what}: {id} twice");
         assert!(operation["summary"].is_string(), "{what}: no summary");
         let responses = operation["responses"].as_object().unwrap();
-        assert!(responses.keys().any(|status| status.starts_with('2') || status.starts_with('3')), "{what}: no success");
+        assert!(
+            responses
+                .keys()
+                .any(|status| status.starts_with('2') || status.starts_with('3')),
+            "{what}: no success"
+        );
         for status in ["400", "500", "503"] {
             assert!(responses.contains_key(status), "{what}: {status}");
         }
@@ -64,7 +70,10 @@ fn every_route_is_documented_with_its_answers() {
             assert!(responses.contains_key("404"), "{what}");
         }
         if operation["requestBody"].is_object() {
-            assert!(responses.contains_key("413") && responses.contains_key("415"), "{what}");
+            assert!(
+                responses.contains_key("413") && responses.contains_key("415"),
+                "{what}"
+            );
         }
     }
 }
@@ -108,7 +117,11 @@ async fn the_document_and_its_pages_come_from_the_binary() {
     assert!(page.header("content-type").starts_with("text/html"));
     let policy = page.header("content-security-policy");
     assert!(policy.contains("script-src 'self';"), "{policy}");
-    for file in ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"] {
+    for file in [
+        "swagger-ui.css",
+        "swagger-ui-bundle.js",
+        "swagger-initializer.js",
+    ] {
         ask(&format!("/api/docs/{file}")).await.expect(200);
     }
     assert_eq!(ask("/api/docs").await.status.as_u16(), 308);

@@ -23,13 +23,44 @@ async fn every_error_is_a_problem() {
         ("GET", "/jobs?cursor=nonsense", None, 400, "invalid_request"),
         ("GET", "/policies?wrong=1", None, 400, "invalid_request"),
         ("PUT", "/apps/shop", None, 415, "unsupported_media_type"),
-        ("PUT", "/apps/shop", Some(json!({"databases": 3})), 422, "invalid"),
-        ("PUT", "/apps/shop", Some(json!({"databses": []})), 422, "invalid"),
-        ("PUT", "/apps/shop", Some(json!({"databases": []})), 422, "invalid"),
-        ("POST", "/policies/preview", Some(json!({"app": "a", "schedule": {"at": "25:00"}})), 422, "invalid"),
+        (
+            "PUT",
+            "/apps/shop",
+            Some(json!({"databases": 3})),
+            422,
+            "invalid",
+        ),
+        (
+            "PUT",
+            "/apps/shop",
+            Some(json!({"databses": []})),
+            422,
+            "invalid",
+        ),
+        (
+            "PUT",
+            "/apps/shop",
+            Some(json!({"databases": []})),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/policies/preview",
+            Some(json!({"app": "a", "schedule": {"at": "25:00"}})),
+            422,
+            "invalid",
+        ),
     ] {
-        let answer = scene.ask(method, path, admin, &[], body).await.expect(status);
-        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+        let answer = scene
+            .ask(method, path, admin, &[], body)
+            .await
+            .expect(status);
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{path}"
+        );
         let body = answer.json();
         assert_eq!(body["code"], code, "{method} {path}: {body}");
         assert_eq!(body["status"], status, "{body}");
@@ -43,7 +74,10 @@ async fn every_error_is_a_problem() {
 async fn a_wrong_field_is_named() {
     let scene = Scene::new().await;
     let body = json!({"app": "a", "schedule": {"at": "25:00"}, "retention": {"maxBackups": 0}});
-    let answer = scene.post("/policies/preview", Some(body)).await.expect(422);
+    let answer = scene
+        .post("/policies/preview", Some(body))
+        .await
+        .expect(422);
     let fields: Vec<String> = answer.json()["fields"]
         .as_array()
         .unwrap()
@@ -51,7 +85,10 @@ async fn a_wrong_field_is_named() {
         .map(|field| field["field"].as_str().unwrap().to_string())
         .collect();
     assert!(fields.contains(&"schedule.at".to_string()), "{fields:?}");
-    assert!(fields.contains(&"retention.maxBackups".to_string()), "{fields:?}");
+    assert!(
+        fields.contains(&"retention.maxBackups".to_string()),
+        "{fields:?}"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +96,11 @@ async fn a_body_that_is_too_large_is_refused_with_and_without_its_length() {
     let scene = Scene::with(|settings| settings.http.max_body_bytes = 1_000).await;
     let text = json!({ "databases": ["x".repeat(2_000)] }).to_string();
     let told = Body::from(text.clone());
-    let chunks = text.into_bytes().chunks(100).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect::<Vec<_>>();
+    let chunks = text
+        .into_bytes()
+        .chunks(100)
+        .map(|c| Ok::<_, std::io::Error>(c.to_vec()))
+        .collect::<Vec<_>>();
     let untold = Body::from_stream(futures_util::stream::iter(chunks));
     for body in [told, untold] {
         let request = Request::put("/api/v1/apps/shop")
@@ -67,7 +108,9 @@ async fn a_body_that_is_too_large_is_refused_with_and_without_its_length() {
             .header("content-type", "application/json")
             .body(body)
             .unwrap();
-        let answer = read(scene.front.answer_locally(request).await).await.expect(413);
+        let answer = read(scene.front.answer_locally(request).await)
+            .await
+            .expect(413);
         assert_eq!(answer.json()["code"], "too_large");
     }
 }
@@ -91,7 +134,10 @@ async fn a_limit_says_when_to_come_again_and_counts_accounts_apart() {
     let seconds: u64 = refused.header("retry-after").parse().unwrap();
     assert!((1..=1_800).contains(&seconds), "{seconds}");
     assert_eq!(refused.json()["code"], "throttled");
-    scene.ask("GET", "/status", Some(&other), &[], None).await.expect(200);
+    scene
+        .ask("GET", "/status", Some(&other), &[], None)
+        .await
+        .expect(200);
     // What counts under no scope, or under another one, goes on.
     scene.get("/apps").await.expect(200);
 }
@@ -102,7 +148,11 @@ async fn answers_carry_the_safety_headers() {
     let answer = scene.get("/apps").await.expect(200);
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
-    assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
+    assert!(
+        answer
+            .header("content-security-policy")
+            .contains("frame-ancestors 'none'")
+    );
     assert!(!answer.headers.contains_key("strict-transport-security"));
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
 }
@@ -111,10 +161,20 @@ async fn answers_carry_the_safety_headers() {
 async fn head_and_options_are_answered() {
     let scene = Scene::new().await;
     let admin = Some(scene.admin.as_str());
-    let head = scene.ask("HEAD", "/apps", admin, &[], None).await.expect(200);
+    let head = scene
+        .ask("HEAD", "/apps", admin, &[], None)
+        .await
+        .expect(200);
     assert!(head.text.is_empty());
-    let options = scene.ask("OPTIONS", "/apps", None, &[], None).await.expect(204);
-    assert!(options.header("allow").contains("GET"), "{:?}", options.headers);
+    let options = scene
+        .ask("OPTIONS", "/apps", None, &[], None)
+        .await
+        .expect(204);
+    assert!(
+        options.header("allow").contains("GET"),
+        "{:?}",
+        options.headers
+    );
 }
 
 /// The table that clients and the documentation rely on.

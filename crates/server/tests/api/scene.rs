@@ -157,7 +157,10 @@ impl Scene {
             .put_repository(&format!("{name}-store"), &repository, ManagedBy::Api, None)
             .await
             .unwrap();
-        catalog.put_app(name, &app, ManagedBy::Api, None).await.unwrap();
+        catalog
+            .put_app(name, &app, ManagedBy::Api, None)
+            .await
+            .unwrap();
     }
 
     /// A worker that says that it is there and never takes a job.
@@ -206,7 +209,8 @@ impl Scene {
     }
 
     pub async fn put(&self, path: &str, body: Value) -> Answer {
-        self.ask("PUT", path, Some(&self.admin), &[], Some(body)).await
+        self.ask("PUT", path, Some(&self.admin), &[], Some(body))
+            .await
     }
 
     pub async fn post(&self, path: &str, body: Option<Value>) -> Answer {

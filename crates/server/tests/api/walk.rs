@@ -1,6 +1,8 @@
 //! Every route for every kind of account, and for none.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, read};
+use axum::body::Body;
+use axum::http::Request;
 use pgkeep_model::access::{Permission, Role};
 use pgkeep_server::api::{self, routes::Access as RouteAccess};
 use serde_json::json;
@@ -43,7 +45,13 @@ async fn no_route_answers_without_an_account_unless_it_says_so() {
                     "{} {path}",
                     route.method
                 ),
-                _ => assert_eq!(answer.status.as_u16(), 401, "{} {path}: {}", route.method, answer.text),
+                _ => assert_eq!(
+                    answer.status.as_u16(),
+                    401,
+                    "{} {path}: {}",
+                    route.method,
+                    answer.text
+                ),
             }
         }
     }
@@ -56,9 +64,19 @@ async fn every_route_asks_for_its_permission() {
     let accounts = [
         ("viewer", Scene::access(Role::Viewer, &[], None)),
         ("operator", Scene::access(Role::Operator, &[], None)),
-        ("restorer", Scene::access(Role::Operator, &[Permission::Restore, Permission::Download], None)),
+        (
+            "restorer",
+            Scene::access(
+                Role::Operator,
+                &[Permission::Restore, Permission::Download],
+                None,
+            ),
+        ),
         ("admin", Scene::access(Role::Admin, &[], None)),
-        ("scoped", Scene::access(Role::Admin, &[], Some(&["another"]))),
+        (
+            "scoped",
+            Scene::access(Role::Admin, &[], Some(&["another"])),
+        ),
     ];
     for (name, access) in accounts {
         let token = scene.token(name, access.clone()).await;
@@ -73,7 +91,13 @@ async fn every_route_asks_for_its_permission() {
                 continue;
             }
             let answer = scene
-                .ask(route.method, &path, Some(&token), &[], body_of(route.method))
+                .ask(
+                    route.method,
+                    &path,
+                    Some(&token),
+                    &[],
+                    body_of(route.method),
+                )
                 .await;
             let status = answer.status.as_u16();
             let what = format!("{name}: {} {path}: {status} {}", route.method, answer.text);
@@ -97,21 +121,35 @@ async fn what_belongs_to_another_app_is_not_there() {
         .put("/policies/nightly", json!({ "app": "shop" }))
         .await
         .expect(201);
-    let run = scene.post("/policies/nightly/run-now", None).await.expect(202);
+    let run = scene
+        .post("/policies/nightly/run-now", None)
+        .await
+        .expect(202);
     let job = run.json()["jobId"].as_str().unwrap().to_string();
     let access = Scene::access(Role::Admin, &[], Some(&["blog"]));
     let token = scene.token("bea", access).await;
     let token = Some(token.as_str());
 
-    for path in ["/apps/shop", "/policies/nightly", "/policies/nightly/next", "/policies/nightly/cleanup",
-        "/repositories/shop-store", "/status/shop", &format!("/jobs/{job}"), &format!("/jobs/{job}/log")]
-    {
+    for path in [
+        "/apps/shop",
+        "/policies/nightly",
+        "/policies/nightly/next",
+        "/policies/nightly/cleanup",
+        "/repositories/shop-store",
+        "/status/shop",
+        &format!("/jobs/{job}"),
+        &format!("/jobs/{job}/log"),
+    ] {
         let answer = scene.ask("GET", path, token, &[], None).await;
         assert_eq!(answer.status.as_u16(), 404, "{path}: {}", answer.text);
     }
-    for path in ["/apps/shop/doctor", "/policies/nightly/run-now", "/policies/nightly/disable",
-        "/policies/nightly/cleanup", &format!("/jobs/{job}/cancel")]
-    {
+    for path in [
+        "/apps/shop/doctor",
+        "/policies/nightly/run-now",
+        "/policies/nightly/disable",
+        "/policies/nightly/cleanup",
+        &format!("/jobs/{job}/cancel"),
+    ] {
         let answer = scene.ask("POST", path, token, &[], None).await;
         assert_eq!(answer.status.as_u16(), 404, "{path}: {}", answer.text);
     }
@@ -130,8 +168,81 @@ async fn what_belongs_to_another_app_is_not_there() {
         assert_eq!(answer.json()["items"], json!([]), "{path}");
     }
     let moved = json!({ "app": "shop" });
-    let answer = scene.ask("PUT", "/policies/mine", token, &[], Some(moved)).await;
+    let answer = scene
+        .ask("PUT", "/policies/mine", token, &[], Some(moved))
+        .await;
     assert_eq!(answer.status.as_u16(), 422, "{}", answer.text);
+}
+
+/// Bodies and queries that no good client sends.
+const CLUMSY: [(&str, Option<&str>); 9] = [
+    ("", None),
+    ("", Some("")),
+    ("", Some("null")),
+    ("", Some("[]")),
+    ("", Some("{}")),
+    ("", Some("{\"unknown\":1}")),
+    (
+        "",
+        Some("{\"name\":\"\\u0000\",\"app\":\"../..\",\"definition\":[]}"),
+    ),
+    (
+        "?limit=-1&cursor=%00&days=0&count=99999999999&since=yesterday&after=-3",
+        Some("{"),
+    ),
+    (
+        "?limit=3&cursor=AAAA&state=%F0%9F%92%A9&topics=&text=%27%3B--",
+        Some("{}"),
+    ),
+];
+
+#[tokio::test]
+async fn whatever_a_client_sends_gets_a_documented_answer() {
+    let scene = Scene::new().await;
+    scene.worker().await;
+    scene.app("shop").await;
+    let document = serde_json::to_value(api::document()).unwrap();
+    for route in api::table() {
+        if goes_on(&route.path) || route.path == "/session" || route.path == "/logout" {
+            continue;
+        }
+        let documented = &document["paths"][format!("/api/v1{}", route.path)]
+            [route.method.to_lowercase()]["responses"];
+        for name in ["nothing", "shop", "%00", "-", "..."] {
+            let path = filled(&route.path).replace("nothing", name);
+            for (query, body) in CLUMSY {
+                let mut request = Request::builder()
+                    .method(route.method)
+                    .uri(format!("/api/v1{path}{query}"))
+                    .header("authorization", format!("Bearer {}", scene.admin));
+                if body.is_some() {
+                    request = request.header("content-type", "application/json");
+                }
+                let body = body.map_or_else(Body::empty, Body::from);
+                let answer = read(
+                    scene
+                        .front
+                        .answer_locally(request.body(body).unwrap())
+                        .await,
+                )
+                .await;
+                let status = answer.status.as_u16();
+                let what = format!("{} {path}{query}: {status} {}", route.method, answer.text);
+                assert!(
+                    documented[status.to_string()].is_object(),
+                    "not documented: {what}"
+                );
+                assert!(status != 500, "{what}");
+                if status >= 400 {
+                    assert_eq!(
+                        answer.header("content-type"),
+                        "application/problem+json",
+                        "{what}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]
