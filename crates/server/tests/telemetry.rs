@@ -18,8 +18,9 @@ fn errors_go_to_sentry_and_spans_to_the_collector() {
         ..TelemetrySettings::default()
     };
     let running = logging::start(&settings, "pgkeep-test").expect("logging begins");
-    tracing::info!(token = "CANARY", "before it");
+    tracing::info!(target: "pgkeep_server", token = "CANARY", "before it");
     tracing::error!(
+        target: "pgkeep_server",
         error = "connecting by postgres://u:CANARY@db/shop failed",
         password = "CANARY",
         "backup of shop failed"

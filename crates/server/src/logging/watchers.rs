@@ -96,18 +96,19 @@ fn scrub_texts(value: &mut Value) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match value {
-                    // A field is scrubbed as it would be in a line, where its name stands before it.
-                    Value::String(text)
-                        if scrub(&format!("{name}={text}")) != format!("{name}={text}") =>
-                    {
-                        *text = "***".into();
-                    }
+                    // The name alone says that the value is a secret.
+                    Value::String(text) if names_a_secret(name) => *text = "***".into(),
                     _ => scrub_texts(value),
                 }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Whether a line would lose the value of a field of this name.
+fn names_a_secret(name: &str) -> bool {
+    matches!(scrub(&format!("{name}=x")), std::borrow::Cow::Owned(_))
 }
 
 /// Where spans go, once [`Traces::start`] has been called.
@@ -216,6 +217,9 @@ mod tests {
         event.extra.insert("password".into(), "CANARY".into());
         event.extra.insert("job".into(), "7".into());
         event
+            .extra
+            .insert("error".into(), "refused at postgres://u:CANARY@db".into());
+        event
             .tags
             .insert("url".into(), "postgres://u:CANARY@db".into());
         event.exception.values.push(sentry::protocol::Exception {
@@ -227,6 +231,7 @@ mod tests {
         let text = serde_json::to_string(&clean).expect("JSON");
         assert!(!text.contains("CANARY"), "{text}");
         assert_eq!(clean.extra["job"], "7");
+        assert_eq!(clean.extra["error"], "refused at postgres://u:***@db");
         assert_eq!(clean.event_id, event.event_id);
     }
 
