@@ -38,11 +38,8 @@ impl OidcProvider {
             .suffix(".mjs")
             .tempfile_in(folder)
             .expect("the cache folder can be written");
-        std::fs::write(
-            script.path(),
-            include_str!("../node/oidc/provider.mjs"),
-        )
-        .expect("the cache folder can be written");
+        std::fs::write(script.path(), include_str!("../node/oidc/provider.mjs"))
+            .expect("the cache folder can be written");
         let mut process = Command::new("node")
             .arg(script.path())
             .args([redirect, Self::CLIENT_ID, Self::CLIENT_SECRET])
@@ -74,7 +71,8 @@ impl OidcProvider {
 
     /// What is known of people: a JSON object of claims by subject.
     pub fn people(&self, claims: &str) {
-        self.tell(&format!(r#"{{"people": {claims}}}"#));
+        // A command is one line; between values, JSON does not care.
+        self.tell(&format!(r#"{{"people": {}}}"#, claims.replace('\n', " ")));
     }
 
     /// Who logs in from now on; nobody, if the login is refused.
@@ -132,7 +130,8 @@ impl OidcProvider {
             self.port,
             cookies.join("; ")
         );
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the provider listens");
+        let mut stream =
+            TcpStream::connect(("127.0.0.1", self.port)).expect("the provider listens");
         stream
             .write_all(request.as_bytes())
             .expect("the provider reads a request");

@@ -11,6 +11,9 @@ import { createInterface } from 'node:readline';
 import Provider from 'oidc-provider';
 
 const [redirect, clientId, clientSecret] = process.argv.slice(2);
+// Answers alone go to standard output; the library's remarks do not.
+const say = (text) => process.stdout.write(`${text}\n`);
+console.info = console.error;
 let as = null;
 let people = {};
 let provider;
@@ -80,14 +83,14 @@ const server = createServer((request, response) => {
 server.listen(0, '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   begin(issuer);
-  console.log(server.address().port);
+  say(server.address().port);
   const lines = createInterface({ input: process.stdin });
   lines.on('line', (line) => {
     const command = JSON.parse(line);
     if ('as' in command) as = command.as;
     if ('people' in command) people = command.people;
     if ('rotate' in command) begin(issuer);
-    console.log('ok');
+    say('ok');
   });
   lines.on('close', () => process.exit(0));
 });
