@@ -199,11 +199,11 @@ fn is_meant(row: &BackupRow, wanted: &str, rows: &[BackupRow]) -> bool {
 }
 
 async fn hold(catalog: &Catalog, app: &str) -> Result<Option<String>, CatalogError> {
-    if let Some(job) = newest_backup_job(catalog, app).await? {
-        if job.state == JobState::Failed {
-            let why = job.error.map(|error| error.message).unwrap_or_default();
-            return Ok(Some(format!("the newest backup of {app} failed: {why}")));
-        }
+    if let Some(job) = newest_backup_job(catalog, app).await?
+        && job.state == JobState::Failed
+    {
+        let why = job.error.map(|error| error.message).unwrap_or_default();
+        return Ok(Some(format!("the newest backup of {app} failed: {why}")));
     }
     let newest = BackupFilter {
         apps: Some(vec![app.to_owned()]),
