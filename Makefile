@@ -1,12 +1,13 @@
 # `make demo` shows the product, `make test` checks it. Everything runs from the checkout; what is fetched goes into the
 # folder that scripts/cache-dir prints.
-.PHONY: help setup build test demo bench
+.PHONY: help setup build test demo demo-stop bench
 
 help:
 	@echo "make setup   install what tests and benches need (safe to run again)"
 	@echo "make build   build target/release/pgkeep"
 	@echo "make test    set-up, then the whole CI"
-	@echo "make demo    build pgkeep and watch it back up, lose, restore and prove a database"
+	@echo "make demo    build pgkeep, watch it back up, lose, restore and prove a database, and leave its server running"
+	@echo "make demo-stop   end and remove what the demonstration left running"
 	@echo "make bench   compare speed and memory with other tools"
 
 setup:
@@ -21,7 +22,10 @@ test: setup
 demo:
 	scripts/setup demo
 	$(MAKE) --no-print-directory build
-	target/release/pgkeep demo
+	scripts/demo
+
+demo-stop:
+	scripts/demo stop
 
 bench: setup
 	cargo xtask bench

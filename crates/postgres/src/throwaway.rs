@@ -64,16 +64,28 @@ impl Throwaway {
 
     /// How to connect as its superuser to one of its databases.
     pub fn connect_options(&self, dbname: &str) -> Result<ConnectOptions> {
-        let socket = self.folder.path().join("socket");
-        let dsn = format!("host={} user={SUPERUSER} dbname={dbname}", socket.display());
         Ok(ConnectOptions::resolve(
-            Some(&dsn),
+            Some(&self.connection_string(dbname)),
             &Environment::default(),
         )?)
     }
 
+    /// The same as a text that libpq understands; it needs no password.
+    pub fn connection_string(&self, dbname: &str) -> String {
+        let socket = self.folder.path().join("socket");
+        format!("host={} user={SUPERUSER} dbname={dbname}", socket.display())
+    }
+
     pub fn major(&self) -> u32 {
         self.major
+    }
+
+    /// Lets it run on without us. Gives its process and its folder: who wants it gone sends SIGQUIT to the first and then
+    /// removes the second.
+    pub fn leave_running(mut self) -> (u32, PathBuf) {
+        let process = self.server.take().map_or(0, |server| server.id());
+        self.folder.disable_cleanup(true);
+        (process, self.folder.path().to_owned())
     }
 
     fn data(&self) -> PathBuf {

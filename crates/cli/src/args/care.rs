@@ -24,9 +24,11 @@ Examples:
   pgkeep demo
   pgkeep demo --size-mb 1000 --major 17
   pgkeep demo --keep
+  pgkeep demo --dir ./demo --leave-running
 
 It starts a PostgreSQL server of its own in a temporary folder, on a unix socket, and touches nothing
-else. Everything is removed when it ends; --keep leaves the repository.")]
+else. Everything is removed when it ends; --keep leaves the repository, --leave-running the database server
+as well: ./demo/database says which process to end and which folder to remove.")]
 pub struct DemoArgs {
     /// Size of the shop database, about
     #[arg(long, value_name = "MB", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -40,6 +42,9 @@ pub struct DemoArgs {
     /// Folder for the repository, not existing yet [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Leave the database server running, and beside the repository a pgkeep.toml for `pgkeep serve`
+    #[arg(long, requires = "dir")]
+    pub leave_running: bool,
 }
 
 #[derive(Debug, Subcommand)]

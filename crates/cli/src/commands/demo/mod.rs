@@ -3,6 +3,7 @@
 //! Nothing outside of the demonstration's own folder is read or written: its server listens on a socket in there, and
 //! its repository and key lie there. What is shown is what the engine returned and the clock measured.
 
+mod leave;
 mod shop;
 mod story;
 
@@ -55,10 +56,15 @@ pub fn run(args: &DemoArgs, session: &Session) -> CliResult<Exit> {
     )
     .map_err(Error::from)?;
     let answer = story::tell(args, session, &context, &server, &tools, &folder.path);
-    drop(server);
+    if args.leave_running && answer.is_ok() {
+        leave::write_config(&folder.path, &server)?;
+        leave::server(&folder.path, server)?;
+    } else {
+        drop(server);
+    }
     session.progress.finish();
     let mut answer = answer?;
-    answer.kept = folder.keep(args.keep);
+    answer.kept = folder.keep(args.keep || args.leave_running);
     story::close(session, &answer);
     Ok(Exit::Done)
 }

@@ -132,11 +132,11 @@ pub fn close(session: &Session, answer: &Answer) {
                 "The repository is kept: pgkeep list --repo {0}/repository --key-file {0}/repository.key",
                 path.display()
             )),
-            None => text.line("The server was stopped and everything removed. Your own database is two commands away:"),
-        }
-        if answer.kept.is_none() {
-            text.line("  pgkeep init --repo ./backups");
-            text.line("  pgkeep backup --repo ./backups --database-url postgres://user@host/database");
+            None => {
+                text.line("The server was stopped and everything removed. Your own database is two commands away:");
+                text.line("  pgkeep init --repo ./backups");
+                text.line("  pgkeep backup --repo ./backups --database-url postgres://user@host/database");
+            }
         }
     });
 }
