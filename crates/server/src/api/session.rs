@@ -288,8 +288,15 @@ async fn set_up(
             Ok(logged_in(StatusCode::CREATED, &opened, &state))
         }
         Err(error) => {
-            note_refusal(&state, "session.setup", &object, body.name.as_str(), &client, &error)
-                .await?;
+            note_refusal(
+                &state,
+                "session.setup",
+                &object,
+                body.name.as_str(),
+                &client,
+                &error,
+            )
+            .await?;
             Err(error.into())
         }
     }
@@ -320,7 +327,15 @@ async fn log_in(
             Ok(logged_in(StatusCode::OK, &opened, &state))
         }
         Err(error) => {
-            note_refusal(&state, "session.create", &object, &body.name, &client, &error).await?;
+            note_refusal(
+                &state,
+                "session.create",
+                &object,
+                &body.name,
+                &client,
+                &error,
+            )
+            .await?;
             Err(error.into())
         }
     }
@@ -523,7 +538,10 @@ async fn finish_sign_on(
     match finished {
         Ok((opened, return_to)) => {
             note_login(&state, &opened, &client).await?;
-            let cookies = [session_cookie(&opened, &state), cookie::clear(cookie::SIGN_ON)];
+            let cookies = [
+                session_cookie(&opened, &state),
+                cookie::clear(cookie::SIGN_ON),
+            ];
             redirect(&return_to, cookies)
         }
         Err(error) => {
@@ -554,7 +572,10 @@ fn session_of(who: &Principal) -> Result<&str, Problem> {
 }
 
 fn session_cookie(opened: &Opened, state: &AppState) -> HeaderValue {
-    let left = opened.session.expires_at.duration_since(state.catalog.now());
+    let left = opened
+        .session
+        .expires_at
+        .duration_since(state.catalog.now());
     cookie::set(cookie::SESSION, opened.secret.expose_secret(), left)
 }
 
@@ -594,7 +615,10 @@ async fn note_refusal(
     // A page that is sent elsewhere, or asks for the code, was no try; an error of the server is in its log.
     if matches!(
         error,
-        AuthError::Catalog(_) | AuthError::Provider(_) | AuthError::CodeNeeded | AuthError::NoSignOn
+        AuthError::Catalog(_)
+            | AuthError::Provider(_)
+            | AuthError::CodeNeeded
+            | AuthError::NoSignOn
     ) {
         return Ok(());
     }

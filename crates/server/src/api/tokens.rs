@@ -218,11 +218,7 @@ async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn owner(
-    state: &AppState,
-    who: &Principal,
-    named: Option<&Name>,
-) -> Result<User, Problem> {
+async fn owner(state: &AppState, who: &Principal, named: Option<&Name>) -> Result<User, Problem> {
     let Some(name) = named else {
         return match who.credential {
             Credential::Local => Err(Problem::invalid(

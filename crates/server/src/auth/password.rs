@@ -66,10 +66,11 @@ pub fn check(password: &SecretString, name: &str, email: Option<&str>) -> Result
         "12345678",
         "1234567890",
     ];
-    for word in own.chain(common.map(String::from)) {
-        if word.chars().count() >= 3 {
-            rest = rest.replace(&word, "");
-        }
+    // The longest first: a short one inside it would leave the rest standing.
+    let mut words: Vec<String> = own.chain(common.map(String::from)).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
+    for word in words.iter().filter(|word| word.chars().count() >= 3) {
+        rest = rest.replace(word, "");
     }
     if rest.chars().count() < 8 {
         return Err(WeakPassword::Guessable);
