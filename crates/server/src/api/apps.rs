@@ -145,10 +145,6 @@ async fn get(
     (status = 200, description = "Changed", body = App),
     (status = 201, description = "Made", body = App),
 ))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is taken out of the request by its type"
-)]
 async fn put(
     state: AppState,
     who: Principal,

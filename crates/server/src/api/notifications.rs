@@ -309,10 +309,6 @@ async fn get(
     (status = 200, description = "Changed", body = Target),
     (status = 201, description = "Made", body = Target),
 ))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is taken out of the request by its type"
-)]
 async fn put(
     state: AppState,
     who: Principal,

@@ -107,10 +107,6 @@ fn tagged(state: &AppState, stored: &Stored<model::Policy>) -> Tagged<Policy> {
     (status = 200, description = "Changed", body = Policy),
     (status = 201, description = "Made", body = Policy),
 ))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is taken out of the request by its type"
-)]
 async fn put(
     state: AppState,
     who: Principal,

@@ -232,10 +232,6 @@ async fn get(
     (status = 200, description = "Changed", body = Repository),
     (status = 201, description = "Made", body = Repository),
 ))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is taken out of the request by its type"
-)]
 async fn put(
     state: AppState,
     who: Principal,

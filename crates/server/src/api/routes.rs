@@ -7,7 +7,7 @@ use super::problem::{Code, Problem};
 use crate::auth::Principal;
 use crate::http::Client;
 use crate::http::front::AnsweredFor;
-use crate::http::limits::Verdict;
+use crate::http::limits::{Standing, Verdict};
 use crate::settings::{ServerSettings, ThrottleScope};
 use crate::state::AppState;
 use axum::body::Body;
@@ -371,7 +371,13 @@ async fn admit(guard: Guard, request: &mut Request) -> Result<Admitted, Response
             let key = principal
                 .as_ref()
                 .map_or_else(|| client.counting_key(), Principal::key);
-            refuse(state.limits.count(scope, &key))?
+            match state.limits.count(scope, &key) {
+                Verdict::Refused {
+                    retry_after_secs,
+                    standing,
+                } => return Err(refusal(retry_after_secs, &standing)),
+                allowed => allowed,
+            }
         }
         None => Verdict::Unlimited,
     };
@@ -437,24 +443,19 @@ async fn recognise(state: &AppState, request: &mut Request) -> Result<Principal,
     Ok(recognised?)
 }
 
-fn refuse(verdict: Verdict) -> Result<Verdict, Response> {
-    match verdict {
-        Verdict::Refused {
-            retry_after_secs,
-            standing,
-        } => {
-            let mut response = Problem::new(
-                Code::Throttled,
-                format!("too many requests of this kind; the next one may come in {retry_after_secs} seconds"),
-            )
-            .hint("an administrator sets the limits")
-            .retry_after(retry_after_secs)
-            .into_response();
-            standing.write(response.headers_mut());
-            Err(response)
-        }
-        allowed => Ok(allowed),
-    }
+/// The answer of a limit that is used up.
+fn refusal(retry_after_secs: u64, standing: &Standing) -> Response {
+    let mut response = Problem::new(
+        Code::Throttled,
+        format!(
+            "too many requests of this kind; the next one may come in {retry_after_secs} seconds"
+        ),
+    )
+    .hint("an administrator sets the limits")
+    .retry_after(retry_after_secs)
+    .into_response();
+    standing.write(response.headers_mut());
+    response
 }
 
 fn bound_body(request: &mut Request, bytes: u64) -> Result<(), Problem> {

@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -242,13 +241,13 @@ impl Serve {
     }
 }
 
-fn answer(
+async fn answer(
     front: Front,
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
     tls: bool,
-) -> impl Future<Output = Result<hyper::Response<Body>, Infallible>> {
-    async move { Ok(front.answer(request.map(Body::new), peer, tls).await) }
+) -> Result<hyper::Response<Body>, Infallible> {
+    Ok(front.answer(request.map(Body::new), peer, tls).await)
 }
 
 /// A client that goes away or dawdles is no fault of the server's.

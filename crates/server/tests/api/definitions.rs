@@ -86,14 +86,11 @@ async fn two_people_do_not_overwrite_each_other() {
     put(&[("if-match", "nonsense")], 5).await.expect(412);
     let now = scene.get("/policies/nightly").await.expect(200).json();
     assert_eq!(now["definition"]["retention"]["days"], 4);
-    let delete = |tag: &'static str| {
-        scene.ask(
-            "DELETE",
-            "/policies/nightly",
-            admin,
-            std::slice::from_ref(Box::leak(Box::new(("if-match", tag)))),
-            None,
-        )
+    let delete = async |tag: &str| {
+        let headers = [("if-match", tag)];
+        scene
+            .ask("DELETE", "/policies/nightly", admin, &headers, None)
+            .await
     };
     delete("\"1\"").await.expect(412);
     delete("\"3\"").await.expect(204);

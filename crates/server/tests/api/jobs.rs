@@ -44,6 +44,12 @@ async fn without_a_worker_nothing_is_queued_and_reading_goes_on() {
     assert_eq!(shown["state"], "queued");
     assert_eq!(shown["createdBy"], "root (token test)");
     assert_eq!(shown["spec"]["policy"], "nightly");
+    // A worker that is silent for long is none.
+    scene.clock.advance(jiff::SignedDuration::from_secs(60));
+    scene
+        .post("/policies/nightly/run-now", None)
+        .await
+        .expect(503);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ fn every_route_is_documented_with_its_answers() {
             assert!(responses.contains_key(status), "{what}: {status}");
         }
         let is_public = operation["security"].as_array().is_some_and(Vec::is_empty);
-        assert_eq!(responses.contains_key("401") || is_public, true, "{what}");
+        assert!(responses.contains_key("401") || is_public, "{what}");
         if path.contains('{') {
             assert!(responses.contains_key("404"), "{what}");
         }
