@@ -2,6 +2,8 @@
 
 mod backup;
 mod care;
+#[cfg(test)]
+mod documented;
 mod people;
 mod policy;
 mod queue;
