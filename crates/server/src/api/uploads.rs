@@ -213,10 +213,11 @@ async fn begin(state: &AppState, who: &Principal, body: CreateUpload) -> Result<
         .map_err(Problem::internal)?
         .map_err(Problem::internal)?;
     if free < size.saturating_add(256 << 20) {
-        return Err(
-            Problem::new(Code::NoSpace, "there is no room for it on the server's disk")
-                .retry_after(600),
-        );
+        return Err(Problem::new(
+            Code::NoSpace,
+            "there is no room for it on the server's disk",
+        )
+        .retry_after(600));
     }
     Ok(state.catalog.create_upload(&new).await?)
 }
