@@ -1,6 +1,6 @@
 //! Tells people what happened: e-mail, chat, webhooks, dead-man pings.
 //!
-//! A [`Notice`] is put into words once ([`words`]), dressed for a channel, and sent by one attempt of [`Sender::send`]. The
+//! A [`Notice`] is put into words once (`words`), dressed for a channel, and sent by one attempt of [`Sender::send`]. The
 //! crate keeps nothing: which notice goes where, and when a failed attempt is made again, is its caller's business, who
 //! gets all that it needs for that from [`SendError`].
 //!
@@ -8,9 +8,9 @@
 //!
 //! - an attempt ends within [`TIME_LIMIT`], redirects are not followed, and of an answer only the beginning is read;
 //! - messages may go to hosts of a private network, where people run their own chat, but never to the addresses at which
-//!   clouds hand out credentials, whatever name leads there ([`address`]);
+//!   clouds hand out credentials, whatever name leads there (`address`);
 //! - addresses of webhooks are secrets, since most hold a token in their path. Neither they nor passwords stand in an
-//!   error, whoever wrote its text ([`redact`]).
+//!   error, whoever wrote its text (`redact`).
 
 mod address;
 mod discord;

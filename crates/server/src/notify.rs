@@ -1,13 +1,13 @@
 //! Turns what happened into notices and sends them.
 //!
 //! Three things are looked at: jobs that ended (the catalog's events), policies whose runs stayed away, and disks that fill
-//! up. The end of a job is a line in the log, too. What they say goes through [`memory::Memory`], which knows what is bad at this moment and so can tell news from
-//! repetition, and the end of an episode from an ordinary success. [`audience`] picks the targets, and the messages go into
+//! up. The end of a job is a line in the log, too. What they say goes through `memory::Memory`, which knows what is bad at this moment and so can tell news from
+//! repetition, and the end of an episode from an ordinary success. `audience` picks the targets, and the messages go into
 //! the catalog's deliveries.
 //!
 //! Order of effects: messages and memory (with the number of the newest event that was read) are one transaction, so a
 //! crash before it reads the events again and a crash after it does not; a message that was handed in is sent by
-//! [`sending`] as often as it takes, for a day. Its id is made from what it tells, so even two readers tell it once.
+//! `sending` as often as it takes, for a day. Its id is made from what it tells, so even two readers tell it once.
 
 mod audience;
 mod disks;

@@ -4,14 +4,14 @@
 //! never read here. A run has two times: `scheduled`, by which it is known and never made twice, and `start`, a little
 //! later where the schedule has jitter. Three steps lead to them:
 //!
-//! 1. [`rule`]: the moments by the wall clock. What names an hour of the day runs once on each of its days, whatever
+//! 1. `rule`: the moments by the wall clock. What names an hour of the day runs once on each of its days, whatever
 //!    daylight saving does: a time that is skipped runs when the clock has jumped, a time that comes twice runs at the
 //!    first. What runs every hour follows the elapsed hours instead, so it runs in both of the equal hours.
-//! 2. [`blackout`]: a moment within a blackout moves to its end; several that meet there are one run.
+//! 2. `blackout`: a moment within a blackout moves to its end; several that meet there are one run.
 //! 3. Jitter: a share of the allowed delay that depends on the policy's name alone, cut so that no run starts in a
 //!    blackout or later than the next one is due.
 //!
-//! Hence both times of successive runs strictly increase. [`due`] decides which of them is to be made now.
+//! Hence both times of successive runs strictly increase. `due` decides which of them is to be made now.
 
 mod blackout;
 mod due;

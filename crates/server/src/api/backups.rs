@@ -1,5 +1,5 @@
-//! Backups as the catalog knows them; what only the repository knows is read there: see [`detail`]. What changes them is
-//! in [`change`].
+//! Backups as the catalog knows them; what only the repository knows is read there: see `detail`. What changes them is
+//! in `change`.
 
 mod change;
 mod detail;

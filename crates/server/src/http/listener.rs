@@ -2,7 +2,7 @@
 //!
 //! Bounds: a connection is accepted only while there is room (more wait in the kernel's queue); a client has
 //! `header_time` for its TLS handshake and for each head of a request; one that stops reading its answer is cut after
-//! [`STALL`]. Without TLS HTTP/1.1 is spoken, with TLS HTTP/2, too. At the end, connections finish what they are
+//! `STALL`. Without TLS HTTP/1.1 is spoken, with TLS HTTP/2, too. At the end, connections finish what they are
 //! answering within `shutdown_time`.
 
 use super::front::Front;

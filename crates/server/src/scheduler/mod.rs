@@ -8,7 +8,7 @@
 //!    job per key for all time: that, and not the order of things here, is why no run is made twice.
 //! 2. [`retention`]: a cleanup where a policy has made a backup since its last one, or where its own clock says so.
 //! 3. [`overdue`]: policies whose run should have succeeded by now, written down when that begins and when it ends.
-//! 4. [`upkeep`]: lists of backups read anew, copies of the catalog, removal of what has expired.
+//! 4. `upkeep`: lists of backups read anew, copies of the catalog, removal of what has expired.
 //!
 //! Everything else is a job of some worker: nothing is backed up or removed here.
 

@@ -1,6 +1,6 @@
 //! Takes jobs from the queue and runs each in a process of its own.
 //!
-//! The [`Supervisor`] claims a job and starts this same binary with `run-job`. That process ([`run_job`]) opens the catalog
+//! The [`Supervisor`] claims a job and starts this same binary with `run-job`. That process (`run_job`) opens the catalog
 //! itself, keeps the lease alive, does the work on blocking threads, and writes how it ended. What may happen to it:
 //!
 //! | what | who notices | what follows |
