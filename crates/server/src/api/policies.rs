@@ -338,8 +338,12 @@ async fn defaults(
     client: Client,
     Json(body): Json<DefaultsBody>,
 ) -> Result<Json<PageOf<ReadyPolicy>>, Problem> {
-    seen(&who, &body.app, "app", &body.app)?;
-    state.catalog.app(&body.app).await?;
+    if !who.sees(&body.app) || state.catalog.app(&body.app).await.is_err() {
+        return Err(Problem::invalid(
+            "app",
+            format!("there is no app '{}'", body.app.escape_debug()),
+        ));
+    }
     let there = state.catalog.policies().await?;
     // Only those of other apps are in the way: those of this app are the ones that were made before.
     let taken = |name: &str| {

@@ -495,10 +495,15 @@ async fn kept(
     who: Principal,
     Query(query): Query<KeptQuery>,
 ) -> Result<Json<PageOf<KeptDatabase>>, Problem> {
-    if !who.sees(&query.app) {
-        return Err(Problem::not_found("app", &query.app));
-    }
-    let app = state.catalog.app(&query.app).await?.value;
+    let app = match state.catalog.app(&query.app).await {
+        Ok(stored) if who.sees(&query.app) => stored.value,
+        _ => {
+            return Err(Problem::invalid(
+                "app",
+                format!("there is no app '{}'", query.app.escape_debug()),
+            ));
+        }
+    };
     let machine = state.machine.clone();
     let found = state
         .blocking
