@@ -9,8 +9,8 @@ use crate::{
 };
 use std::io::IsTerminal;
 
-/// What must be typed, word for word.
-pub const PHRASE: &str = "I understand this will irreversibly overwrite data";
+/// What must be typed, word for word; the same for the API.
+pub use pgkeep_engine::restore::PHRASE;
 
 /// Returns only when the phrase was given. `interactive` is false under `--json` and `--quiet`.
 pub fn require(given: Option<&str>, what: &str, interactive: bool) -> CliResult<()> {

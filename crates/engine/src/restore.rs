@@ -11,6 +11,9 @@ mod source;
 mod undo;
 
 pub use execute::{ProofReport, RestoreReport, execute};
+/// What must be said, exactly, before live data is overwritten.
+pub const PHRASE: &str = "I understand this will irreversibly overwrite data";
+
 pub use plan::{DatabasePlan, PlanSummary, Refusal, RestorePlan, plan};
 pub use source::SnapshotSource;
 pub use undo::{

@@ -53,7 +53,7 @@ impl BlockingRoom {
 }
 
 /// The token is cancelled when the request's future ends, however it ends; after an answer that changes nothing.
-struct CancelOnDrop(CancelToken);
+pub(super) struct CancelOnDrop(pub(super) CancelToken);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -4,8 +4,10 @@ use super::etag::Expected;
 use super::problem::{Code, Problem};
 use super::words::ManagedBy;
 use crate::auth::Principal;
+use crate::state::AppState;
 use jiff::Timestamp;
 use pgkeep_catalog::{CatalogError, Stored};
+use pgkeep_model::app::AppDefinition;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -84,6 +86,22 @@ pub fn seen(who: &Principal, app: &str, what: &str, name: &str) -> Result<(), Pr
     match who.sees(app) {
         true => Ok(()),
         false => Err(Problem::not_found(what, name)),
+    }
+}
+
+/// The app that a field names; one that is not there, or not seen, is a mistake in that field.
+pub async fn app_in_field(
+    state: &AppState,
+    who: &Principal,
+    name: &str,
+) -> Result<AppDefinition, Problem> {
+    match state.catalog.app(name).await {
+        Ok(stored) if who.sees(name) => Ok(stored.value),
+        Ok(_) | Err(CatalogError::NotFound { .. }) => Err(Problem::invalid(
+            "app",
+            format!("there is no app '{}'", name.escape_debug()),
+        )),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -3,6 +3,8 @@
 //! A download has the same bytes each time, so one that broke off goes on by `Range`. Its size is known only once it was
 //! written in full; the first request that asks for a range therefore makes the file twice: once to count, once to send.
 
+use super::backups::load;
+use super::blocking::CancelOnDrop;
 use super::extract::{BackupId, Path, Query};
 use super::problem::{Code, Problem};
 use super::routes::{Routes, needs};
@@ -134,13 +136,7 @@ async fn download(
     Query(query): Query<DownloadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let row = state
-        .catalog
-        .backup(query.repository.as_deref(), id.as_str())
-        .await?;
-    if !who.sees(&row.app) {
-        return Err(Problem::not_found("backup", id.as_str()));
-    }
+    let row = load(&state, &who, query.repository.as_deref(), &id).await?;
     let place = state
         .downloads
         .places
@@ -296,7 +292,8 @@ async fn size_of(state: &AppState, wanted: &Wanted, etag: &str) -> Result<u64, P
     if let Some(size) = state.downloads.size(etag) {
         return Ok(size);
     }
-    let (cancel, gone) = cancelled_when_dropped();
+    let cancel = CancelToken::new();
+    let _gone = CancelOnDrop(cancel.clone());
     let (state, wanted, etag) = (state.clone(), wanted.clone(), etag.to_owned());
     let made = tokio::task::spawn_blocking(move || {
         let mut counting = Counting(0);
@@ -306,9 +303,7 @@ async fn size_of(state: &AppState, wanted: &Wanted, etag: &str) -> Result<u64, P
         state.downloads.remember(&etag, counting.0);
         Ok::<_, Problem>(counting.0)
     });
-    let size = made.await.map_err(Problem::internal)?;
-    drop(gone);
-    size
+    made.await.map_err(Problem::internal)?
 }
 
 type Pieces = ReceiverStream<io::Result<Bytes>>;
@@ -386,18 +381,6 @@ fn make(
         wanted.format.into(),
     )?;
     Ok(write(&download, &context)?)
-}
-
-/// Cancels the token when the guard goes, as it does when the client goes away.
-fn cancelled_when_dropped() -> (CancelToken, impl Drop) {
-    struct Guard(CancelToken);
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            self.0.cancel();
-        }
-    }
-    let token = CancelToken::new();
-    (token.clone(), Guard(token))
 }
 
 struct Counting(u64);

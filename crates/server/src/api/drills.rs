@@ -1,6 +1,7 @@
 //! Drills: restores that are rehearsed and thrown away.
 
 use super::accepted::{Accepted, enqueue, new_job};
+use super::definitions::app_in_field;
 use super::extract::{BackupId, Id, Json, Path, Query};
 use super::idempotency::{self, Key};
 use super::jobs::Job;
@@ -85,12 +86,7 @@ async fn create(
     key: Key,
     Json(body): Json<CreateDrill>,
 ) -> Result<Response, Problem> {
-    if !who.sees(&body.app) || state.catalog.app(&body.app).await.is_err() {
-        return Err(Problem::invalid(
-            "app",
-            format!("there is no app '{}'", body.app.escape_debug()),
-        ));
-    }
+    app_in_field(&state, &who, &body.app).await?;
     if body.assertions.len() > 50 || body.assertions.iter().any(|sql| sql.len() > 10_000) {
         return Err(Problem::invalid(
             "assertions",

@@ -6,7 +6,7 @@ pub use body::{Policy, PolicyBody, ScheduleBody};
 
 use super::accepted::{Accepted, enqueue};
 use super::apps::exists;
-use super::definitions::{PutQuery, found, manager, meets, seen, wrong_fields};
+use super::definitions::{PutQuery, app_in_field, found, manager, meets, seen, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, OptionalJson, Path, Query};
 use super::paging::PageOf;
@@ -338,12 +338,7 @@ async fn defaults(
     client: Client,
     Json(body): Json<DefaultsBody>,
 ) -> Result<Json<PageOf<ReadyPolicy>>, Problem> {
-    if !who.sees(&body.app) || state.catalog.app(&body.app).await.is_err() {
-        return Err(Problem::invalid(
-            "app",
-            format!("there is no app '{}'", body.app.escape_debug()),
-        ));
-    }
+    app_in_field(&state, &who, &body.app).await?;
     let there = state.catalog.policies().await?;
     // Only those of other apps are in the way: those of this app are the ones that were made before.
     let taken = |name: &str| {

@@ -5,6 +5,7 @@
 
 use super::accepted::{Accepted, enqueue, new_job};
 use super::backups::{Copy, load, look};
+use super::definitions::app_in_field;
 use super::extract::{BackupId, Id, Json, Path, Query};
 use super::idempotency::{self, Key};
 use super::jobs::{Job, apps_filter};
@@ -20,7 +21,7 @@ use crate::state::AppState;
 use axum::response::Response;
 use jiff::Timestamp;
 use pgkeep_catalog::{BackupRow, JobFilter, Page};
-use pgkeep_engine::restore::{self, PlanSummary};
+use pgkeep_engine::restore::{self, PHRASE, PlanSummary};
 use pgkeep_model::access::Permission;
 use pgkeep_model::job::{JobKind, JobSpec, ProveLevel, RestoreMode, RestoreSpec, UndoSpec};
 use pgkeep_model::{CancelToken, Silent};
@@ -31,8 +32,6 @@ use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-/// What must be said before a live database is overwritten.
-pub const PHRASE: &str = "I understand this will irreversibly overwrite data";
 /// Time for a look at the server that a restore goes to.
 const PLAN: Duration = Duration::from_secs(60);
 
@@ -495,15 +494,7 @@ async fn kept(
     who: Principal,
     Query(query): Query<KeptQuery>,
 ) -> Result<Json<PageOf<KeptDatabase>>, Problem> {
-    let app = match state.catalog.app(&query.app).await {
-        Ok(stored) if who.sees(&query.app) => stored.value,
-        _ => {
-            return Err(Problem::invalid(
-                "app",
-                format!("there is no app '{}'", query.app.escape_debug()),
-            ));
-        }
-    };
+    let app = app_in_field(&state, &who, &query.app).await?;
     let machine = state.machine.clone();
     let found = state
         .blocking

@@ -6,6 +6,7 @@
 //! that was abandoned when its time is over.
 
 use super::accepted::{Accepted, enqueue, new_job};
+use super::definitions::app_in_field;
 use super::extract::{Id, Json, Name, Path, Query};
 use super::problem::{Code, Problem};
 use super::routes::{Routes, needs};
@@ -394,25 +395,15 @@ async fn finish(
     row: Row,
     body: CompleteUpload,
 ) -> Result<Accepted, Problem> {
-    let no_app = || {
-        Problem::invalid(
-            "app",
-            format!("there is no app '{}'", body.app.escape_debug()),
-        )
-    };
-    if !who.sees(&body.app) {
-        return Err(no_app());
-    }
-    let app = state.catalog.app(&body.app).await.map_err(|_| no_app())?;
+    let app = app_in_field(state, who, &body.app).await?;
     super::backups::bounded("tags", &body.tags)?;
     if body.description.len() > 1_000 {
         return Err(Problem::invalid("description", "at most 1000 bytes"));
     }
-    let repository = body
-        .repository
-        .clone()
-        .or(app.value.repository)
-        .ok_or_else(|| Problem::invalid("repository", "the app has none of its own: name one"))?;
+    let repository =
+        body.repository.clone().or(app.repository).ok_or_else(|| {
+            Problem::invalid("repository", "the app has none of its own: name one")
+        })?;
     state.catalog.repository(&repository).await?;
     let _writing = state.uploads.begin(&row.id)?;
     if row.state == UploadState::Taken {
@@ -541,12 +532,7 @@ async fn all_at_once(
     query: WholeQuery,
     body: Body,
 ) -> Result<Accepted, Problem> {
-    if !who.sees(query.app.as_str()) || state.catalog.app(query.app.as_str()).await.is_err() {
-        return Err(Problem::invalid(
-            "app",
-            format!("there is no app '{}'", query.app),
-        ));
-    }
+    app_in_field(state, who, query.app.as_str()).await?;
     let new = CreateUpload {
         file_name: query.file_name.unwrap_or_default(),
         size_bytes: None,

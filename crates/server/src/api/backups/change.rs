@@ -1,6 +1,7 @@
 //! Making, labelling, verifying and removing backups.
 
 use super::super::accepted::{Accepted, enqueue, new_job};
+use super::super::definitions::app_in_field;
 use super::super::etag::{Expected, Tagged};
 use super::super::extract::{BackupId, Json, OptionalJson, Path, Query};
 use super::super::idempotency::{self, Key};
@@ -74,12 +75,7 @@ async fn create(
     key: Key,
     Json(body): Json<CreateBackup>,
 ) -> Result<Response, Problem> {
-    if !who.sees(&body.app) || state.catalog.app(&body.app).await.is_err() {
-        return Err(Problem::invalid(
-            "app",
-            format!("there is no app '{}'", body.app.escape_debug()),
-        ));
-    }
+    app_in_field(&state, &who, &body.app).await?;
     if let Some(name) = &body.repository
         && state.catalog.repository(name).await.is_err()
     {
