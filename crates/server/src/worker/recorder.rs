@@ -70,14 +70,14 @@ impl Recorder {
             Err(e) => return Err(busy(&catalog, slot, e)),
         };
         let lease = Arc::new(Lease::new(length, machine.clock.clone()));
-        let stop = Stop::without_lease();
+        let reporter = Arc::new(Reporter::new(machine.clock.clone(), Some(progress)));
+        let stop = Stop::without_lease(reporter.clone());
         let held = Held {
             catalog,
             job: claim.job.id,
             fence: claim.fence,
             lease,
         };
-        let reporter = Arc::new(Reporter::new(machine.clock.clone(), Some(progress)));
         let watch = Watch::start(held.clone(), stop.clone(), reporter.clone(), None)
             .map_err(RecorderError::Thread)?;
         let interrupted = stop.clone();

@@ -53,7 +53,8 @@ pub fn run_job(run: RunJob) -> Result<(), RunJobError> {
         return Err(RunJobError::Lost(run.job));
     }
     let lease = Arc::new(Lease::new(order.lease(), run.machine.clock.clone()));
-    let stop = Stop::under(lease.clone());
+    let reporter = Arc::new(Reporter::new(run.machine.clock.clone(), None));
+    let stop = Stop::under(lease.clone(), reporter.clone());
     end_with_the_server(stop.clone()).map_err(RunJobError::Threads)?;
     let held = Held {
         catalog,
@@ -63,7 +64,6 @@ pub fn run_job(run: RunJob) -> Result<(), RunJobError> {
     };
     // The claim was made a moment ago, by another process; from here on the lease is ours.
     held.beat()?;
-    let reporter = Arc::new(Reporter::new(run.machine.clock.clone(), None));
     let soft = (job.soft_limit_secs > 0).then(|| Duration::from_secs(job.soft_limit_secs.into()));
     let watch = Watch::start(held.clone(), stop.clone(), reporter.clone(), soft)
         .map_err(RunJobError::Threads)?;

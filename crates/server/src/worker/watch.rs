@@ -43,31 +43,34 @@ impl StopReason {
     }
 }
 
-/// Stops the work and remembers why; the first reason counts.
+/// Stops the work, and remembers and tells why; the first reason counts.
 #[derive(Clone)]
 pub(super) struct Stop {
     token: CancelToken,
     reason: Arc<Mutex<Option<StopReason>>>,
+    reporter: Arc<Reporter>,
     /// Without one the work goes on when the catalog is lost.
     lease: Option<Arc<Lease>>,
 }
 
 impl Stop {
     /// A token that holds for as long as the lease does.
-    pub(super) fn under(lease: Arc<Lease>) -> Self {
+    pub(super) fn under(lease: Arc<Lease>, reporter: Arc<Reporter>) -> Self {
         let asked = lease.clone();
         Self {
             token: CancelToken::while_permitted(move || asked.holds()),
             reason: Arc::default(),
+            reporter,
             lease: Some(lease),
         }
     }
 
     /// A token for work that somebody does by hand: in a disaster it must not need the catalog.
-    pub(super) fn without_lease() -> Self {
+    pub(super) fn without_lease(reporter: Arc<Reporter>) -> Self {
         Self {
             token: CancelToken::new(),
             reason: Arc::default(),
+            reporter,
             lease: None,
         }
     }
@@ -76,10 +79,13 @@ impl Stop {
         if reason == StopReason::LeaseLost && self.lease.is_none() {
             return;
         }
-        self.reason
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(reason);
+        {
+            let mut told = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_none() {
+                *told = Some(reason);
+                self.reporter.line(LogLevel::Warning, reason.words());
+            }
+        }
         self.token.cancel();
     }
 
@@ -206,14 +212,9 @@ impl Watch {
             .name("job-watch".into())
             .spawn(move || {
                 let mut renewed = Instant::now();
-                let mut told = false;
                 while !pause(&seen) {
                     if ends.is_some_and(|ends| Instant::now() >= ends) {
                         stop.because(StopReason::SoftLimit);
-                    }
-                    if let Some(reason) = stop.reason().filter(|_| !told) {
-                        reporter.line(LogLevel::Warning, reason.words());
-                        told = true;
                     }
                     // What is lost of it is progress and lines, and only where the catalog is away.
                     let _ = held.write(reporter.take());
@@ -282,11 +283,15 @@ mod tests {
     use jiff::SignedDuration;
     use pgkeep_testkit::ManualClock;
 
+    fn reporter(clock: Arc<dyn Clock>) -> Arc<Reporter> {
+        Arc::new(Reporter::new(clock, None))
+    }
+
     #[test]
     fn a_lease_ends_by_the_wall_clock_too() {
         let clock = Arc::new(ManualClock::at("2026-11-21T08:00:00Z"));
         let lease = Arc::new(Lease::new(Duration::from_secs(30), clock.clone()));
-        let stop = Stop::under(lease.clone());
+        let stop = Stop::under(lease.clone(), reporter(clock.clone()));
         assert!(stop.token().check().is_ok());
         clock.advance(SignedDuration::from_secs(31));
         assert!(stop.token().check().is_err());
@@ -297,7 +302,8 @@ mod tests {
 
     #[test]
     fn work_by_hand_goes_on_without_its_lease() {
-        let stop = Stop::without_lease();
+        let clock = Arc::new(ManualClock::at("2026-11-21T08:00:00Z"));
+        let stop = Stop::without_lease(reporter(clock));
         stop.because(StopReason::LeaseLost);
         assert!(stop.token().check().is_ok());
         stop.because(StopReason::Asked);
@@ -306,12 +312,18 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_counts() {
+    fn the_first_reason_counts_and_is_told_at_once() {
         let clock = Arc::new(ManualClock::at("2026-11-21T08:00:00Z"));
-        let stop = Stop::under(Arc::new(Lease::new(Duration::from_secs(30), clock)));
+        let reporter = reporter(clock.clone());
+        let lease = Arc::new(Lease::new(Duration::from_secs(30), clock));
+        let stop = Stop::under(lease, reporter.clone());
         stop.because(StopReason::SoftLimit);
         stop.because(StopReason::ServerGone);
         assert_eq!(stop.reason(), Some(StopReason::SoftLimit));
         assert!(stop.token().is_cancelled());
+        // However soon the work ends now, its log says why.
+        let lines = reporter.take().lines;
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(texts, ["stopping: the soft limit is over"]);
     }
 }
