@@ -92,7 +92,12 @@ struct Moment {
     sign: fn(&Scene) -> bool,
 }
 
-const RESTORE_MOMENTS: [Moment; 3] = [
+const RESTORE_MOMENTS: [Moment; 4] = [
+    Moment {
+        what: "the new database exists and says nothing of itself",
+        rule: |passing| passing.from == Side::Client && passing.says("COMMENT ON DATABASE"),
+        sign: |scene| scene.databases().iter().any(|name| is_new(name)),
+    },
     Moment {
         what: "the new database exists",
         rule: |passing| {

@@ -152,6 +152,10 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
                     // A restore holds sessions in its database for as long as it lives.
                     marked.sessions == 0,
                 ),
+                Mark::Begun => (
+                    "an unfinished restore of which nothing was written yet".into(),
+                    marked.sessions == 0,
+                ),
             };
             Leftover {
                 name: marked.name.clone(),
@@ -187,6 +191,6 @@ fn times(database: &MarkedDatabase) -> (Option<Timestamp>, Option<Timestamp>) {
             expires_at,
             ..
         } => (Some(*replaced_at), *expires_at),
-        Mark::Restoring { .. } => (None, None),
+        Mark::Restoring { .. } | Mark::Begun => (None, None),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     beside::connect_beside,
-    marks::{Mark, comment_statement, drop_database, read_comment},
+    marks::{Mark, birth_limit, comment_statement, drop_database, read_comment},
     properties::{PropertyOptions, create_statement, finish_statements},
 };
 use crate::{Error, Result, connect::ConnectOptions, inspect, wire::Connection};
@@ -33,10 +33,16 @@ pub fn create_database(
     let sql = create_statement(name, properties, options, admin.server_version_num())
         .map_err(|what| Error::refused(what, "restore it on a server of that version or newer"))?;
     admin
-        .execute(&sql)
+        .execute(&format!("{sql} CONNECTION LIMIT {}", birth_limit(name)))
         .map_err(|e| explain_locale(e, name, properties))?;
+    // One transaction: there is no moment in which neither says that it is pgkeep's.
+    let marked = format!(
+        "{}; ALTER DATABASE {} CONNECTION LIMIT -1",
+        comment_statement(name, Some(&mark.to_comment())),
+        quote_ident(name)
+    );
     let finished = admin
-        .execute(&comment_statement(name, Some(&mark.to_comment())))
+        .execute(&marked)
         .and_then(|_| set_owner(&mut admin, name, properties, options));
     if let Err(error) = finished {
         admin.ignore_cancel();

@@ -4,11 +4,17 @@
 //! undo, expire or clean up, so no state outside the server can be lost or disagree. A comment is used because the
 //! owner may always set it (a custom setting by `ALTER DATABASE ... SET` needs a superuser), it changes in the same
 //! transaction as a rename, and `\l+` shows it to people. The database's own comment is kept inside the mark.
+//!
+//! `CREATE DATABASE` cannot set a comment, and runs in no transaction with the statement that does. So it sets a
+//! connection limit that only pgkeep gives and that follows from the database's name ([`birth_limit`]); the comment
+//! takes its place in one transaction. A restore that is killed in between has left a database without a comment but with
+//! that limit, which nobody else makes and nobody has written to.
 
 use crate::{Result, wire::Connection};
 use jiff::Timestamp;
 use pgkeep_model::evidence::{quote_ident, quote_literal};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 const PREFIX: &str = "pgkeep ";
 /// `NAMEDATALEN - 1`.
@@ -41,6 +47,9 @@ pub enum Mark {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,
     },
+    /// Was made by a restore that ended before it could say more. No comment says so: see [`birth_limit`].
+    #[serde(skip)]
+    Begun,
 }
 
 impl Mark {
@@ -61,6 +70,7 @@ impl Mark {
     pub fn own_comment(&self) -> Option<&str> {
         match self {
             Mark::Restoring { comment, .. } | Mark::Kept { comment, .. } => comment.as_deref(),
+            Mark::Begun => None,
         }
     }
 
@@ -78,16 +88,26 @@ pub struct MarkedDatabase {
     pub sessions: u64,
 }
 
-/// All databases with a mark, by name. `admin` may be connected to any database of the server.
+/// The connection limit that a database of this name is made with: as good as none, and none that a person would set.
+pub(super) fn birth_limit(name: &str) -> i32 {
+    const LEAST: u64 = 1 << 30;
+    i32::try_from(LEAST + xxh3_64(name.as_bytes()) % LEAST).expect("it is below 2^31")
+}
+
+/// All databases with a mark, by name. `admin` may be connected to any database of the server. The session that has just
+/// made a database and is about to mark it counts as one of its sessions.
 pub fn list_marked(admin: &mut Connection) -> Result<Vec<MarkedDatabase>> {
     let rows = admin.query(
-        "SELECT d.datname, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment, \
+        "SELECT d.datname, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment, d.datconnlimit, \
            CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') \
              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') \
              THEN pg_catalog.pg_database_size(d.oid) ELSE 0 END AS size, \
-           (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid) AS sessions \
+           (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid \
+              OR a.pid <> pg_catalog.pg_backend_pid() AND a.query LIKE 'CREATE DATABASE%' \
+                 AND pg_catalog.strpos(a.query, pg_catalog.quote_ident(d.datname)) > 0) AS sessions \
          FROM pg_catalog.pg_database d \
-         WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE 'pgkeep {%' ORDER BY 1",
+         WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE 'pgkeep {%' \
+           OR d.datconnlimit >= 1073741824 ORDER BY 1",
     )?;
     let number = |i, column| {
         rows.get(i, column)
@@ -96,9 +116,11 @@ pub fn list_marked(admin: &mut Connection) -> Result<Vec<MarkedDatabase>> {
     };
     Ok((0..rows.len())
         .filter_map(|i| {
+            let name = rows.get(i, "datname")?;
+            let limit = rows.get(i, "datconnlimit").and_then(|t| t.parse().ok());
             Some(MarkedDatabase {
-                name: rows.get(i, "datname")?.into(),
-                mark: Mark::parse(rows.get(i, "comment")?)?,
+                name: name.into(),
+                mark: mark_of(name, rows.get(i, "comment"), limit)?,
                 size_bytes: number(i, "size"),
                 sessions: number(i, "sessions"),
             })
@@ -106,18 +128,23 @@ pub fn list_marked(admin: &mut Connection) -> Result<Vec<MarkedDatabase>> {
         .collect())
 }
 
+fn mark_of(name: &str, comment: Option<&str>, connection_limit: Option<i32>) -> Option<Mark> {
+    match comment {
+        Some(comment) => Mark::parse(comment),
+        None => (connection_limit == Some(birth_limit(name))).then_some(Mark::Begun),
+    }
+}
+
 /// Drops a database only if it still carries exactly this mark: one that was finished or swapped back meanwhile stays.
 pub fn drop_marked(admin: &mut Connection, database: &MarkedDatabase) -> Result<bool> {
-    if read_comment(admin, &database.name)?
-        .as_deref()
-        .and_then(Mark::parse)
-        .as_ref()
-        != Some(&database.mark)
-    {
+    let now = list_marked(admin)?
+        .into_iter()
+        .find(|other| other.name == database.name);
+    if now.is_none_or(|now| now.mark != database.mark) {
         return Ok(false);
     }
     match database.mark {
-        Mark::Restoring { .. } => drop_database(admin, &database.name)?,
+        Mark::Restoring { .. } | Mark::Begun => drop_database(admin, &database.name)?,
         // Its subscriptions were at work: whether their slots are still needed, someone must decide.
         Mark::Kept { .. } => drop_now(admin, &database.name)?,
     }
@@ -244,5 +271,27 @@ mod tests {
         );
         assert_eq!(Mark::parse("pgkeep {not a mark"), None);
         assert_eq!(Mark::parse("the shop"), None);
+    }
+
+    #[test]
+    fn a_database_just_made_is_known_by_a_limit_that_follows_from_its_name() {
+        let limit = birth_limit("shop_pgkeep_1a2b");
+        assert!(limit >= 1 << 30);
+        assert_eq!(
+            mark_of("shop_pgkeep_1a2b", None, Some(limit)),
+            Some(Mark::Begun)
+        );
+        for (name, comment, limit) in [
+            ("shop_pgkeep_1a2c", None, limit),
+            ("shop_pgkeep_1a2b", None, limit - 1),
+            ("shop_pgkeep_1a2b", None, -1),
+            ("shop_pgkeep_1a2b", Some("the shop"), limit),
+        ] {
+            assert_eq!(
+                mark_of(name, comment, Some(limit)),
+                None,
+                "{name} {comment:?} {limit}"
+            );
+        }
     }
 }
