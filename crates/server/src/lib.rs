@@ -15,6 +15,7 @@ mod start;
 pub mod state;
 pub mod status;
 pub mod targets;
+mod web;
 pub mod worker;
 
 pub use start::{Ready, Server, StartError, run};

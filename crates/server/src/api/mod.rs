@@ -71,9 +71,10 @@ pub mod words;
 pub use problem::Problem;
 
 use crate::state::AppState;
+use crate::web;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use routes::{RouteEntry, Routes, unknown_method, unknown_path};
+use routes::{RouteEntry, Routes, unknown_method};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -129,7 +130,7 @@ pub fn router(state: AppState) -> Router {
         )
         .route("/api/docs", axum::routing::get(openapi::pages))
         .route("/api/docs/{*path}", axum::routing::get(openapi::pages))
-        .fallback(unknown_path)
+        .fallback(web::serve)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::disable())
         .layer(axum::Extension(state.clone()))
