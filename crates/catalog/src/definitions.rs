@@ -69,12 +69,21 @@ impl Definition for AppDefinition {
 
     fn secrets(&mut self) -> Vec<(String, &mut String)> {
         let databases = self.databases.iter_mut().enumerate();
+        let hooks = self.hooks.iter_mut().enumerate();
+        let named = [
+            ("admin_url", &mut self.admin_url),
+            ("fence.pgbouncer", &mut self.fence.pgbouncer),
+            ("drill.admin_url", &mut self.drill.admin_url),
+        ];
         databases
             .map(|(i, text)| (format!("databases.{i}"), text))
             .chain(
-                self.admin_url
-                    .iter_mut()
-                    .map(|t| ("admin_url".to_owned(), t)),
+                hooks.filter_map(|(i, hook)| Some((format!("hooks.{i}.url"), hook.url.as_mut()?))),
+            )
+            .chain(
+                named
+                    .into_iter()
+                    .filter_map(|(field, text)| Some((field.to_owned(), text.as_mut()?))),
             )
             .collect()
     }

@@ -158,7 +158,9 @@ pub fn run(
         jobs: request.jobs,
         globals,
         evidence_digest: evidence_digest(&databases)?,
-        databases,
+        databases,        files: Vec::new(),
+        parent: None,
+        application: None,
     };
     // Without the lock a prune elsewhere may have deleted what this backup counts on.
     lock.check()?;

@@ -42,6 +42,8 @@ pub struct ImportRequest {
     pub description: String,
     pub tags: Vec<String>,
     pub compression_level: i32,
+    /// A file that holds more, once it is unpacked, is refused where this is noticed; unlimited where absent.
+    pub max_bytes: Option<u64>,
     /// What asked for it.
     pub origin: catalog::Origin,
 }
@@ -81,7 +83,7 @@ pub fn run(
     let sink = RepositorySink::new(&writer);
     context.progress.phase(Phase::Data, size_of(&request.path));
 
-    let mut taken = Intake::new(&sink, context);
+    let mut taken = Intake::new(&sink, context, request.max_bytes);
     let manifest = taken
         .read(format, request)
         .map_err(|e| told_as_damage(e, &request.path))?;
@@ -114,7 +116,9 @@ pub fn run(
         jobs: 1,
         globals: false,
         evidence_digest: backup::evidence_digest(&databases)?,
-        databases,
+        databases,        files: Vec::new(),
+        parent: None,
+        application: None,
     };
     let tags = catalog::tags_of(&manifest, &request.tags, false, &request.origin);
     let (id, written) = backup::publish(writer, files, &manifest, tags, context)?;
@@ -191,6 +195,8 @@ fn size_of(path: &Path) -> Option<u64> {
 struct Intake<'a> {
     sink: &'a RepositorySink<'a>,
     context: &'a Context,
+    /// Bytes that may still come.
+    room: u64,
     members: Vec<Member>,
     /// For each member, its segments' tokens.
     tokens: Vec<Vec<u64>>,
@@ -199,10 +205,15 @@ struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    fn new(sink: &'a RepositorySink<'a>, context: &'a Context) -> Self {
+    fn new(
+        sink: &'a RepositorySink<'a>,
+        context: &'a Context,
+        max_bytes: Option<u64>,
+    ) -> Self {
         Self {
             sink,
             context,
+            room: max_bytes.unwrap_or(u64::MAX),
             members: Vec::new(),
             tokens: Vec::new(),
             evidence: DatabaseEvidence::default(),
@@ -311,13 +322,23 @@ impl<'a> Intake<'a> {
         self.manifest(&toc, request)
     }
 
+    /// Counts what was unpacked. A small file may grow without end: this is where it is stopped.
+    fn took(&mut self, bytes: usize) -> Result<()> {
+        self.context.cancel.check()?;
+        self.room = self.room.checked_sub(bytes as u64).ok_or_else(|| {
+            Error::invalid("the file holds more than is taken in once it is unpacked")
+                .hint("allow more with upload_max_expanded in the server's settings, if the file is to be trusted")
+        })?;
+        self.context.progress.bytes(bytes as u64);
+        Ok(())
+    }
+
     /// A script has no structure to check but its end, where pg_dump says that it is complete.
     fn plain(&mut self, mut input: impl Read, request: &ImportRequest) -> Result<DatabaseManifest> {
         let mut script = Script::default();
         let mut segment = self.sink.segment()?;
         let mut buffer = vec![0; 1 << 20];
         loop {
-            self.context.cancel.check()?;
             let n = match input.read(&mut buffer) {
                 Ok(n) => n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -332,9 +353,9 @@ impl<'a> Intake<'a> {
             if n == 0 {
                 break;
             }
+            self.took(n)?;
             script.push(&buffer[..n]);
             segment.write_all(&buffer[..n])?;
-            self.context.progress.bytes(n as u64);
         }
         let header = script.finish()?;
         let done = segment.finish()?;
@@ -382,11 +403,11 @@ impl<'a> Intake<'a> {
         let (mut written, mut rows_before) = (0u64, 0u64);
         let mut buffer = vec![0; 1 << 20];
         loop {
-            self.context.cancel.check()?;
             let n = content.read(&mut buffer)?;
             if n == 0 {
                 break;
             }
+            self.took(n)?;
             let mut piece = &buffer[..n];
             if written + n as u64 > SEGMENT_BYTES
                 && !whole.ended()
@@ -408,7 +429,6 @@ impl<'a> Intake<'a> {
                 .expect("one is always open")
                 .write_all(piece)?;
             written += piece.len() as u64;
-            self.context.progress.bytes(n as u64);
         }
         let content = whole.finish().map_err(|e| Error::from(e).context(&name))?;
         segments.push((
@@ -445,9 +465,9 @@ impl<'a> Intake<'a> {
             if n == 0 {
                 break;
             }
+            self.took(n)?;
             sum.push(&buffer[..n]);
             segment.write_all(&buffer[..n])?;
-            self.context.progress.bytes(n as u64);
         }
         self.large_objects.add(sum);
         let done = segment.finish()?;
@@ -583,6 +603,8 @@ impl<'a> Intake<'a> {
             warnings: vec![
                 "imported: owner, locale and settings of the database are not in the file".into(),
             ],
+            migrations: Vec::new(),
+            taken_over_from: None,
         }
     }
 }

@@ -3,9 +3,19 @@
 //! Values that may be secrets are texts in one of three forms: `env:NAME`, `file:/path`, or the value itself. The
 //! catalog keeps the first two as they are and encrypts the third.
 
+mod commands;
+mod fence;
+mod files;
+mod migrations;
+
+pub use commands::{Commands, Hook, HookMoment};
+pub use fence::Fence;
+pub use files::{FileTree, References};
+pub use migrations::{Framework, Migrations};
+
 use serde::{Deserialize, Serialize};
 
-/// What is protected: databases of one environment, and how to read them.
+/// What is protected: databases and file trees of one environment, and how to read them.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AppDefinition {
@@ -25,6 +35,38 @@ pub struct AppDefinition {
     pub schemas: Vec<String>,
     /// Folders of PostgreSQL's client programs.
     pub bin_dirs: Vec<String>,
+    /// Folders that belong to the same recovery point as the databases: media, uploads.
+    pub files: Vec<FileTree>,
+    /// How the app's schema version is found out; by looking for the tables of known frameworks where absent.
+    pub migrations: Option<Migrations>,
+    /// The app's own programs: migrate, check, tell its version.
+    pub commands: Commands,
+    /// What is run, or told, at set moments of backups and restores.
+    pub hooks: Vec<Hook>,
+    /// What keeps the app away while its database is replaced.
+    pub fence: Fence,
+    /// What drills ask of a restored copy besides its evidence.
+    pub drill: Drill,
+}
+
+/// What drills look at besides the evidence, and where they run.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Drill {
+    /// Privileged connection to the server that drills restore to; the app's where absent. A secret.
+    pub admin_url: Option<String>,
+    /// SQL statements that must give one row whose first column is true.
+    pub assertions: Vec<String>,
+    /// Runs `check` and `migrate_check` of the app's commands against the restored copy.
+    pub commands: bool,
+    /// Looks through indexes with pg_amcheck where it is installed.
+    pub amcheck: bool,
+    /// A restore that takes longer than this, written like `30m`, fails the objective that the drill measures.
+    pub objective: Option<String>,
+    /// Free space that must remain on the drill server's disk where it can be told, written like `10GiB`.
+    pub leave_free: Option<String>,
+    /// Starts only while the one-minute load per processor is below this many percent.
+    pub max_load_percent: Option<u32>,
 }
 
 /// Where backups live and what opens it.

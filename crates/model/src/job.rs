@@ -215,6 +215,8 @@ pub struct ImportSpec {
     pub upload: String,
     /// The name that the file had where it came from.
     pub file_name: String,
+    /// What the file may grow to when it is unpacked.
+    pub max_bytes: Option<u64>,
     pub database: Option<String>,
     pub description: String,
     pub tags: Vec<String>,

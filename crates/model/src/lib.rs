@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod health;
 pub mod job;
 pub mod manifest;
+pub mod migrations;
 pub mod notice;
 pub mod pace;
 pub mod policy;

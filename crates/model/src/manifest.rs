@@ -3,7 +3,14 @@
 //! The format is versioned by [`FORMAT`]: a reader accepts the versions it knows and refuses newer ones by number.
 //! Unknown fields are ignored, so a field may be added without a new version.
 
-use crate::evidence::{DatabaseEvidence, QualifiedName};
+mod files;
+
+pub use files::{FilesManifest, OddFile, ReferenceCheck};
+
+use crate::{
+    evidence::{DatabaseEvidence, QualifiedName},
+    migrations::MigrationState,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,8 +26,16 @@ pub const GLOBALS_PATH: &str = "globals.sql";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupKind {
+    /// Databases and files; everything is read.
     Full,
+    /// As full, but what is provably as the newest backup holds it is not read again.
+    Incremental,
+    /// As incremental, measured against the newest full backup.
+    Differential,
+    /// Databases without roles, tablespaces and files.
     Database,
+    /// File trees alone.
+    Files,
     /// Taken in from a file that another tool, or an export, made.
     Import,
 }
@@ -29,6 +44,9 @@ impl BackupKind {
     pub fn as_str(self) -> &'static str {
         match self {
             BackupKind::Full => "full",
+            BackupKind::Incremental => "incremental",
+            BackupKind::Differential => "differential",
+            BackupKind::Files => "files",
             BackupKind::Database => "database",
             BackupKind::Import => "import",
         }
@@ -59,6 +77,27 @@ pub struct Manifest {
     pub databases: Vec<DatabaseManifest>,
     /// SHA-256, hexadecimal, of the canonical JSON of all databases' evidence: one figure to compare by eye.
     pub evidence_digest: String,
+    /// File trees of the same recovery point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FilesManifest>,
+    /// Backup from which parts were taken over that are provably unchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// What the app says of its own version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<Application>,
+}
+
+/// Versions that the app told when it was backed up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Application {
+    /// A release, or a commit.
+    pub version: Option<String>,
+    /// Where the version is from: `command`, `file`, `environment`.
+    pub version_from: Option<String>,
+    /// Framework and runtime by name, such as `django 5.2.1`.
+    pub runtime: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +121,12 @@ pub struct DatabaseManifest {
     /// What the user should know (unlogged tables, a collation version that differs, ...).
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Which migrations were applied, as read in the dump's own snapshot; several where several tools are at work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<MigrationState>,
+    /// Id of the backup from which the whole database was taken over unread, for nothing had been written since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_over_from: Option<String>,
 }
 
 /// Which format lies in the database's folder.

@@ -48,6 +48,8 @@ fn script_backup(folder: &Path, script: &str) -> DatabaseManifest {
         excluded_data: vec![],
         only_schemas: vec![],
         warnings: vec![],
+        migrations: vec![],
+        taken_over_from: None,
     }
 }
 

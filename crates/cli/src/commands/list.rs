@@ -110,6 +110,9 @@ fn kind_named(name: &str) -> BackupKind {
     match name {
         "full" => BackupKind::Full,
         "database" => BackupKind::Database,
+        "incremental" => BackupKind::Incremental,
+        "differential" => BackupKind::Differential,
+        "files" => BackupKind::Files,
         _ => BackupKind::Import,
     }
 }

@@ -61,15 +61,6 @@ pub fn of_file(raw: &RawConfig, path: &Path, places: &Places) -> Result<Definiti
         }
         let dirs = app.bin_dirs.iter().chain(&raw.defaults.bin_dirs);
         let app = AppDefinition {
-            databases: app
-                .databases
-                .iter()
-                .map(|text| absolute_secret(text, base))
-                .collect(),
-            admin_url: app
-                .admin_url
-                .as_deref()
-                .map(|text| absolute_secret(text, base)),
             environment: app
                 .environment
                 .clone()
@@ -77,9 +68,10 @@ pub fn of_file(raw: &RawConfig, path: &Path, places: &Places) -> Result<Definiti
             repository,
             jobs: app.jobs.or(raw.defaults.jobs),
             compression: app.compression.or(raw.defaults.compression),
-            bin_dirs: dirs.map(|dir| absolute(dir, base)).collect(),
+            bin_dirs: dirs.cloned().collect(),
             ..app.clone()
         };
+        let app = absolute_app(app, base);
         definitions.apps.insert(name.clone(), app);
     }
     for (name, target) in &raw.notify {
@@ -188,6 +180,38 @@ fn standing_alone(
 fn key_in_its_place(address: &str, places: &Places) -> Option<String> {
     let place = KeyPlace::of(address, places).0;
     place.exists().then(|| format!("file:{}", place.display()))
+}
+
+/// The app with every path in it made absolute.
+pub(super) fn absolute_app(mut app: AppDefinition, base: &Path) -> AppDefinition {
+    let secrets = app.databases.iter_mut().chain(
+        [
+            &mut app.admin_url,
+            &mut app.fence.pgbouncer,
+            &mut app.drill.admin_url,
+        ]
+        .into_iter()
+        .flatten(),
+    );
+    for secret in secrets.chain(app.hooks.iter_mut().filter_map(|hook| hook.url.as_mut())) {
+        *secret = absolute_secret(secret, base);
+    }
+    let code = app
+        .migrations
+        .as_mut()
+        .and_then(|migrations| migrations.code.as_mut());
+    let paths = app
+        .bin_dirs
+        .iter_mut()
+        .chain(app.files.iter_mut().map(|tree| &mut tree.path))
+        .chain(code)
+        .chain(&mut app.commands.directory)
+        .chain(&mut app.commands.version_file)
+        .chain(&mut app.fence.lock_dir);
+    for path in paths {
+        *path = absolute(path, base);
+    }
+    app
 }
 
 fn absolute_secret(text: &str, base: &Path) -> String {

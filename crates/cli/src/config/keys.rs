@@ -51,6 +51,73 @@ pub const APP: Keys = &[
     ("exclude_table_data", Value),
     ("schemas", Value),
     ("bin_dirs", Value),
+    ("files", List(FILES)),
+    ("migrations", Table(MIGRATIONS)),
+    ("commands", Table(COMMANDS)),
+    ("hooks", List(HOOK)),
+    ("fence", Table(FENCE)),
+    ("drill", Table(DRILL)),
+];
+
+pub const FILES: Keys = &[
+    ("name", Value),
+    ("path", Value),
+    ("exclude", Value),
+    ("one_file_system", Value),
+    ("references", Table(REFERENCES)),
+];
+
+pub const REFERENCES: Keys = &[
+    ("sql", Value),
+    ("database", Value),
+    ("ignore_orphans", Value),
+];
+
+pub const MIGRATIONS: Keys = &[
+    ("framework", Value),
+    ("database", Value),
+    ("query", Value),
+    ("table", Value),
+    ("code", Value),
+];
+
+pub const COMMANDS: Keys = &[
+    ("directory", Value),
+    ("migrate", Value),
+    ("migrate_check", Value),
+    ("check", Value),
+    ("version", Value),
+    ("version_file", Value),
+    ("version_env", Value),
+    ("runtime", Value),
+    ("url_variable", Value),
+    ("environment", Value),
+    ("timeout", Value),
+];
+
+pub const HOOK: Keys = &[
+    ("on", Value),
+    ("command", Value),
+    ("url", Value),
+    ("timeout", Value),
+    ("may_fail", Value),
+];
+
+pub const FENCE: Keys = &[
+    ("lock_dir", Value),
+    ("read_only", Value),
+    ("grace", Value),
+    ("pgbouncer", Value),
+];
+
+pub const DRILL: Keys = &[
+    ("admin_url", Value),
+    ("assertions", Value),
+    ("commands", Value),
+    ("amcheck", Value),
+    ("objective", Value),
+    ("leave_free", Value),
+    ("max_load_percent", Value),
 ];
 
 pub const REPOSITORY: Keys = &[

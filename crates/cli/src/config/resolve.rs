@@ -6,6 +6,7 @@
 
 use super::{
     ConfigError, Database, Environment, Places, Settings, Source, Sourced,
+    definitions::absolute_app,
     raw::{RawConfig, nearest},
     secret::{has_password, read_secret},
 };
@@ -132,6 +133,9 @@ impl Resolver<'_> {
                     .map(|dir| self.base().join(dir)),
             )
             .collect();
+        let (exclude_table_data, schemas) =
+            (raw_app.exclude_table_data.clone(), raw_app.schemas.clone());
+        let definition = absolute_app(raw_app, self.base());
         Ok(Settings {
             app,
             unknown_app: self.unknown_app,
@@ -142,9 +146,10 @@ impl Resolver<'_> {
             repository,
             jobs,
             compression,
-            exclude_table_data: raw_app.exclude_table_data,
-            schemas: raw_app.schemas,
+            exclude_table_data,
+            schemas,
             bin_dirs,
+            definition,
             warnings: self.warnings,
             file: self.path.map(Path::to_owned),
         })

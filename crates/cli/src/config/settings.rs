@@ -1,6 +1,7 @@
 //! Settings with no doubt left in them: what every command works with.
 
 use super::{ConfigError, KeyPlace, Source, Sourced};
+use pgkeep_model::app::AppDefinition;
 use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub exclude_table_data: Vec<String>,
     pub schemas: Vec<String>,
     pub bin_dirs: Vec<PathBuf>,
+    /// What the file says of the app, with its paths made absolute: files, migrations, commands, hooks, fence, drill.
+    pub definition: AppDefinition,
     /// Things that work but should be done otherwise.
     pub warnings: Vec<String>,
 }
@@ -43,6 +46,7 @@ impl Settings {
             exclude_table_data: Vec::new(),
             schemas: Vec::new(),
             bin_dirs: Vec::new(),
+            definition: AppDefinition::default(),
             warnings: Vec::new(),
         }
     }

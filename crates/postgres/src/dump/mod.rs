@@ -147,5 +147,7 @@ fn describe(
         excluded_data: catalog::excluded_tables(&mut moment.connection, options)?,
         only_schemas: options.schemas.clone(),
         warnings: moment.warnings.clone(),
+        migrations: Vec::new(),
+        taken_over_from: None,
     })
 }

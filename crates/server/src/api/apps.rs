@@ -1,6 +1,7 @@
 //! Apps: what is protected.
 
 use super::accepted::{Accepted, enqueue, new_job};
+use super::application::{Commands, Drill, Fence, FileTree, Hook, Migrations};
 use super::definitions::{PutQuery, Standing, found, manager, meets, seen, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, Path, Query};
@@ -52,6 +53,14 @@ pub struct AppBody {
     pub schemas: Vec<String>,
     /// Folders of PostgreSQL's client programs.
     pub bin_dirs: Vec<String>,
+    /// Folders that belong to the same recovery point as the databases.
+    pub files: Vec<FileTree>,
+    /// How the app's schema version is found out.
+    pub migrations: Option<Migrations>,
+    pub commands: Commands,
+    pub hooks: Vec<Hook>,
+    pub fence: Fence,
+    pub drill: Drill,
 }
 
 /// An app as it is stored.
@@ -80,6 +89,12 @@ impl AppBody {
             exclude_table_data: app.exclude_table_data.clone(),
             schemas: app.schemas.clone(),
             bin_dirs: app.bin_dirs.clone(),
+            files: app.files.iter().cloned().map(FileTree::from).collect(),
+            migrations: app.migrations.clone().map(Migrations::from),
+            commands: app.commands.clone().into(),
+            hooks: app.hooks.iter().map(Hook::shown).collect(),
+            fence: Fence::shown(&app.fence),
+            drill: Drill::shown(&app.drill),
         }
     }
 
@@ -103,6 +118,16 @@ impl AppBody {
             exclude_table_data: self.exclude_table_data,
             schemas: self.schemas,
             bin_dirs: self.bin_dirs,
+            files: self.files.into_iter().map(Into::into).collect(),
+            migrations: self.migrations.map(Into::into),
+            commands: self.commands.into(),
+            hooks: self
+                .hooks
+                .into_iter()
+                .map(|hook| hook.into_hook(before.map_or(&[], |app| &app.hooks)))
+                .collect(),
+            fence: self.fence.into_fence(before.map(|app| &app.fence)),
+            drill: self.drill.into_drill(before.map(|app| &app.drill)),
         }
     }
 }

@@ -36,7 +36,8 @@
 //! [`Principal::app_filter`]: crate::auth::Principal::app_filter
 
 pub mod accepted;
-pub mod apps;
+pub mod application;
+mod apps;
 pub mod audit;
 pub mod backups;
 pub mod blocking;

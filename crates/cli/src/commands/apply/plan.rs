@@ -254,7 +254,8 @@ fn fields<T: Serialize>(value: &T) -> BTreeMap<String, Value> {
 }
 
 fn is_secret(path: &str) -> bool {
-    let name = path.split('[').next().unwrap_or(path);
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let name = name.split('[').next().unwrap_or(name);
     [
         "databases",
         "admin_url",
@@ -265,6 +266,7 @@ fn is_secret(path: &str) -> bool {
         "url",
         "secret",
         "password",
+        "pgbouncer",
     ]
     .contains(&name)
 }
