@@ -183,6 +183,7 @@ fn import_request(path: &Path) -> ImportRequest {
         description: String::new(),
         tags: Vec::new(),
         compression_level: 1,
+        max_bytes: None,
         origin: pgkeep_engine::catalog::Origin::default(),
     }
 }

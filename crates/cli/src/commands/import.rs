@@ -57,6 +57,7 @@ pub fn run(args: &ImportArgs, session: &Session) -> CliResult<Exit> {
         description: args.description.clone().unwrap_or_default(),
         tags: args.tag.clone(),
         compression_level: settings.compression.value,
+        max_bytes: None,
         origin: Origin {
             job: recording.job(),
             ..Origin::default()

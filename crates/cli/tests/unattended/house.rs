@@ -46,7 +46,7 @@ impl House {
                 "[repository.main]\naddress = \"./backups\"\n\n\
                  [app.shop]\ndatabases = [\"{url}\"]\nadmin_url = \"{admin}\"\n\n\
                  [server]\nlisten = \"127.0.0.1:{}\"\n\
-                 throttle = {{ backup_create = \"off\", status = \"off\", restore = \"off\", backup_download = \"off\", backup_delete = \"off\" }}\n\n\
+                 throttle = {{ backup_create = \"off\", status = \"off\", restore = \"off\", backup_download = \"off\", backup_delete = \"off\", upload = \"off\" }}\n\n\
                  {extra}\n",
                 self.port
             ),

@@ -4,6 +4,8 @@
 mod pgkeep;
 
 mod apply;
+mod asking;
+mod data;
 mod house;
 mod policy;
 mod remote;

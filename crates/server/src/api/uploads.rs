@@ -450,6 +450,7 @@ async fn finish(
         repository,
         upload: row.id.clone(),
         file_name: row.file_name.clone(),
+        max_bytes: Some(state.settings.uploads.max_expanded_bytes),
         database: body.database,
         description: body.description,
         tags: body.tags,

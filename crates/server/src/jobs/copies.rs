@@ -72,6 +72,7 @@ pub(super) fn import(work: &Work<'_>, spec: &ImportSpec) -> Result<Done, Failure
         },
         tags: spec.tags.clone(),
         compression_level: app.compression.unwrap_or(1),
+        max_bytes: spec.max_bytes,
         origin: Origin {
             policy: None,
             job: Some(work.job.id.clone()),
