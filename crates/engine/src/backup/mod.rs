@@ -1,0 +1,144 @@
+//! Taking a backup: [`run`] is the recipe.
+//!
+//! Order of effects: nothing is visible in the repository until the snapshot is written, and that happens after every
+//! pack, index and tree of it is durable. A backup that cannot be read back is withdrawn again, so what is listed is
+//! always complete.
+
+mod publish;
+mod report;
+mod sources;
+mod store;
+
+pub use report::{BackupReport, DatabaseReport};
+pub use store::{evidence_digest, safe_name};
+
+pub(crate) use publish::{publish, read_back};
+pub(crate) use report::report;
+pub(crate) use store::RepositorySink;
+
+use crate::{Context, Error, Result, catalog};
+use pgkeep_model::{
+    Phase,
+    manifest::{BackupKind, FORMAT, Manifest},
+};
+use pgkeep_postgres::{connect::ConnectOptions, dump};
+use pgkeep_repository::{LockMode, Repository, WriterOptions};
+use sources::{dump_options, freeze_all, open_sources};
+use std::time::Instant;
+use store::{store_globals, take_database};
+
+/// What to back up, and how.
+#[derive(Clone)]
+pub struct BackupRequest {
+    pub app: String,
+    pub environment: String,
+    pub kind: BackupKind,
+    pub description: String,
+    pub tags: Vec<String>,
+    /// Keep it whatever retention says.
+    pub pinned: bool,
+    /// What asked for it.
+    pub origin: catalog::Origin,
+    /// One recovery point holds all of them.
+    pub databases: Vec<ConnectOptions>,
+    /// Store roles and tablespaces too.
+    pub globals: bool,
+    /// Tables read at the same time.
+    pub jobs: usize,
+    /// zstd level.
+    pub compression_level: i32,
+    /// Patterns as pg_dump's `--exclude-table-data` takes them.
+    pub exclude_table_data: Vec<String>,
+    /// Patterns as pg_dump's `--schema` takes them; empty means all.
+    pub schemas: Vec<String>,
+    /// How long to wait for a locked table before letting go and trying again; `None` for the usual time.
+    pub lock_timeout: Option<std::time::Duration>,
+    /// Read every stored byte back after publishing, instead of presence and size.
+    pub read_back_all: bool,
+}
+
+/// Takes one backup of all databases in the request and returns what was stored.
+pub fn run(
+    repository: &Repository,
+    request: &BackupRequest,
+    context: &Context,
+) -> Result<BackupReport> {
+    let begun = Instant::now();
+    let started_at = context.clock.now();
+    context.progress.phase(Phase::Check, None);
+    if request.databases.is_empty() {
+        return Err(Error::invalid("no database to back up")
+            .hint("give --database-url, set DATABASE_URL, or name databases in pgkeep.toml"));
+    }
+    let sources = open_sources(request, context)?;
+    let lock = repository.lock(LockMode::Shared, "backup")?;
+    let writer = repository.writer(WriterOptions {
+        compression_level: request.compression_level,
+        workers: std::thread::available_parallelism().map_or(2, usize::from),
+        cancel: context.cancel.clone(),
+        ..WriterOptions::default()
+    })?;
+    let sink = RepositorySink::new(&writer);
+
+    // All databases are frozen before the first is read, so that they belong to one moment as nearly as servers allow.
+    context.progress.phase(Phase::Freeze, None);
+    let frozen = freeze_all(&sources, request, context)?;
+
+    let mut files = Vec::new();
+    let mut databases = Vec::new();
+    for (source, frozen) in sources.iter().zip(&frozen) {
+        let dumped = dump::dump_database(
+            frozen,
+            &source.tools,
+            &sink,
+            &dump_options(request),
+            &context.cancel,
+            &*context.progress,
+        )?;
+        databases.push(take_database(
+            dumped, &sink, started_at, &mut files, &databases,
+        )?);
+    }
+    let globals =
+        request.globals && store_globals(&sources[0], &sink, started_at, &mut files, context)?;
+    drop(frozen);
+
+    context.progress.phase(Phase::Publish, None);
+    let manifest = Manifest {
+        format: FORMAT,
+        pgkeep_version: env!("CARGO_PKG_VERSION").into(),
+        app: request.app.clone(),
+        environment: request.environment.clone(),
+        kind: request.kind,
+        description: request.description.clone(),
+        started_at,
+        finished_at: context.clock.now(),
+        hostname: context.hostname.clone(),
+        username: context.username.clone(),
+        compression_level: request.compression_level,
+        jobs: request.jobs,
+        globals,
+        evidence_digest: evidence_digest(&databases)?,
+        databases,
+        files: Vec::new(),
+        parent: None,
+        application: None,
+    };
+    // Without the lock a prune elsewhere may have deleted what this backup counts on.
+    lock.check()?;
+    let (id, written) = publish(
+        writer,
+        files,
+        &manifest,
+        catalog::tags_of(&manifest, &request.tags, request.pinned, &request.origin),
+        context,
+    )?;
+    let read_back = read_back(repository, &id, request.read_back_all, context)?;
+    Ok(report(
+        &manifest,
+        id,
+        &written,
+        read_back,
+        begun.elapsed().as_secs_f64(),
+    ))
+}

@@ -1,0 +1,85 @@
+//! What a backup tells of itself when it is done.
+
+use super::publish::ReadBack;
+use pgkeep_model::manifest::{BackupKind, DatabaseContent, Manifest};
+use pgkeep_repository::WriteSummary;
+use serde::{Deserialize, Serialize};
+
+/// What was stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BackupReport {
+    pub id: String,
+    pub app: String,
+    pub kind: BackupKind,
+    pub databases: Vec<DatabaseReport>,
+    pub tables: usize,
+    pub rows: u64,
+    /// Bytes of the dump as read from the servers.
+    pub bytes_read: u64,
+    /// Bytes of it that the repository did not hold yet, before compression.
+    pub bytes_new: u64,
+    /// Bytes by which the repository grew.
+    pub bytes_added: u64,
+    /// `bytes_new / bytes_added`; `None` when nothing was new.
+    pub compression_ratio: Option<f64>,
+    pub seconds: f64,
+    pub evidence_digest: String,
+    /// Objects whose presence and size were looked at after publishing.
+    pub objects_checked: u64,
+    /// Every byte of them was read back and decrypted as well.
+    pub every_byte_read_back: bool,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DatabaseReport {
+    pub name: String,
+    pub server_version: String,
+    pub tables: usize,
+    pub rows: u64,
+    pub bytes: u64,
+    /// False for an imported script, whose tables and rows nobody has counted.
+    pub counted: bool,
+}
+
+pub(crate) fn report(
+    manifest: &Manifest,
+    id: pgkeep_repository::SnapshotId,
+    written: &WriteSummary,
+    read_back: ReadBack,
+    seconds: f64,
+) -> BackupReport {
+    BackupReport {
+        id: id.to_string(),
+        app: manifest.app.clone(),
+        kind: manifest.kind,
+        databases: manifest
+            .databases
+            .iter()
+            .map(|d| DatabaseReport {
+                name: d.name.clone(),
+                server_version: d.server.version.clone(),
+                tables: d.evidence.tables.len(),
+                rows: d.evidence.rows(),
+                bytes: d.members.iter().map(|m| m.size).sum(),
+                counted: d.content == DatabaseContent::Directory,
+            })
+            .collect(),
+        tables: manifest.tables(),
+        rows: manifest.rows(),
+        bytes_read: written.bytes_read,
+        bytes_new: written.bytes_new,
+        bytes_added: written.bytes_added,
+        compression_ratio: (written.bytes_added > 0)
+            .then(|| written.bytes_new as f64 / written.bytes_added as f64),
+        seconds,
+        evidence_digest: manifest.evidence_digest.clone(),
+        objects_checked: read_back.objects,
+        every_byte_read_back: read_back.every_byte,
+        warnings: manifest
+            .databases
+            .iter()
+            .flat_map(|d| d.warnings.iter().cloned())
+            .collect(),
+    }
+}
