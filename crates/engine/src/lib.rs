@@ -18,6 +18,7 @@ pub mod export;
 pub mod forget;
 pub mod import;
 pub mod lease;
+pub mod program;
 pub mod restore;
 pub mod storage;
 pub mod verify;

@@ -8,6 +8,7 @@ pub mod app;
 pub mod backoff;
 pub mod cancel;
 pub mod clock;
+pub mod duration;
 pub mod evidence;
 pub mod health;
 pub mod job;

@@ -4,11 +4,13 @@
 //! are looked for in many places and chosen by what they say their version is. They run under the rules of
 //! [`ToolCommand`]: no password in arguments or environment, no child left behind.
 
+mod app;
 mod command;
 mod error;
 mod password;
 mod running;
 
+pub use app::AppProgram;
 pub use command::ToolCommand;
 pub use error::ToolError;
 pub use running::{RunningTool, ToolOutput};

@@ -9,6 +9,7 @@ mod error;
 mod keywords;
 mod passfile;
 mod service;
+mod url;
 
 pub use environment::Environment;
 pub use error::OptionsError;

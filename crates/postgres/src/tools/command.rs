@@ -160,15 +160,7 @@ impl ToolCommand {
     }
 
     fn command(&self, password: Option<&PasswordFile>) -> Command {
-        let mut command = if cfg!(target_os = "linux") && Path::new(SETPRIV).exists() {
-            let mut command = Command::new(SETPRIV);
-            command
-                .args(["--pdeathsig", "TERM", "--"])
-                .arg(&self.program);
-            command
-        } else {
-            Command::new(&self.program)
-        };
+        let mut command = dying_with_us(&self.program);
         clear_environment(&mut command);
         if let Some(connection) = &self.connection {
             command.envs(connection_environment(connection, self.major()));
@@ -212,9 +204,19 @@ impl ToolCommand {
     }
 }
 
+/// A command that, where the system has a way, is told to end when the thread that starts it does.
+pub(super) fn dying_with_us(program: &Path) -> Command {
+    if !(cfg!(target_os = "linux") && Path::new(SETPRIV).exists()) {
+        return Command::new(program);
+    }
+    let mut command = Command::new(SETPRIV);
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
+}
+
 /// Lets through only what a program needs to run: neither libpq's variables, which would change where it connects, nor
 /// anything that may be a secret of ours, nor a language for its messages.
-fn clear_environment(command: &mut Command) {
+pub(super) fn clear_environment(command: &mut Command) {
     command.env_clear().env("LC_ALL", "C");
     for name in INHERITED {
         if let Some(value) = std::env::var_os(name) {
@@ -223,7 +225,7 @@ fn clear_environment(command: &mut Command) {
     }
 }
 
-fn connection_environment(
+pub(super) fn connection_environment(
     connection: &ConnectOptions,
     major: Option<u32>,
 ) -> Vec<(&'static str, OsString)> {

@@ -175,6 +175,20 @@ impl RunningTool {
         .into())
     }
 
+    /// True once the program has ended. Only for one whose error output goes elsewhere.
+    pub fn has_ended(&self) -> bool {
+        self.watcher.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for the program to end, whatever its status, and ends what it left behind in its group.
+    pub fn wait(mut self) -> Result<ExitStatus> {
+        drop(self.stdin.take());
+        drop(self.stdout.take());
+        let program = self.name.clone();
+        let (status, _) = self.reap();
+        Ok(status.map_err(|source| ToolError::Pipe { program, source })?)
+    }
+
     /// Ends the program because no more of its work is wanted; returns its exit status and error output.
     pub fn stop(mut self) -> (Option<ExitStatus>, String) {
         drop(self.stdin.take());
