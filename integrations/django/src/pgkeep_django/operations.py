@@ -37,7 +37,7 @@ def backup(
 
 
 def backups(more: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The backups of the app, newest first."""
+    """The backups of the app, oldest first."""
     chosen = config()
     answer = binary.ask(chosen, ["list", *more], app_definition(chosen))
     return list(answer["backups"])

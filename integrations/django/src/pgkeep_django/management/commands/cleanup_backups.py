@@ -56,5 +56,5 @@ class Command(PgkeepCommand):
 
 
 def _numbers(answer: dict[str, Any]) -> tuple[int, int]:
-    plans = answer.get("repositories") or [answer.get("plan", answer)]
+    plans = answer.get("items") or answer.get("repositories") or [answer.get("plan", {"remove": [], "keep": []})]
     return sum(len(plan["remove"]) for plan in plans), sum(len(plan["keep"]) for plan in plans)
