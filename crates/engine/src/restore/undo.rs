@@ -152,6 +152,12 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
                     // A restore holds sessions in its database for as long as it lives.
                     marked.sessions == 0,
                 ),
+                Mark::Upgraded { from, .. } => (
+                    format!(
+                        "made by an upgrade from {from}; `pgkeep upgrade accept` makes it an ordinary database, `pgkeep upgrade rollback` drops it"
+                    ),
+                    false,
+                ),
                 Mark::Begun => (
                     "an unfinished restore of which nothing was written yet".into(),
                     marked.sessions == 0,
@@ -191,6 +197,6 @@ fn times(database: &MarkedDatabase) -> (Option<Timestamp>, Option<Timestamp>) {
             expires_at,
             ..
         } => (Some(*replaced_at), *expires_at),
-        Mark::Restoring { .. } | Mark::Begun => (None, None),
+        Mark::Restoring { .. } | Mark::Upgraded { .. } | Mark::Begun => (None, None),
     }
 }

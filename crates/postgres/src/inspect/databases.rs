@@ -3,6 +3,8 @@
 use super::parse_array;
 use crate::{
     error::{Error, Result},
+    read_only,
+    restore::Mark,
     wire::{Connection, Row},
 };
 use pgkeep_model::{
@@ -102,8 +104,14 @@ pub fn database_properties(connection: &mut Connection, name: &str) -> Result<Da
         ));
     };
     let oid = row.text("oid");
+    let mut settings = role_settings(connection, &oid)?;
+    for role in &mut settings {
+        // What is restored from a fenced database is not fenced.
+        role.settings.retain(|setting| !read_only::is_fence(setting));
+    }
+    settings.retain(|role| !role.settings.is_empty());
     Ok(DatabaseProperties {
-        settings: role_settings(connection, &oid)?,
+        settings,
         security_labels: security_labels(connection, &oid)?,
         ..properties_of(row)
     })
@@ -159,10 +167,18 @@ fn properties_of(row: Row<'_>) -> DatabaseProperties {
         connection_limit: row.parse("datconnlimit").unwrap_or(-1),
         is_template: row.is_true("datistemplate"),
         allow_connections: row.is_true("datallowconn"),
-        comment: row.optional("comment"),
+        comment: own_comment(row.optional("comment")),
         acl: row.get("acl").map(parse_array),
         settings: Vec::new(),
         security_labels: Vec::new(),
+    }
+}
+
+/// A database that an upgrade made carries pgkeep's mark until the upgrade is accepted; the mark is no part of it.
+fn own_comment(comment: Option<String>) -> Option<String> {
+    match comment.as_deref().and_then(Mark::parse) {
+        Some(mark) => mark.own_comment().map(str::to_owned),
+        None => comment,
     }
 }
 

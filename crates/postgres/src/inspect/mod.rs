@@ -6,6 +6,7 @@
 
 mod activity;
 mod databases;
+mod majors;
 mod objects;
 mod roles;
 mod server;
@@ -16,6 +17,10 @@ pub use activity::{
 };
 pub use databases::{
     DatabaseEntry, database_exists, database_properties, database_size, databases, role_settings,
+};
+pub use majors::{
+    BuiltinUse, Dialect, Setting, StoredSetting, builtin_uses, changed_settings, dialect, mentions,
+    named_like, refused_values, settings, stored_settings,
 };
 pub use objects::{
     AvailableExtension, ConfigurationTable, Extension, Relation, UnreadableTable,

@@ -47,6 +47,23 @@ pub enum Mark {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,
     },
+    /// Was made by an upgrade of a whole server, and is dropped if that is rolled back; in use all the while.
+    Upgraded {
+        /// The old server, in words.
+        from: String,
+        /// System identifier of the old server.
+        system: String,
+        /// The backup that it was made from.
+        backup: String,
+        finished_at: Timestamp,
+        /// What the definitions were when it was finished, as a SHA-256.
+        schema_sha256: String,
+        /// Of this very database: a copy of it, or one that took its name, is not meant.
+        oid: u32,
+        /// The database's own comment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+    },
     /// Was made by a restore that ended before it could say more. No comment says so: see [`birth_limit`].
     #[serde(skip)]
     Begun,
@@ -69,7 +86,9 @@ impl Mark {
     /// The comment that belongs to the database itself.
     pub fn own_comment(&self) -> Option<&str> {
         match self {
-            Mark::Restoring { comment, .. } | Mark::Kept { comment, .. } => comment.as_deref(),
+            Mark::Restoring { comment, .. }
+            | Mark::Kept { comment, .. }
+            | Mark::Upgraded { comment, .. } => comment.as_deref(),
             Mark::Begun => None,
         }
     }
@@ -144,7 +163,9 @@ pub fn drop_marked(admin: &mut Connection, database: &MarkedDatabase) -> Result<
         return Ok(false);
     }
     match database.mark {
-        Mark::Restoring { .. } | Mark::Begun => drop_database(admin, &database.name)?,
+        Mark::Restoring { .. } | Mark::Begun | Mark::Upgraded { .. } => {
+            drop_database(admin, &database.name)?;
+        }
         // Its subscriptions were at work: whether their slots are still needed, someone must decide.
         Mark::Kept { .. } => drop_now(admin, &database.name)?,
     }
@@ -188,6 +209,12 @@ fn drop_now(admin: &mut Connection, name: &str) -> Result<()> {
             quote_ident(name)
         ))
         .map_err(|e| e.doing(format!("dropping database {name}")))?;
+    Ok(())
+}
+
+/// Writes a mark in the place of the one that a database carries, whose own comment the new one keeps.
+pub fn mark_again(admin: &mut Connection, name: &str, mark: &Mark) -> Result<()> {
+    admin.execute(&comment_statement(name, Some(&mark.to_comment())))?;
     Ok(())
 }
 

@@ -21,6 +21,7 @@ mod data;
 mod data_only;
 mod fit;
 mod fit_notes;
+mod globals;
 mod in_place;
 mod large_objects;
 mod marks;
@@ -38,9 +39,11 @@ pub(crate) mod workers;
 
 pub use beside::connect_beside;
 pub use create::{create_database, finish_database, unmark_database};
+pub use globals::{GlobalsSummary, apply_globals};
 pub use in_place::restore_in_place;
 pub use marks::{
-    Mark, MarkedDatabase, drop_database, drop_marked, kept_name, list_marked, restoring_name,
+    Mark, MarkedDatabase, drop_database, drop_marked, kept_name, list_marked, mark_again,
+    restoring_name,
 };
 pub use properties::{AclItem, PropertyOptions, parse_acl_item};
 pub use requirements::{Missing, Requirements, missing, requirements};
