@@ -27,10 +27,11 @@ pub use frozen::{Frozen, freeze};
 pub use globals::dump_globals;
 pub use sink::{DumpSink, NullSink, SegmentDone, SegmentWriter};
 
-use crate::{Result, archive::Toc, tools::Tools};
+use crate::{Result, archive::Toc, migrations, tools::Tools, wire::Connection};
 use pgkeep_model::{
     CancelToken, Phase, Progress,
     evidence::DatabaseEvidence,
+    app::Migrations,
     manifest::{DatabaseContent, DatabaseManifest},
 };
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub struct DumpOptions {
     pub range_bytes: u64,
     /// How long to wait, in all, for sessions that hold tables exclusively.
     pub lock_timeout: Duration,
+    /// How the schema version is found out; by looking for the tables of known frameworks where absent.
+    pub migrations: Option<Migrations>,
 }
 
 impl Default for DumpOptions {
@@ -61,6 +64,7 @@ impl Default for DumpOptions {
             split_above_bytes: 128 << 20,
             range_bytes: ranges::RANGE_BYTES,
             lock_timeout: Duration::from_secs(120),
+            migrations: None,
         }
     }
 }
@@ -136,6 +140,9 @@ fn describe(
 ) -> Result<DatabaseManifest> {
     let mut server = moment.server.clone();
     server.pg_dump_version = toc.header.dump_version().into_owned();
+    let versions = schema_versions(&mut moment.connection, options)?;
+    let mut warnings = moment.warnings.clone();
+    warnings.extend(versions.warnings);
     Ok(DatabaseManifest {
         name: moment.connection.dbname().to_owned(),
         path: String::new(),
@@ -146,8 +153,23 @@ fn describe(
         members: Vec::new(),
         excluded_data: catalog::excluded_tables(&mut moment.connection, options)?,
         only_schemas: options.schemas.clone(),
-        warnings: moment.warnings.clone(),
-        migrations: Vec::new(),
+        warnings,
+        migrations: versions.states,
         taken_over_from: None,
     })
+}
+
+/// What the snapshot says of applied migrations; nothing of it can fail a backup but a lost connection.
+fn schema_versions(
+    connection: &mut Connection,
+    options: &DumpOptions,
+) -> Result<migrations::Found> {
+    let configured = options.migrations.as_ref();
+    let elsewhere = configured
+        .and_then(|m| m.database.as_deref())
+        .is_some_and(|name| name != connection.dbname());
+    match elsewhere {
+        true => Ok(migrations::Found::default()),
+        false => migrations::look(connection, configured),
+    }
 }
