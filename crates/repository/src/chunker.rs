@@ -59,6 +59,11 @@ impl Chunker {
         }
     }
 
+    /// Forgets what it has seen, for another stream.
+    pub(crate) fn restart(&mut self) {
+        self.cut(0);
+    }
+
     /// Looks for the end of the present chunk in `data`: the number of bytes that still belong to it, or `None` when all
     /// of `data` does and it goes on.
     pub(crate) fn next_cut(&mut self, data: &[u8]) -> Option<usize> {

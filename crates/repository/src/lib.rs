@@ -16,7 +16,7 @@
 //! | operation | order |
 //! |---|---|
 //! | init | folders, key, config (create-only: it makes the place a repository) |
-//! | backup | packs of data, packs of trees, flush, index files, flush, snapshot |
+//! | backup | packs of data, packs of trees (those of file trees beside the data), flush, index files, flush, snapshot |
 //! | while a backup runs | every 15 seconds: flush, index of the packs that are durable, flush |
 //! | change of tags | new snapshot file, then the old one is deleted |
 //! | forget | snapshot files are deleted, nothing else |
@@ -54,6 +54,7 @@ mod id;
 mod index;
 mod keys;
 mod lock;
+mod node;
 mod pack;
 mod prune;
 mod reader;
@@ -69,10 +70,12 @@ pub use error::{RepositoryError, Result};
 pub use id::{BlobId, InvalidId, PackId, SnapshotId};
 pub use keys::{KeyInfo, Keys};
 pub use lock::{LockGuard, LockInfo, LockMode};
+pub use node::{Node, NodeKind};
 pub use prune::{PruneOptions, PrunePlan, PruneReport, RepairReport};
-pub use reader::{BlobStream, FileEntry, SnapshotReader};
+pub use reader::{BlobStream, FileEntry, SnapshotReader, Walk};
 pub use repository::Repository;
 pub use snapshot::{Snapshot, UnreadableSnapshot};
 pub use writer::{
-    NewFile, SnapshotMeta, StreamParts, StreamWriter, WriteSummary, Writer, WriterOptions,
+    FileWriter, NewFile, SnapshotMeta, StoredContent, StreamParts, StreamWriter, WriteSummary, Writer,
+    WriterOptions,
 };

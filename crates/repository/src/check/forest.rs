@@ -66,10 +66,10 @@ impl Forest {
                             if seen.insert(subtree) {
                                 open.push(subtree);
                             }
-                            branch.folders.push((node.name, subtree));
+                            branch.folders.push((node.shown_name(), subtree));
                         }
                         None => {
-                            let what = format!("folder {} has no tree", node.name);
+                            let what = format!("folder {} has no tree", node.shown_name());
                             let object = format!("tree {}", id.short());
                             forest
                                 .unreadable
@@ -78,7 +78,7 @@ impl Forest {
                     }
                 } else if node.is_file() {
                     branch.files.push(Leaf {
-                        name: node.name,
+                        name: node.shown_name(),
                         size: node.size,
                         chunks: node.content.unwrap_or_default(),
                     });

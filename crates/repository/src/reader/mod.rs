@@ -2,10 +2,12 @@
 
 mod blob;
 mod fetch;
+mod walk;
 mod window;
 
 pub(crate) use blob::load_tree;
 pub use fetch::BlobStream;
+pub use walk::Walk;
 
 use crate::{
     error::{RepositoryError, Result},
@@ -13,10 +15,12 @@ use crate::{
     index::Index,
     repository::Repository,
     snapshot::Snapshot,
-    storage::{FileKind, ObjectKey},
 };
 use jiff::Timestamp;
 use std::{io::Read, ops::Range, sync::Arc};
+
+/// Below this folder stand trees of real file systems, each a folder with an inode.
+const FILE_TREES: &str = "files/";
 
 /// A file in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +45,7 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// Loads the index and all trees of the snapshot.
+    /// Loads the index and the snapshot's trees, but for those of file systems.
     pub(crate) fn open(repository: &Repository, snapshot: &Snapshot) -> Result<Self> {
         let index = repository.index()?;
         let mut files = list_files(repository, &index, snapshot)?;
@@ -58,7 +62,7 @@ impl SnapshotReader {
         &self.snapshot
     }
 
-    /// All regular files, sorted by path.
+    /// All regular files, sorted by path, but for those of file trees, which [`SnapshotReader::walk`] gives.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &FileEntry> {
         self.files.iter()
     }
@@ -102,6 +106,8 @@ impl SnapshotReader {
     }
 }
 
+/// Lists all files but those of trees that were read from a real file system: a million of them may be there, and
+/// whoever wants them walks.
 fn list_files(
     repository: &Repository,
     index: &Index,
@@ -110,22 +116,13 @@ fn list_files(
     let mut files = Vec::new();
     let mut folders = vec![(String::new(), snapshot.tree)];
     while let Some((prefix, id)) = folders.pop() {
-        for node in load_tree(repository, index, &id)?.nodes {
-            let damaged = |what: &str| {
-                RepositoryError::damaged(
-                    ObjectKey::new(FileKind::Snapshot, snapshot.id.to_string()),
-                    what,
-                )
-            };
-            if matches!(node.name.as_str(), "" | "." | "..") || node.name.contains(['/', '\0']) {
-                return Err(damaged("a tree holds a name that is no file name"));
-            }
-            let path = format!("{prefix}{}", node.name);
-            if node.is_dir() {
-                let subtree = node
-                    .subtree
-                    .ok_or_else(|| damaged("a folder has no tree"))?;
-                folders.push((format!("{path}/"), subtree));
+        for node in walk::load_folder(repository, index, &id)? {
+            let path = format!("{prefix}{}", node.shown_name());
+            let of_a_file_system = node.inode != 0 && prefix == FILE_TREES;
+            if let Some(subtree) = node.subtree {
+                if !of_a_file_system {
+                    folders.push((format!("{path}/"), subtree));
+                }
             } else if node.is_file() {
                 files.push(FileEntry {
                     path,

@@ -9,21 +9,24 @@
 //! to 4 MiB: one for each open stream, three for each worker, and `workers + 2 × uploads` packs of `pack_size`. With four
 //! workers, two uploads and eight streams that is about 230 MiB, usually less than half, for chunks are 1 MiB on average.
 //!
+//! Folders of real file systems take another way into the same queue and packs, see [`files`].
+//!
 //! Order of effects in [`Writer::publish`]: data packs, tree packs, a barrier, index files, a barrier, the snapshot. While
 //! streams are written, packs that are already durable are indexed now and then ([`pipeline`]), so that a run which
 //! ends early (error, cancel, power loss) leaves behind what the next one need not store again, and never a reference to
 //! something that is not there.
 
+mod files;
 mod pipeline;
 mod stream;
 
+pub use files::{FileWriter, StoredContent};
 pub use stream::{StreamParts, StreamWriter};
 
 use crate::{
     error::{RepositoryError, Result},
     id::{BlobId, SnapshotId},
     index::Index,
-    pack::{BlobKind, PackBuilder},
     repository::Repository,
     snapshot::{self, Snapshot},
     storage::FileKind,
@@ -230,23 +233,15 @@ fn folder_of(shared: &Arc<Shared>, files: Vec<NewFile>) -> Result<Folder> {
     Ok(root)
 }
 
-fn store_trees(shared: &Shared, root: Folder, time: Timestamp) -> Result<BlobId> {
-    let mut compressor = shared.compressor()?;
-    let mut pack = PackBuilder::new(Vec::new());
+fn store_trees(shared: &Shared, mut root: Folder, time: Timestamp) -> Result<BlobId> {
+    for (path, folder) in std::mem::take(&mut *shared.grafts.lock()) {
+        root.graft(&path, folder.into_stored())?;
+    }
     let owner = (crate::host::uid(), crate::host::gid());
     let root = root.store(time, owner, &mut |json| {
         shared.check()?;
-        let id = BlobId::of(json);
-        if shared.claim(id, BlobKind::Tree) {
-            shared.add_blob(&mut pack, id, BlobKind::Tree, json, &mut compressor)?;
-            if pack.len() >= TREE_PACK_SIZE {
-                shared.store_pack(std::mem::replace(&mut pack, PackBuilder::new(Vec::new())))?;
-            }
-        }
-        Ok(id)
+        files::store_tree(shared, json)
     })?;
-    if !pack.is_empty() {
-        shared.store_pack(pack)?;
-    }
+    files::flush_trees(shared)?;
     Ok(root)
 }

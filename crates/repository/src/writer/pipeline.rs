@@ -3,12 +3,13 @@
 //! The first failure is kept and shown to everyone; after it chunks and packs are still taken from the queues, so that
 //! no one waits for ever, but are thrown away.
 
-use super::{WriteSummary, WriterOptions, stream::ChunkSlots};
+use super::{WriteSummary, WriterOptions, files::Trees, stream::ChunkSlots};
 use crate::{
     chunker::Gear,
     error::{RepositoryError, Result},
     id::BlobId,
     index::{self, Index, IndexedPack},
+    node::Node,
     pack::{BlobKind, FinishedPack, PackBuilder},
     repository::Repository,
     storage::{FileKind, ObjectKey},
@@ -31,11 +32,56 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
 /// Keeps a pack's header small when blobs are.
 const MAX_BLOBS_PER_PACK: usize = 8192;
 
-/// A piece of a stream on its way to the workers.
+/// What workers get to do.
+pub(super) enum Work {
+    Chunk(Chunk),
+    Batch(Batch),
+}
+
+/// A large piece on its way to the workers.
 pub(super) struct Chunk {
-    pub(super) slots: Arc<ChunkSlots>,
-    pub(super) number: u32,
+    naming: Naming,
+    data: Vec<u8>,
+}
+
+/// Who finds a chunk's id.
+enum Naming {
+    /// The worker, which tells the stream.
+    Worker { slots: Arc<ChunkSlots>, number: u32 },
+    /// The sender did, and took on itself to have it stored.
+    Done(BlobId),
+}
+
+impl Chunk {
+    /// A piece of a stream, whose id is to be put in the slot of that number.
+    pub(super) fn of_stream(slots: Arc<ChunkSlots>, number: u32, data: Vec<u8>) -> Self {
+        Self {
+            naming: Naming::Worker { slots, number },
+            data,
+        }
+    }
+
+    /// A chunk that the sender has claimed.
+    pub(super) fn hashed(id: BlobId, data: Vec<u8>) -> Self {
+        Self {
+            naming: Naming::Done(id),
+            data,
+        }
+    }
+}
+
+/// Small chunks, all of them claimed by the sender, one after the other in `data`.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
     pub(super) data: Vec<u8>,
+    pub(super) blobs: Vec<(BlobId, usize)>,
+}
+
+impl Batch {
+    pub(super) fn push(&mut self, id: BlobId, data: &[u8]) {
+        self.data.extend_from_slice(data);
+        self.blobs.push((id, data.len()));
+    }
 }
 
 /// What streams, workers and uploaders share.
@@ -47,8 +93,11 @@ pub(super) struct Shared {
     /// Blobs that some worker of this run took on itself to store.
     claimed: Mutex<HashSet<(BlobId, BlobKind)>>,
     durable: Mutex<Durable>,
+    pub(super) trees: Trees,
+    /// Folders of real file systems, by their path in the snapshot.
+    pub(super) grafts: Mutex<Vec<(String, Node)>>,
     /// Closed when the streams end.
-    chunks: Mutex<Option<Sender<Chunk>>>,
+    chunks: Mutex<Option<Sender<Work>>>,
     chunk_buffers: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     pack_buffers: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     failed: AtomicBool,
@@ -90,6 +139,8 @@ impl Shared {
             repository,
             index,
             claimed: Mutex::default(),
+            trees: Mutex::new(None),
+            grafts: Mutex::default(),
             durable: Mutex::new(Durable {
                 packs: Vec::new(),
                 blobs: 0,
@@ -123,18 +174,19 @@ impl Shared {
         Ok(())
     }
 
-    fn fail(&self, error: RepositoryError) {
+    pub(super) fn fail(&self, error: RepositoryError) {
         self.failure.lock().get_or_insert(error);
         self.failed.store(true, Relaxed);
     }
 
-    /// Queues a chunk; waits while the workers are behind.
-    pub(super) fn send(&self, chunk: Chunk) -> Result<()> {
-        self.counts
-            .bytes_read
-            .fetch_add(chunk.data.len() as u64, Relaxed);
+    pub(super) fn count_read(&self, bytes: u64) {
+        self.counts.bytes_read.fetch_add(bytes, Relaxed);
+    }
+
+    /// Queues work; waits while the workers are behind.
+    pub(super) fn send(&self, work: Work) -> Result<()> {
         let sender = self.chunks.lock().clone();
-        let sent = sender.is_some_and(|sender| sender.send(chunk).is_ok());
+        let sent = sender.is_some_and(|sender| sender.send(work).is_ok());
         self.check()?;
         if sent {
             Ok(())
@@ -145,6 +197,15 @@ impl Shared {
 
     pub(super) fn recycled_buffer(&self) -> Vec<u8> {
         self.chunk_buffers.1.try_recv().unwrap_or_default()
+    }
+
+    pub(super) fn index_contains(&self, id: &BlobId, kind: BlobKind) -> bool {
+        self.index.contains(id, kind)
+    }
+
+    /// Whether a pack has reached `size`, or holds as many blobs as one may.
+    pub(super) fn is_full_of(&self, pack: &PackBuilder, size: usize) -> bool {
+        pack.len() >= size || pack.blob_count() >= MAX_BLOBS_PER_PACK
     }
 
     /// Whether the caller must store the blob: it is not in the repository, and no one else of this run has it in hand.
@@ -362,38 +423,79 @@ fn thread<T: Send + 'static>(
 }
 
 fn is_full(pack: &PackBuilder, shared: &Shared) -> bool {
-    pack.len() >= shared.options.pack_size || pack.blob_count() >= MAX_BLOBS_PER_PACK
+    shared.is_full_of(pack, shared.options.pack_size)
 }
 
 /// A worker: turns chunks into packs until the streams end, and returns the pack that it has begun.
 fn pack(
     shared: &Shared,
-    chunks: &Receiver<Chunk>,
+    chunks: &Receiver<Work>,
     packs: &Sender<FinishedPack>,
     mut compressor: Compressor<'static>,
 ) -> PackBuilder {
     let mut pack = PackBuilder::new(Vec::new());
-    for mut chunk in chunks {
-        if shared.check().is_ok()
-            && let Err(e) = pack_chunk(shared, &chunk, &mut pack, &mut compressor)
-        {
-            shared.fail(e);
-        }
-        chunk.data.clear();
-        let _ = shared.chunk_buffers.0.try_send(chunk.data);
-        if is_full(&pack, shared) {
-            let buffer = shared.pack_buffers.1.try_recv().unwrap_or_default();
-            let full = std::mem::replace(&mut pack, PackBuilder::new(buffer));
-            if shared.check().is_ok()
-                && packs
-                    .send(full.finish(shared.repository.master_key()))
-                    .is_err()
-            {
-                shared.fail(RepositoryError::invalid("an uploading thread panicked"));
+    for work in chunks {
+        let mut data = match work {
+            Work::Chunk(chunk) => {
+                if shared.check().is_ok()
+                    && let Err(e) = pack_chunk(shared, &chunk, &mut pack, &mut compressor)
+                {
+                    shared.fail(e);
+                }
+                chunk.data
             }
+            Work::Batch(batch) => {
+                if let Err(e) = pack_batch(shared, &batch, &mut pack, packs, &mut compressor) {
+                    shared.fail(e);
+                }
+                batch.data
+            }
+        };
+        data.clear();
+        let _ = shared.chunk_buffers.0.try_send(data);
+        if is_full(&pack, shared) {
+            send_pack(shared, &mut pack, packs);
         }
     }
     pack
+}
+
+/// Hands a full pack to the uploaders and begins another.
+fn send_pack(shared: &Shared, pack: &mut PackBuilder, packs: &Sender<FinishedPack>) {
+    let buffer = shared.pack_buffers.1.try_recv().unwrap_or_default();
+    let full = std::mem::replace(pack, PackBuilder::new(buffer));
+    if shared.check().is_ok()
+        && packs
+            .send(full.finish(shared.repository.master_key()))
+            .is_err()
+    {
+        shared.fail(RepositoryError::invalid("an uploading thread panicked"));
+    }
+}
+
+fn pack_batch(
+    shared: &Shared,
+    batch: &Batch,
+    pack: &mut PackBuilder,
+    packs: &Sender<FinishedPack>,
+    compressor: &mut Compressor<'_>,
+) -> Result<()> {
+    let mut at = 0;
+    for (id, len) in &batch.blobs {
+        shared.check()?;
+        shared.add_blob(
+            pack,
+            *id,
+            BlobKind::Data,
+            &batch.data[at..at + len],
+            compressor,
+        )?;
+        at += len;
+        if is_full(pack, shared) {
+            send_pack(shared, pack, packs);
+        }
+    }
+    Ok(())
 }
 
 fn pack_chunk(
@@ -402,12 +504,17 @@ fn pack_chunk(
     pack: &mut PackBuilder,
     compressor: &mut Compressor<'_>,
 ) -> Result<()> {
+    let (slots, number) = match &chunk.naming {
+        Naming::Done(id) => {
+            return shared.add_blob(pack, *id, BlobKind::Data, &chunk.data, compressor);
+        }
+        Naming::Worker { slots, number } => (slots, *number as usize),
+    };
     let id = BlobId::of(&chunk.data);
     if shared.claim(id, BlobKind::Data) {
         shared.add_blob(pack, id, BlobKind::Data, &chunk.data, compressor)?;
     }
-    let mut slots = chunk.slots.lock();
-    let number = chunk.number as usize;
+    let mut slots = slots.lock();
     if slots.len() <= number {
         slots.resize(number + 1, BlobId::default());
     }

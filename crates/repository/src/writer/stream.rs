@@ -1,6 +1,6 @@
 //! One stream of a writer: cutting in the caller's thread, everything else elsewhere.
 
-use super::pipeline::{Chunk, Shared};
+use super::pipeline::{Chunk, Shared, Work};
 use crate::{chunker::Chunker, error::Result, id::BlobId};
 use parking_lot::Mutex;
 use std::{io, sync::Arc};
@@ -69,13 +69,10 @@ impl StreamWriter {
     fn hand_over(&mut self) -> Result<()> {
         let data = std::mem::replace(&mut self.buffer, self.shared.recycled_buffer());
         self.bytes += data.len() as u64;
-        let chunk = Chunk {
-            slots: self.slots.clone(),
-            number: self.chunks,
-            data,
-        };
+        self.shared.count_read(data.len() as u64);
+        let chunk = Chunk::of_stream(self.slots.clone(), self.chunks, data);
         self.chunks += 1;
-        self.shared.send(chunk)
+        self.shared.send(Work::Chunk(chunk))
     }
 }
 
