@@ -1,0 +1,5 @@
+-- migrate:up
+CREATE TABLE stock (id bigint PRIMARY KEY);
+
+-- migrate:down
+DROP TABLE stock;
