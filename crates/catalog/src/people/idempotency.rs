@@ -1,7 +1,11 @@
 //! Requests that make something, repeatable: the same key and the same request give the same answer, once made.
+//!
+//! A request that puts a job into the queue is answered in the transaction that does so ([`Catalog::enqueue_answering`]):
+//! a server that is killed at any moment leaves either the job and its answer, or neither.
 
 use crate::Catalog;
-use crate::db::params;
+use crate::queue::Job;
+use crate::db::{Tx, params};
 use crate::error::Result;
 use jiff::SignedDuration;
 
@@ -19,6 +23,15 @@ pub enum Idempotency {
     Mismatch,
     /// The same request is being worked on.
     InProgress,
+}
+
+/// The request that a job answers, and how.
+pub struct Answering<'a> {
+    pub key: &'a str,
+    pub principal: &'a str,
+    pub status: u16,
+    /// The answer's body.
+    pub body: &'a (dyn Fn(&Job) -> String + Sync),
 }
 
 impl Catalog {
@@ -73,11 +86,16 @@ impl Catalog {
         body: &str,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        tx.run(
-            "UPDATE idempotency SET status = $3, body = $4 WHERE principal = $1 AND idem_key = $2 AND status IS NULL",
-            params![principal, key, u32::from(status), body],
-        )
-        .await?;
+        answer(&mut tx, key, principal, status, body).await?;
+        tx.commit().await
+    }
+
+    /// Frees the keys of all requests that were never answered. Only where no other server works on the catalog: then
+    /// whoever worked on them is dead, and has made nothing.
+    pub async fn free_unanswered_keys(&self) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.run("DELETE FROM idempotency WHERE status IS NULL", params![])
+            .await?;
         tx.commit().await
     }
 
@@ -91,4 +109,20 @@ impl Catalog {
         .await?;
         tx.commit().await
     }
+}
+
+/// Keeps the answer to a request that has none yet.
+pub(crate) async fn answer(
+    tx: &mut Tx,
+    key: &str,
+    principal: &str,
+    status: u16,
+    body: &str,
+) -> Result<()> {
+    tx.run(
+        "UPDATE idempotency SET status = $3, body = $4 WHERE principal = $1 AND idem_key = $2 AND status IS NULL",
+        params![principal, key, u32::from(status), body],
+    )
+    .await?;
+    Ok(())
 }

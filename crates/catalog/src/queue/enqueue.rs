@@ -5,6 +5,7 @@ use super::{Claim, Enqueued, Job, NewJob};
 use crate::Catalog;
 use crate::db::{Tx, Value, json, params};
 use crate::error::{CatalogError, Result};
+use crate::people::idempotency::{Answering, answer};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -12,10 +13,23 @@ impl Catalog {
     /// Puts a job into the queue, unless one with its dedup key waits or runs already. Of a run of a schedule
     /// ([`NewJob::scheduled_for`]), one that is over counts too: it is made once for all time.
     pub async fn enqueue(&self, job: NewJob) -> Result<Enqueued> {
+        self.enqueue_answering(job, None).await
+    }
+
+    /// As [`Catalog::enqueue`]; a new job is the answer to a request, which is kept with it.
+    pub async fn enqueue_answering(
+        &self,
+        job: NewJob,
+        request: Option<Answering<'_>>,
+    ) -> Result<Enqueued> {
         // The one that is there can end between two statements; then the next turn makes a new one.
         for _ in 0..10 {
             let mut tx = self.begin().await?;
             if let Some(made) = self.insert(&mut tx, &job, &Begin::Queued).await? {
+                if let Some(asked) = &request {
+                    let body = (asked.body)(&made);
+                    answer(&mut tx, asked.key, asked.principal, asked.status, &body).await?;
+                }
                 tx.event(job_event(&made, "queued"));
                 tx.commit().await?;
                 return Ok(Enqueued::New(made));

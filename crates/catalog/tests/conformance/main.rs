@@ -133,6 +133,7 @@ cases! {
         a_log_that_was_emptied_is_found,
         a_repeated_request_gets_the_first_answer,
         one_of_many_equal_requests_is_new,
+        a_job_is_the_answer_to_the_request_that_made_it,
         an_upload_grows_only_at_its_end,
         a_notice_goes_to_a_target_once,
     }

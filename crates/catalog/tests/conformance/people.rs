@@ -4,8 +4,10 @@ use pgkeep_catalog::people::{
     AuditEntry, AuditFilter, AuditResult, AuditVerdict, Idempotency, Identity, LoginAttempt,
     NewDelivery, NewSession, NewToken, NewUpload, NewUser, UploadState, User, UserChange,
 };
-use pgkeep_catalog::{Catalog, CatalogError, Page};
+use pgkeep_catalog::people::idempotency::Answering;
+use pgkeep_catalog::{Catalog, CatalogError, Job, NewJob, Page};
 use pgkeep_model::access::{Access, Permission, Role};
+use pgkeep_model::job::{AppSpec, JobSpec, Trigger};
 use pgkeep_model::notice::{Notice, NoticeKind};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -985,6 +987,34 @@ pub async fn a_repeated_request_gets_the_first_answer(place: Place) {
     place.advance(24 * 3600);
     catalog.expire_people().await.expect("forgotten");
     assert_eq!(begin("k", "ann", "r").await, Idempotency::New);
+}
+
+pub async fn a_job_is_the_answer_to_the_request_that_made_it(place: Place) {
+    let catalog = place.open().await;
+    let begin = async |key: &str| {
+        let asked = catalog.idempotency_begin(key, "ann", "r").await;
+        asked.expect("an answer")
+    };
+    assert_eq!(begin("made").await, Idempotency::New);
+    assert_eq!(begin("broken off").await, Idempotency::New);
+    let spec = JobSpec::Doctor(AppSpec { app: "shop".into() });
+    let job = NewJob::new(spec, Trigger::Api, "ann", catalog.now());
+    let request = Answering {
+        key: "made",
+        principal: "ann",
+        status: 202,
+        body: &|job: &Job| job.id.clone(),
+    };
+    let made = catalog.enqueue_answering(job, Some(request)).await;
+    let made = made.expect("queued");
+    // The server is killed here, and another one starts.
+    catalog.free_unanswered_keys().await.expect("freed");
+    let replay = Idempotency::Replay {
+        status: 202,
+        body: made.job().id.clone(),
+    };
+    assert_eq!(begin("made").await, replay);
+    assert_eq!(begin("broken off").await, Idempotency::New);
 }
 
 pub async fn one_of_many_equal_requests_is_new(place: Place) {

@@ -178,6 +178,8 @@ pub fn spec_of(kind: JobKind, app: &str) -> JobSpec {
             no_owner: false,
             skip_safety_backup: false,
             keep_old_secs: 60,
+            migrate: false,
+            check: false,
         }),
         JobKind::Undo => JobSpec::Undo(pgkeep_model::job::UndoSpec {
             app,
