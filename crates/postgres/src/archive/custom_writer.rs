@@ -3,7 +3,7 @@
 //! Data must come in the order of the table of contents: pg_restore reading from a pipe cannot go back. When the output
 //! can seek, the offsets are filled in at the end, which is what lets `pg_restore -j` find each block at once.
 
-use super::{ArchiveError, Entry, Extra, Toc, codec::Encoder};
+use super::{ArchiveError, CustomLayout, Entry, Extra, Toc, codec::Encoder};
 use flate2::{Compression as Level, write::ZlibEncoder};
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 
 const BLOCK_DATA: u8 = 1;
 const BLOCK_LARGE_OBJECTS: u8 = 3;
-const CHUNK_BYTES: usize = 64 * 1024;
+pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Writes one custom archive, front to back.
 pub struct CustomWriter<W> {
@@ -25,8 +25,16 @@ pub struct CustomWriter<W> {
 
 impl<W: Write> CustomWriter<W> {
     /// Writes header and table of contents; `gzip_level` 0 leaves data uncompressed.
-    pub fn new(mut out: W, toc: &Toc, gzip_level: u32) -> Result<Self, ArchiveError> {
-        let toc = toc.for_custom(gzip_level);
+    pub fn new(out: W, toc: &Toc, gzip_level: u32) -> Result<Self, ArchiveError> {
+        Self::begin(out, toc.for_custom(gzip_level), gzip_level)
+    }
+
+    /// Writes an archive as it was laid out: the same entries' data must come, with the same sizes.
+    pub fn laid_out(out: W, layout: &CustomLayout) -> Result<Self, ArchiveError> {
+        Self::begin(out, layout.toc().clone(), 0)
+    }
+
+    fn begin(mut out: W, toc: Toc, gzip_level: u32) -> Result<Self, ArchiveError> {
         let bytes = toc.to_bytes();
         out.write_all(&bytes)?;
         Ok(Self {

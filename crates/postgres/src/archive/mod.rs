@@ -10,6 +10,7 @@
 
 mod codec;
 mod compression;
+mod custom_layout;
 mod custom_reader;
 mod custom_writer;
 mod directory;
@@ -20,6 +21,7 @@ mod tar;
 mod toc;
 
 pub use compression::{Compression, decompress};
+pub use custom_layout::CustomLayout;
 pub use custom_reader::{CustomBlock, CustomReader};
 pub use custom_writer::CustomWriter;
 pub use directory::{DirectoryArchive, LARGE_OBJECT_LINE_LIMIT, parse_large_object_toc};

@@ -13,9 +13,11 @@ pub mod recording;
 pub mod retry;
 pub mod s3;
 pub mod throttle;
+mod upload;
 
 pub use local::LocalStorage;
 pub use probe::{ProbeReport, probe};
+pub use upload::{ObjectUpload, upload};
 
 use jiff::Timestamp;
 use pgkeep_model::CancelToken;

@@ -171,6 +171,50 @@ impl S3Storage {
             .map_err(|error| storage_error(operation, object, &error))
     }
 
+    /// The bucket and folder as an address, without parameters.
+    pub(super) fn address_text(&self) -> String {
+        let end = self.location.find(" at ").unwrap_or(self.location.len());
+        self.location[..end].trim_end_matches('/').to_owned()
+    }
+
+    /// The size of an object that is no part of a repository; `None` when there is none.
+    pub(super) fn object_size(&self, name: &str) -> Result<Option<u64>, StorageError> {
+        match self.run("stat", &name, 0, self.operator.stat(name)) {
+            Ok(metadata) => Ok(Some(metadata.content_length())),
+            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins an object in parts, each of which is one [`S3Storage::write_object`].
+    pub(super) fn begin_object(&self, name: &str) -> Result<opendal::Writer, StorageError> {
+        self.run("create", &name, 0, self.operator.writer(name))
+    }
+
+    pub(super) fn write_object(
+        &self,
+        name: &str,
+        writer: &mut opendal::Writer,
+        part: bytes::Bytes,
+    ) -> Result<(), StorageError> {
+        self.run("write", &name, part.len() as u64, writer.write(part))
+    }
+
+    pub(super) fn close_object(
+        &self,
+        name: &str,
+        writer: &mut opendal::Writer,
+    ) -> Result<(), StorageError> {
+        // The last part is sent with it.
+        self.run("write", &name, 64 << 20, writer.close()).map(drop)
+    }
+
+    /// Takes back the parts of an object that will not be finished; what cannot be taken back, the bucket's own rule for
+    /// unfinished uploads removes.
+    pub(super) fn abort_object(&self, writer: &mut opendal::Writer) {
+        drop(self.run("abort", &"upload", 0, writer.abort()));
+    }
+
     fn short_read(&self, key: &ObjectKey, offset: u64, len: u64, found: usize) -> StorageError {
         StorageError::new(
             StorageErrorKind::Truncated,
