@@ -5,6 +5,8 @@
 
 mod bench;
 mod ci;
+mod django;
+mod fixtures;
 
 use std::process::ExitCode;
 
@@ -23,12 +25,18 @@ enum Task {
     Ci(ci::Options),
     /// Compare pgkeep with other tools on databases of a realistic size
     Bench(bench::Options),
+    /// Check the Django package on each supported release of Django
+    Django(django::Options),
+    /// Make the tables of migration frameworks anew that tests read
+    Fixtures(fixtures::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Ci(options) => ci::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fixtures(options) => fixtures::run(&options),
+        Task::Django(options) => django::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

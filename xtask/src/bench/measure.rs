@@ -121,9 +121,18 @@ fn finish(started: Start, mut children: Vec<Child>) -> anyhow::Result<Measured> 
     })
 }
 
+/// What a process has spent so far, without its children.
+pub(super) fn cpu_of(pid: u32) -> Duration {
+    ticks(process_times(pid).map_or(0, |process| process.own))
+}
+
+fn ticks(count: u64) -> Duration {
+    const PER_SECOND: u64 = 100;
+    Duration::from_millis(count * 1000 / PER_SECOND)
+}
+
 /// What the ended children of this process, and the server with all that it started, have spent so far.
 fn cpu_spent(server: u32) -> Duration {
-    const TICKS_PER_SECOND: u64 = 100;
     let of_server: u64 = fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -137,7 +146,7 @@ fn cpu_spent(server: u32) -> Duration {
         })
         .sum();
     let ended_children = process_times(std::process::id()).map_or(0, |own| own.ended_children);
-    Duration::from_millis((of_server + ended_children) * 1000 / TICKS_PER_SECOND)
+    ticks(of_server + ended_children)
 }
 
 /// User and system time, in clock ticks.
@@ -171,7 +180,7 @@ fn peak_memory(roots: &[u32], done: &AtomicBool) -> u64 {
 }
 
 /// Adds up the resident memory of some processes and all that they started.
-fn memory_of_families(roots: &[u32]) -> u64 {
+pub(super) fn memory_of_families(roots: &[u32]) -> u64 {
     let processes: HashMap<u32, (u32, u64)> = fs::read_dir("/proc")
         .into_iter()
         .flatten()

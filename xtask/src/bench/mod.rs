@@ -8,8 +8,9 @@ mod database;
 mod measure;
 mod report;
 mod restores;
+mod server;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -18,7 +19,10 @@ use database::{Shape, Source};
 use report::Report;
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// A small database and one round, to see that everything runs
     #[arg(long)]
     quick: bool,
@@ -47,6 +51,12 @@ pub(crate) struct Options {
     output: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Measure `pgkeep serve` instead: idle, starting, listing, claiming, answering beside a backup
+    Server(server::Options),
+}
+
 /// What every contender gets to know.
 struct Course {
     source: Source,
@@ -63,6 +73,9 @@ impl Course {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(Part::Server(options)) = &options.part {
+        return server::run(options);
+    }
     let (scale, rounds) = if options.quick {
         (1.0, 1)
     } else {
@@ -77,12 +90,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             .try_for_each(|shape| Source::prepare(options.major, scale, *shape).map(drop))?;
         return Ok(());
     }
-    let pgkeep = match &options.pgkeep {
-        Some(path) => path
-            .canonicalize()
-            .with_context(|| path.display().to_string())?,
-        None => release_build()?,
-    };
+    let pgkeep = program(options.pgkeep.as_deref())?;
 
     let mut report = Report::new(options.major, scale, rounds);
     for shape in shapes {
@@ -107,6 +115,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         std::fs::write(path, &table).with_context(|| path.display().to_string())?;
     }
     Ok(())
+}
+
+/// The pgkeep to measure: the one that is named, else a fresh release build.
+fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match named {
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| path.display().to_string()),
+        None => release_build(),
+    }
 }
 
 fn release_build() -> anyhow::Result<PathBuf> {

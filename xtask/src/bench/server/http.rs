@@ -1,0 +1,87 @@
+//! As much HTTP as it takes to ask the server on this machine, without anything between that would cost time.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+/// A connection that is used for one request after the other.
+pub(super) struct Client {
+    stream: BufReader<TcpStream>,
+    head: String,
+}
+
+pub(super) struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub(super) fn connect(address: SocketAddr, token: &str) -> anyhow::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let authorization = match token {
+            "" => String::new(),
+            token => format!("Authorization: Bearer {token}\r\n"),
+        };
+        Ok(Client {
+            stream: BufReader::new(stream),
+            head: format!("Host: {address}\r\n{authorization}"),
+        })
+    }
+
+    pub(super) fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+        self.send("GET", path, "")
+    }
+
+    /// Sends a JSON document, or nothing.
+    pub(super) fn send(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
+        let about = match body {
+            "" => String::new(),
+            body => format!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\n",
+                body.len()
+            ),
+        };
+        let request = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\n{}{about}\r\n{body}",
+            self.head
+        );
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.read().with_context(|| format!("{method} {path}"))
+    }
+
+    fn read(&mut self) -> anyhow::Result<Answer> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
+        let status = status.with_context(|| format!("no answer, but {line:?}"))?;
+        let mut length = 0;
+        loop {
+            line.clear();
+            self.stream.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.trim().parse()?,
+                "transfer-encoding" => bail!("the answer's length is not known"),
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(Answer { status, body })
+    }
+}
+
+impl Answer {
+    pub(super) fn json(&self, status: u16) -> anyhow::Result<Value> {
+        let text = String::from_utf8_lossy(&self.body);
+        ensure!(self.status == status, "{}: {text}", self.status);
+        serde_json::from_str(&text).with_context(|| text.into_owned())
+    }
+}
