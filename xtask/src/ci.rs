@@ -1,5 +1,5 @@
 //! The whole CI, the same on a developer's machine. Every step runs even after one failed, so that one run tells all; the tests
-//! come last, as their summary is what a reader looks for.
+//! come last, as their summaries are what a reader looks for.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -81,6 +81,20 @@ const STEPS: &[Step] = &[
             "--locked",
             "--profile",
             "ci",
+        ],
+        environment: &[],
+    },
+    // Takes the program that the tests have just built.
+    Step {
+        name: "django",
+        arguments: &[
+            "run",
+            "--quiet",
+            "--package",
+            "xtask",
+            "--",
+            "django",
+            "--use-built",
         ],
         environment: &[],
     },

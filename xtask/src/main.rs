@@ -6,7 +6,11 @@
 mod bench;
 mod ci;
 mod django;
+mod chaos;
 mod fixtures;
+mod http;
+mod schemathesis;
+mod site;
 
 use std::process::ExitCode;
 
@@ -25,6 +29,10 @@ enum Task {
     Ci(ci::Options),
     /// Compare pgkeep with other tools on databases of a realistic size
     Bench(bench::Options),
+    /// Kill the server again and again under load, and look at what is left
+    Chaos(chaos::Options),
+    /// Send the served API what nobody expects, as its own document describes it
+    Schemathesis(schemathesis::Options),
     /// Check the Django package on each supported release of Django
     Django(django::Options),
     /// Make the tables of migration frameworks anew that tests read
@@ -35,6 +43,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Ci(options) => ci::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Chaos(options) => chaos::run(&options),
+        Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Fixtures(options) => fixtures::run(&options),
         Task::Django(options) => django::run(&options),
     };

@@ -36,6 +36,8 @@ class Server:
     """Where the server listens."""
 
     port: int
+    #: A database that is migrated and filled, to be copied; made by the first test that needs one.
+    stock: str | None = None
 
     @staticmethod
     @contextmanager

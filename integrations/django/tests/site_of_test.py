@@ -24,6 +24,8 @@ printf '%s\\n' "$*" >> '{log}'
 exec '{binary}' "$@"
 """
 
+USER = "shop"
+
 _numbers = count(1)
 
 
@@ -73,8 +75,10 @@ class Site:
         shutil.copytree(PROJECT, site.folder, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("home", "run"):
             (site.folder / name).mkdir()
-        server.ask(f"CREATE ROLE {site.database} LOGIN CREATEDB PASSWORD '{PASSWORD.replace(chr(39), chr(39) * 2)}'")
-        server.ask(f"CREATE DATABASE {site.database} OWNER {site.database}")
+        if number == 1:
+            password = PASSWORD.replace("'", "''")
+            server.ask(f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{password}'")
+        server.ask(f"CREATE DATABASE {site.database} OWNER {USER}")
         witness = site.folder / "pgkeep"
         witness.write_text(_WITNESS.format(log=site.folder / "calls", binary=binary()))
         witness.chmod(0o755)
@@ -89,15 +93,23 @@ class Site:
     def close(self) -> None:
         """Drops what the test made on the shared server."""
         for name in self.server.databases():
-            if name.startswith(self.database):
+            if name == self.database or name.startswith(f"{self.database}_"):
                 self.server.ask(f'DROP DATABASE "{name}" WITH (FORCE)')
-        self.server.ask(f"DROP ROLE {self.database}")
 
     def stocked(self) -> Site:
         """A repository is made, the database is migrated and filled."""
         self.manage("pgkeep", "init").succeeds()
-        self.manage("migrate").succeeds()
-        self.manage("stock").succeeds()
+        kept = self.folder.parents[1] / "stock-media"
+        if self.server.stock is None:
+            self.manage("migrate").succeeds()
+            self.manage("stock").succeeds()
+            shutil.copytree(self.folder / "media", kept)
+            self.server.ask(f"CREATE DATABASE stock TEMPLATE {self.database} OWNER {USER}")
+            self.server.stock = "stock"
+        else:
+            self.server.ask(f"DROP DATABASE {self.database}")
+            self.server.ask(f"CREATE DATABASE {self.database} TEMPLATE {self.server.stock} OWNER {USER}")
+            shutil.copytree(kept, self.folder / "media")
         return self
 
     def manage(self, *arguments: str, **settings: Any) -> Run:
@@ -120,7 +132,7 @@ class Site:
             "HOME": str(self.folder / "home"),
             "SHOP_PORT": str(self.server.port),
             "SHOP_DATABASE": self.database,
-            "SHOP_USER": self.database,
+            "SHOP_USER": USER,
             "SHOP_PASSWORD": PASSWORD,
             "SHOP_SETTINGS": json.dumps({**self.settings, **settings}),
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server import PASSWORD, SUPERUSER_PASSWORD
-from site_of_test import PHRASE, Site
+from site_of_test import PHRASE, USER, Site
 
 DROP_PRICE = 'migrations.RemoveField("product", "price")'
 PRICES = "SELECT price::text FROM shop_product ORDER BY name"
@@ -80,7 +80,7 @@ def test_a_command_that_pgkeep_runs_works_on_the_database_that_pgkeep_names(site
     passfile.write_text(f"*:*:*:*:{escaped}\n")
     passfile.chmod(0o600)
     variables = {
-        **{"PGHOST": "127.0.0.1", "PGPORT": str(site.server.port), "PGUSER": site.database, "PGDATABASE": copy},
+        **{"PGHOST": "127.0.0.1", "PGPORT": str(site.server.port), "PGUSER": USER, "PGDATABASE": copy},
         **{"PGPASSFILE": str(passfile), "PGKEEP_APP": "shop", "PGKEEP_DJANGO_ALIAS": "default"},
     }
     site.extra.update(variables)

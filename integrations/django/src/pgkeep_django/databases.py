@@ -107,7 +107,7 @@ def redirect() -> None:
     """
     alias = os.environ.get(REDIRECT)
     name = os.environ.get("PGDATABASE")
-    if not alias or not name or not os.environ.get("PGKEEP_APP"):
+    if not alias or not name:
         return
     if alias not in connections.databases:
         raise ImproperlyConfigured(f"{REDIRECT} is {alias!r}, which DATABASES does not have")

@@ -25,6 +25,7 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, for tests
 MEDIA_ROOT = BASE_DIR / "media"
 PGKEEP_LOCK_DIR = BASE_DIR / "run"
 
