@@ -121,14 +121,14 @@ pub fn file_name(manifest: &Manifest, database: &str, format: ExportFormat) -> S
 }
 
 /// What is exported: one database of one backup.
-struct Export<'a> {
-    manifest: &'a Manifest,
-    database: &'a DatabaseManifest,
-    source: SnapshotSource,
+pub(crate) struct Export<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) database: &'a DatabaseManifest,
+    pub(crate) source: SnapshotSource,
     /// Stands in the scripts of newer pg_restore, against psql's commands in hostile data: letters and digits. pg_restore
     /// makes one by chance where none is given, and then no two scripts are equal.
-    restrict_key: Option<&'a str>,
-    context: &'a Context,
+    pub(crate) restrict_key: Option<&'a str>,
+    pub(crate) context: &'a Context,
 }
 
 /// Writes one database of a backup as a file. The file has its final name only once it is complete.
@@ -350,6 +350,12 @@ impl Export<'_> {
     ) -> Result<W> {
         let toc = self.toc()?;
         let mut writer = CustomWriter::new(out, &toc, gzip_level)?;
+        self.fill(&toc, &mut writer)?;
+        Ok(finish(writer)?)
+    }
+
+    /// Writes the data of every entry, in the order of the table of contents.
+    pub(crate) fn fill<W: Write>(&self, toc: &Toc, writer: &mut CustomWriter<W>) -> Result<()> {
         for entry in toc.entries.iter().filter(|e| e.has_data) {
             self.context.cancel.check()?;
             let member = self.member_of(entry)?;
@@ -363,7 +369,7 @@ impl Export<'_> {
                 writer.data(entry.dump_id, self.open(member)?)?;
             }
         }
-        Ok(finish(writer)?)
+        Ok(())
     }
 
     fn tar(&self, out: &mut (dyn Write + Send)) -> Result<()> {
@@ -475,7 +481,7 @@ impl Export<'_> {
         Ok(())
     }
 
-    fn toc(&self) -> Result<Toc> {
+    pub(crate) fn toc(&self) -> Result<Toc> {
         let member = self
             .database
             .members
@@ -486,7 +492,7 @@ impl Export<'_> {
         Ok(archive::read_directory_toc(self.source.read(member)?)?)
     }
 
-    fn script(&self) -> Result<&Member> {
+    pub(crate) fn script(&self) -> Result<&Member> {
         let script = self
             .database
             .members
@@ -495,19 +501,19 @@ impl Export<'_> {
         script.ok_or_else(|| Error::not_found("the backup has no script"))
     }
 
-    fn member_of(&self, entry: &archive::Entry) -> Result<&Member> {
+    pub(crate) fn member_of(&self, entry: &archive::Entry) -> Result<&Member> {
         let file = entry.file().ok_or_else(|| {
             Error::not_found(format!("{} {} has no member", entry.desc(), entry.tag()))
         })?;
         self.named(file)
     }
 
-    fn named(&self, file: &str) -> Result<&Member> {
+    pub(crate) fn named(&self, file: &str) -> Result<&Member> {
         let found = self.database.members.iter().find(|m| m.file == file);
         found.ok_or_else(|| Error::not_found(format!("member {file} is not in the backup")))
     }
 
-    fn open(&self, member: &Member) -> Result<Watched<'_>> {
+    pub(crate) fn open(&self, member: &Member) -> Result<Watched<'_>> {
         Ok(Watched {
             inner: self.source.read(member)?,
             context: self.context,
@@ -568,7 +574,7 @@ fn gzip(mut from: impl Read, to: impl Write) -> Result<()> {
 }
 
 /// A stream that tells the progress and stops when asked.
-struct Watched<'a> {
+pub(crate) struct Watched<'a> {
     inner: Box<dyn Read + Send>,
     context: &'a Context,
 }

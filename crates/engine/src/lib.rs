@@ -19,6 +19,7 @@ pub mod forget;
 pub mod import;
 pub mod lease;
 pub mod program;
+pub mod package;
 pub mod restore;
 pub mod storage;
 pub mod verify;

@@ -1,0 +1,105 @@
+//! The page in a package that says how to take it in with stock tools alone.
+
+use super::{GLOBALS, SUMS, contents::Contents};
+use pgkeep_model::manifest::DatabaseContent;
+use std::fmt::Write;
+
+/// `name` is the package's folder, `file` the name that it was written under.
+pub(super) fn text(contents: &Contents, name: &str, file: &str) -> String {
+    let manifest = &contents.manifest;
+    let mut out = String::new();
+    let mut line = |text: &str| {
+        out.push_str(text);
+        out.push('\n');
+    };
+    line(&format!("Backup of {}", manifest.app));
+    line("");
+    line(&format!(
+        "Taken {} by pgkeep {} on {}.",
+        crate::shown(manifest.started_at),
+        manifest.pgkeep_version,
+        manifest.hostname
+    ));
+    line(&format!(
+        "Backup {}, packed {}.",
+        contents.backup,
+        crate::shown(contents.made_at)
+    ));
+    line("");
+    line("With pgkeep");
+    line("");
+    line(&format!("    pgkeep import {file}"));
+    line("");
+    line(
+        "checks every sum and row against the evidence in manifest.json and makes a backup of it again.",
+    );
+    line("");
+    line("Without pgkeep");
+    line("");
+    line("Unpack it:");
+    line("");
+    line(&format!("    {}", unpack(file)));
+    line(&format!("    cd {name}"));
+    line(&format!("    sha256sum --check {SUMS}"));
+    for packed in &contents.databases {
+        let Some(database) = manifest.database(&packed.name) else {
+            continue;
+        };
+        let target = shell_word(&format!("{}_restored", packed.name));
+        line("");
+        line(&format!(
+            "Database {} (PostgreSQL {}), into a new database:",
+            packed.name, database.server.version
+        ));
+        line("");
+        line(&format!("    createdb {target}"));
+        let file = shell_word(&packed.file);
+        line(&match database.content {
+            DatabaseContent::Directory => {
+                format!("    pg_restore --dbname {target} --jobs 4 {file}")
+            }
+            DatabaseContent::Plain => format!("    psql --dbname {target} --file {file}"),
+        });
+    }
+    if manifest.globals {
+        line("");
+        line("Roles and tablespaces that are missing on the new server come first:");
+        line("");
+        line(&format!("    psql --dbname postgres --file {GLOBALS}"));
+    }
+    for tree in &manifest.files {
+        line("");
+        line(&format!(
+            "Files of {}, as they lay in {}:",
+            tree.name, tree.source
+        ));
+        line("");
+        line(&format!("    {}", shell_word(&tree.path)));
+    }
+    for warning in &contents.warnings {
+        let _ = write!(out, "\nNote: {warning}\n");
+    }
+    out
+}
+
+fn unpack(file: &str) -> String {
+    match (file.strip_suffix(".age"), file) {
+        (Some(inner), _) if inner.ends_with(".zst") => {
+            format!("age --decrypt --identity KEY_FILE {file} | zstd --decompress | tar --extract")
+        }
+        (Some(_), _) => format!("age --decrypt --identity KEY_FILE {file} | tar --extract"),
+        (None, file) if file.ends_with(".zst") => {
+            format!("zstd --decompress --stdout {file} | tar --extract")
+        }
+        (None, file) => format!("tar --extract --file {file}"),
+    }
+}
+
+/// Quotes what a shell would take apart.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
