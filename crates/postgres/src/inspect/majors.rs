@@ -157,7 +157,7 @@ pub fn refused_values<'a>(
 /// The words and names that a major brings with it.
 #[derive(Debug, Clone, Default)]
 pub struct Dialect {
-    /// Words that cannot name a column or table without quotes, and those that cannot name a function or type.
+    /// Words that cannot name a column or schema without quotes.
     pub reserved: BTreeSet<String>,
     pub functions: BTreeSet<String>,
     pub types: BTreeSet<String>,
@@ -174,7 +174,7 @@ pub fn dialect(connection: &mut Connection) -> Result<Dialect> {
             .collect())
     };
     Ok(Dialect {
-        reserved: names("SELECT word FROM pg_catalog.pg_get_keywords() WHERE catcode IN ('R', 'T', 'C')")?,
+        reserved: names("SELECT word FROM pg_catalog.pg_get_keywords() WHERE catcode IN ('R', 'T')")?,
         functions: names(
             "SELECT DISTINCT proname FROM pg_catalog.pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace",
         )?,
@@ -279,7 +279,8 @@ pub fn mentions(connection: &mut Connection, words: &BTreeSet<&str>) -> Result<V
         .collect())
 }
 
-/// Tables, columns, functions and types of the current database that are named exactly as one of these words.
+/// Columns and schemas of the current database that are named exactly as one of these words. Other names stand behind a
+/// schema in a dump, where every word may.
 pub fn named_like(connection: &mut Connection, words: &BTreeSet<&str>) -> Result<Vec<String>> {
     if words.is_empty() {
         return Ok(Vec::new());
@@ -287,17 +288,11 @@ pub fn named_like(connection: &mut Connection, words: &BTreeSet<&str>) -> Result
     let list: Vec<String> = words.iter().map(|word| quote_literal(word)).collect();
     let list = list.join(", ");
     let rows = connection.query(&format!(
-        "SELECT pg_catalog.format('%s.%s', n.nspname, c.relname) AS name
-           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-           WHERE c.oid >= 16384 AND c.relname IN ({list})
-         UNION SELECT pg_catalog.format('column %s of %s.%s', a.attname, n.nspname, c.relname)
+        "SELECT pg_catalog.format('column %s of %s.%s', a.attname, n.nspname, c.relname) AS name
            FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
            WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND a.attnum > 0
              AND NOT a.attisdropped AND a.attname IN ({list})
-         UNION SELECT pg_catalog.format('function %s.%s', n.nspname, p.proname)
-           FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-           WHERE p.oid >= 16384 AND p.proname IN ({list})
          UNION SELECT pg_catalog.format('schema %s', nspname) FROM pg_catalog.pg_namespace
            WHERE oid >= 16384 AND nspname IN ({list})
          ORDER BY 1"
