@@ -4,6 +4,7 @@
 //! everything printed goes through [`output`], how the process ends stands in [`exit`].
 
 mod api;
+mod application;
 mod args;
 mod clock;
 mod commands;

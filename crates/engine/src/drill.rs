@@ -160,6 +160,7 @@ fn drill_database(
             vacuum: false,
             skip_safety_backup: true,
             grace_secs: 0,
+            around: restore::Around::default(),
         },
         context,
     )?;

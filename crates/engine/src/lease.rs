@@ -57,3 +57,14 @@ impl DatabaseLease {
         self.connection.server_version_num()
     }
 }
+
+impl Drop for DatabaseLease {
+    /// Given back in so many words: the server takes its time to notice that a session is gone, and the next operation may
+    /// begin at once.
+    fn drop(&mut self) {
+        // Where the session is gone already, so is the lock.
+        let _ = self.connection.query(&format!(
+            "SELECT pg_catalog.pg_advisory_unlock({LOCK_CLASS}, 1)"
+        ));
+    }
+}

@@ -7,6 +7,7 @@
 //!
 //! Whatever destroys comes in two halves: `plan(...)` returns a value that a user can read, `execute(plan)` acts on it.
 
+pub mod application;
 pub mod backup;
 pub mod catalog;
 pub mod catalog_copy;
@@ -15,7 +16,9 @@ pub mod doctor;
 pub mod drill;
 pub mod error;
 pub mod export;
+pub mod fence;
 pub mod forget;
+pub mod hooks;
 pub mod import;
 pub mod lease;
 pub mod program;

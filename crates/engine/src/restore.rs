@@ -5,12 +5,14 @@
 //! beside it, proven there, and only then do two renames in one transaction put it in the old one's place. Whatever
 //! fails before that leaves the live database as it was.
 
+mod around;
 mod execute;
 mod plan;
 mod source;
+mod swap;
 mod undo;
 
-pub use execute::{ProofReport, RestoreReport, execute};
+pub use execute::{CheckOutcome, MigrateReport, ProofReport, RestoreReport, execute};
 /// What must be said, exactly, before live data is overwritten.
 pub const PHRASE: &str = "I understand this will irreversibly overwrite data";
 
@@ -20,6 +22,7 @@ pub use undo::{
     Leftover, UndoPlan, UndoReport, drop_leftovers, execute_undo, leftovers, plan_undo,
 };
 
+use crate::application::Application;
 use pgkeep_model::evidence::Proof;
 use pgkeep_postgres::connect::ConnectOptions;
 use serde::{Deserialize, Serialize};
@@ -52,6 +55,19 @@ pub struct RestoreRequest {
     pub skip_safety_backup: bool,
     /// Seconds that sessions of the live database are given to end by themselves before the swap.
     pub grace_secs: u64,
+    pub around: Around,
+}
+
+/// The app around the database, and what is asked of its programs. Empty for a restore that is nobody's business.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    pub application: Application,
+    /// Runs the app's own migrations against the restored database before it is used.
+    pub migrate: bool,
+    /// Runs the app's checks against it.
+    pub check: bool,
+    /// Leaves a restored database on which migrations or checks fail, for a look.
+    pub keep_failed: bool,
 }
 
 /// Where the restored data goes.

@@ -44,7 +44,14 @@ fn a_damaged_database_is_replaced_undone_and_redone() {
         place.clock.advance(jiff::SignedDuration::from_secs(60));
         let plan = restore::plan_undo(&admin, "shop", None, &place.context)
             .expect("there is something to undo");
-        restore::execute_undo(&admin, &plan, 0, &place.context).expect("undo")
+        restore::execute_undo(
+            &admin,
+            &plan,
+            0,
+            &pgkeep_engine::application::Application::default(),
+            &place.context,
+        )
+        .expect("undo")
     };
     undo(&place);
     assert_eq!(count(&server, "shop", "order_lines"), 0);

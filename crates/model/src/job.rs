@@ -128,6 +128,12 @@ pub struct RestoreSpec {
     /// How long the replaced database is kept.
     #[serde(default = "one_day")]
     pub keep_old_secs: u64,
+    /// Runs the app's own migrations against the restored database before it is used.
+    #[serde(default)]
+    pub migrate: bool,
+    /// Runs the app's own checks against it.
+    #[serde(default)]
+    pub check: bool,
 }
 
 fn one_day() -> u64 {

@@ -17,6 +17,9 @@ pub enum Phase {
     Indexes,
     Analyze,
     Prove,
+    /// The app's own migrations and checks.
+    Migrate,
+    Hook,
     Swap,
     Cleanup,
 }
@@ -36,6 +39,8 @@ impl Phase {
             Phase::Indexes => "indexes and constraints",
             Phase::Analyze => "statistics",
             Phase::Prove => "proving",
+            Phase::Migrate => "the app's own programs",
+            Phase::Hook => "hooks",
             Phase::Swap => "swapping",
             Phase::Cleanup => "cleaning up",
         }
@@ -50,6 +55,8 @@ pub trait Progress: Send + Sync {
     fn bytes(&self, done: u64);
     /// A finished item (a table, an index), for a log line.
     fn item(&self, _name: &str) {}
+    /// A line that a program of the app printed.
+    fn output(&self, _line: &str) {}
     /// Something the user must see although the operation goes on.
     fn warn(&self, message: &str);
 }

@@ -13,6 +13,7 @@ Examples:
   pgkeep restore latest --into shop_check
   pgkeep restore 1a2b3c4d --replace --dry-run
   pgkeep restore latest --replace --confirm 'I understand this will irreversibly overwrite data'
+  pgkeep restore latest --replace --migrate --check --read-only --dry-run
   pgkeep restore latest --table public.orders --into shop_side
 
 A restore builds a new database beside the live one and proves it. --replace then swaps the two by
@@ -66,9 +67,21 @@ pub struct RestoreArgs {
     /// How long the replaced database is kept
     #[arg(long, value_name = "TIME", value_parser = human_duration, default_value = "24h")]
     pub keep_old: Duration,
-    /// Time that sessions on the database being replaced are given to end by themselves
-    #[arg(long, value_name = "TIME", value_parser = human_duration, default_value = "5s")]
-    pub grace: Duration,
+    /// Run the app's own migrations on the restored database before it is used; a failure changes nothing
+    #[arg(long, help_heading = "App")]
+    pub migrate: bool,
+    /// Run the app's own checks on the restored database before it is used
+    #[arg(long, help_heading = "App")]
+    pub check: bool,
+    /// Leave a restored database that fails its migrations or checks, for a look
+    #[arg(long, help_heading = "App")]
+    pub keep_failed: bool,
+    /// Let the live database refuse writes from the safety backup until the swap
+    #[arg(long, help_heading = "App")]
+    pub read_only: bool,
+    /// Time that sessions on the database being replaced are given to end by themselves [default: the app's, or 5s]
+    #[arg(long, value_name = "TIME", value_parser = human_duration)]
+    pub grace: Option<Duration>,
     /// Skip the safety backup of the database being replaced
     #[arg(long)]
     pub no_safety_backup: bool,
@@ -127,9 +140,9 @@ pub struct UndoArgs {
     /// Drop those of them whose time is over
     #[arg(long, conflicts_with_all = ["to", "dry_run", "confirm"])]
     pub drop_expired: bool,
-    /// Time that sessions on the database are given to end by themselves
-    #[arg(long, value_name = "TIME", value_parser = human_duration, default_value = "5s")]
-    pub grace: Duration,
+    /// Time that sessions on the database are given to end by themselves [default: the app's, or 5s]
+    #[arg(long, value_name = "TIME", value_parser = human_duration)]
+    pub grace: Option<Duration>,
     /// Print the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -80,6 +80,7 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
         schemas: or_file(&args.schema, &settings.schemas),
         lock_timeout: args.lock_timeout,
         read_back_all: args.read_back == ReadBackArg::Full,
+        application: session.application(&settings, None)?,
         origin: Origin {
             job: recording.job(),
             ..Origin::default()

@@ -13,9 +13,10 @@ use crate::{
 };
 use pgkeep_engine::{
     ErrorCode,
+    application::Application,
     catalog::{self, BackupEntry, ListFilter},
     restore::{
-        self, Content, PlanSummary, ProofReport, RestoreReport, RestoreRequest, RestoreTarget,
+        self, Around, Content, PlanSummary, ProofReport, RestoreReport, RestoreRequest, RestoreTarget,
         Selection,
     },
 };
@@ -24,6 +25,9 @@ use pgkeep_model::{
     job::{JobSpec, ProveLevel, RestoreMode, RestoreSpec},
 };
 use pgkeep_postgres::connect::ConnectOptions;
+use std::time::Duration;
+
+const USUAL_GRACE: Duration = Duration::from_secs(5);
 
 pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
@@ -44,11 +48,14 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
         },
     )?;
     let database = chosen_database(args.database.as_deref(), &entry)?;
+    let target = target(args, session, &settings, &database)?;
+    let mut application = session.application(&settings, Some(target.name()))?;
+    application.fence.read_only |= args.read_only;
     let request = RestoreRequest {
         backup: entry.id.clone(),
         app,
         admin: session.admin(&settings)?,
-        target: target(args, session, &settings, &database)?,
+        target,
         database: Some(database),
         selection: Selection {
             tables: args.table.clone(),
@@ -67,7 +74,13 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
         throwaway: false,
         vacuum: args.vacuum,
         skip_safety_backup: args.no_safety_backup,
-        grace_secs: args.grace.as_secs(),
+        grace_secs: grace(args.grace, &application).as_secs(),
+        around: Around {
+            application,
+            migrate: args.migrate,
+            check: args.check,
+            keep_failed: args.keep_failed,
+        },
     };
     let plan = restore::plan(&repository, &request, &context)?;
     let summary = &plan.summary;
@@ -88,6 +101,11 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     })?;
     session.progress.finish();
     Ok(answer(&report, session))
+}
+
+/// How long sessions have to end by themselves.
+pub fn grace(asked_for: Option<Duration>, app: &Application) -> Duration {
+    asked_for.or(app.fence.grace).unwrap_or(USUAL_GRACE)
 }
 
 /// Shows a plan; the exit code says whether it can be carried out.
@@ -161,6 +179,8 @@ fn spec_of(plan: &PlanSummary, args: &RestoreArgs, repository: String) -> Restor
         no_owner: args.no_owner,
         skip_safety_backup: args.no_safety_backup,
         keep_old_secs: args.keep_old.as_secs(),
+        migrate: args.migrate,
+        check: args.check,
     }
 }
 
@@ -370,6 +390,7 @@ pub fn render_report(text: &mut Text, report: &RestoreReport) {
             ),
         ),
         ("proof", proof_words(&report.proof)),
+        ("migrated", migrated_words(report)),
         (
             "safety backup",
             report
@@ -401,6 +422,27 @@ pub fn render_report(text: &mut Text, report: &RestoreReport) {
         text.blank();
         text.line(format!("To swap back: pgkeep undo {}", report.database));
     }
+}
+
+/// How the app's own programs took it.
+fn migrated_words(report: &RestoreReport) -> String {
+    let Some(migrated) = &report.migrated else {
+        return String::new();
+    };
+    let mut words = Vec::new();
+    if let Some(outcome) = &migrated.migrate {
+        words.push(format!(
+            "the app's migrations in {}",
+            human::seconds(outcome.seconds)
+        ));
+    }
+    if !migrated.checks.is_empty() {
+        words.push(format!(
+            "{} passed",
+            human::counted(migrated.checks.len() as u64, "check")
+        ));
+    }
+    words.join(", ")
 }
 
 /// How much it is; nobody has counted what a script holds.

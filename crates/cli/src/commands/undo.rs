@@ -2,7 +2,7 @@
 
 use crate::{
     args::UndoArgs,
-    commands::{list::app_filter, on_server},
+    commands::{list::app_filter, on_server, restore::grace},
     confirm,
     error::{CliError, CliResult},
     exit::Exit,
@@ -60,9 +60,11 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
         app: app_filter(&settings).unwrap_or_else(|| plan.database.clone()),
         database: plan.database.clone(),
     };
+    let around = session.application(&settings, Some(&database))?;
+    let grace = grace(args.grace, &around);
     let recording = Recording::begin(session, JobSpec::Undo(spec))?;
     let context = recording.context(context);
-    let done = restore::execute_undo(&admin, &plan, args.grace.as_secs(), &context);
+    let done = restore::execute_undo(&admin, &plan, grace.as_secs(), &around, &context);
     let report = recording.finish(done.map_err(CliError::from), session)?;
     session.progress.finish();
     answer(&report, session);

@@ -154,6 +154,12 @@ impl Progress for TerminalProgress {
         }
     }
 
+    fn output(&self, line: &str) {
+        if self.mode != ProgressMode::Off {
+            Self::print(self.lock().current.as_ref(), &format!("  | {line}"));
+        }
+    }
+
     fn warn(&self, message: &str) {
         let mut state = self.lock();
         // One cause may be met by every worker.

@@ -54,6 +54,8 @@ fn a_restore_whose_process_is_killed_fails_with_the_reason_and_changed_nothing()
         no_owner: false,
         skip_safety_backup: true,
         keep_old_secs: 3600,
+        migrate: false,
+        check: false,
     })));
     workshop.wait_until_held(&id, &way);
     workshop.process_of(&id).unwrap().signal(Signal::KILL);

@@ -51,6 +51,8 @@ fn restore(backup: &str, target: RestoreMode) -> JobSpec {
         no_owner: false,
         skip_safety_backup: false,
         keep_old_secs: 3600,
+        migrate: false,
+        check: false,
     })
 }
 

@@ -16,9 +16,16 @@ pub(crate) use publish::{publish, read_back};
 pub(crate) use report::report;
 pub(crate) use store::RepositorySink;
 
-use crate::{Context, Error, Result, catalog};
+use crate::{
+    Context, Error, Result,
+    application::Application,
+    catalog,
+    fence::{LockFile, LockKind},
+    hooks::{Facts, Hooks},
+};
 use pgkeep_model::{
     Phase,
+    app::HookMoment,
     manifest::{BackupKind, FORMAT, Manifest},
 };
 use pgkeep_postgres::{connect::ConnectOptions, dump};
@@ -55,10 +62,48 @@ pub struct BackupRequest {
     pub lock_timeout: Option<std::time::Duration>,
     /// Read every stored byte back after publishing, instead of presence and size.
     pub read_back_all: bool,
+    /// Whose hooks are run and whose lock file is written; empty for a backup that is nobody's business.
+    pub application: Application,
 }
 
-/// Takes one backup of all databases in the request and returns what was stored.
+/// Takes one backup of all databases in the request, its hooks around it, and returns what was stored.
 pub fn run(
+    repository: &Repository,
+    request: &BackupRequest,
+    context: &Context,
+) -> Result<BackupReport> {
+    let app = &request.application;
+    let first = request.databases.first().map(|d| d.dbname.clone());
+    let facts = Facts {
+        app: request.app.clone(),
+        operation: "backup".into(),
+        database: first.clone(),
+        ..Facts::default()
+    };
+    let mut hooks = Hooks::new(app, facts, context);
+    let made = hooks.before(HookMoment::BeforeBackup).and_then(|()| {
+        let _lock = match &app.fence.lock_dir {
+            Some(dir) => {
+                let database = first.unwrap_or_default();
+                let holder = format!("backup of {}", request.app);
+                Some(LockFile::take(dir, LockKind::Backup, &holder, &database, context)?)
+            }
+            None => None,
+        };
+        take(repository, request, context)
+    });
+    match made {
+        Ok(mut report) => {
+            hooks.facts.backup = Some(report.id.clone());
+            hooks.after(HookMoment::AfterBackup);
+            report.hooks = hooks.reports;
+            Ok(report)
+        }
+        Err(e) => Err(hooks.failed(e)),
+    }
+}
+
+fn take(
     repository: &Repository,
     request: &BackupRequest,
     context: &Context,

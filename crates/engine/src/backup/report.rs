@@ -1,6 +1,7 @@
 //! What a backup tells of itself when it is done.
 
 use super::publish::ReadBack;
+use crate::hooks::HookReport;
 use pgkeep_model::manifest::{BackupKind, DatabaseContent, Manifest};
 use pgkeep_repository::WriteSummary;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct BackupReport {
     pub objects_checked: u64,
     /// Every byte of them was read back and decrypted as well.
     pub every_byte_read_back: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookReport>,
     pub warnings: Vec<String>,
 }
 
@@ -76,6 +79,7 @@ pub(crate) fn report(
         evidence_digest: manifest.evidence_digest.clone(),
         objects_checked: read_back.objects,
         every_byte_read_back: read_back.every_byte,
+        hooks: Vec::new(),
         warnings: manifest
             .databases
             .iter()

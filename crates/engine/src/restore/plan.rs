@@ -115,6 +115,13 @@ pub fn plan(
     let target = findings.look_at_target(&mut admin)?;
     let missing = findings.look_for_missing(&mut admin, toc.as_ref())?;
     findings.check_versions(&admin, toc.as_ref(), context);
+    super::around::check(
+        request,
+        target.exists,
+        &mut admin,
+        &mut findings.warnings,
+        &mut findings.refusals,
+    )?;
     let chosen = match &toc {
         Some(toc) => pg::expected_evidence(database, toc, &options(request))?,
         None => database.evidence.clone(),
@@ -472,7 +479,7 @@ fn steps(request: &RestoreRequest, database: &DatabaseManifest) -> Vec<String> {
         Proof::Counts => Some("prove: every row count against the backup's evidence"),
         Proof::None => None,
     };
-    let mut steps = Vec::new();
+    let mut steps = super::around::steps_before(request);
     if request.target.overwrites() && !request.skip_safety_backup {
         steps.push(format!("back up {name} as it is now (safety backup)"));
     }
@@ -492,6 +499,7 @@ fn steps(request: &RestoreRequest, database: &DatabaseManifest) -> Vec<String> {
         }
     }
     steps.extend(prove.map(str::to_string));
+    steps.extend(super::around::steps_between(request));
     if let RestoreTarget::InPlace { .. } = request.target {
         steps.push("commit; whatever fails before that leaves everything as it was".into());
     }

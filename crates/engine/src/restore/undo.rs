@@ -1,6 +1,13 @@
 //! Taking a replacement back: the database that was kept changes places with the one that replaced it.
 
-use crate::{Context, Error, Result, shown};
+use super::swap::{Change, swap_around};
+use crate::{
+    Context, Error, Result,
+    application::Application,
+    fence,
+    hooks::{Facts, Hooks},
+    shown,
+};
 use jiff::Timestamp;
 use pgkeep_postgres::{
     connect::ConnectOptions,
@@ -82,6 +89,7 @@ pub fn execute_undo(
     admin: &ConnectOptions,
     plan: &UndoPlan,
     grace_secs: u64,
+    app: &Application,
     context: &Context,
 ) -> Result<UndoReport> {
     let options = SwapOptions {
@@ -89,14 +97,46 @@ pub fn execute_undo(
         grace: Duration::from_secs(grace_secs),
         ..SwapOptions::new(plan.planned_at)
     };
-    let (_, swapped) = pg::undo(
+    let mut connection = Connection::open_with(admin, &context.cancel)?;
+    let kept = pg::kept_databases(&mut connection, &plan.database)?;
+    drop(connection);
+    if !kept.iter().any(|database| database.name == plan.kept) {
+        return Err(Error::not_found(format!(
+            "{} is not kept for {} any more",
+            plan.kept, plan.database
+        ))
+        .hint("look at what is kept with `pgkeep undo --list`"));
+    }
+    let change = Change {
+        app,
         admin,
-        &plan.database,
-        Some(&plan.kept),
-        &options,
-        &context.cancel,
-        &*context.progress,
-    )?;
+        live: &plan.database,
+        replacement: &plan.kept,
+        options,
+    };
+    let facts = Facts {
+        app: app.name.clone(),
+        operation: "undo".into(),
+        database: Some(plan.database.clone()),
+        restored_database: Some(plan.kept.clone()),
+        ..Facts::default()
+    };
+    let mut hooks = Hooks::new(app, facts, context);
+    let swapped = match swap_around(&change, &mut hooks, context) {
+        Ok(swapped) => swapped,
+        Err(e) => return Err(hooks.failed(e)),
+    };
+    // A restore that was killed may have left its fence on either of them.
+    for name in [Some(&plan.database), swapped.kept_as.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        if let Err(e) = fence::lift(admin, name) {
+            context.progress.warn(&format!(
+                "whether {name} can be written to is not known: {e}"
+            ));
+        }
+    }
     Ok(UndoReport {
         database: plan.database.clone(),
         kept_until: swapped.kept_as.as_ref().and(plan.keep_current_until),
@@ -115,14 +155,23 @@ pub struct Leftover {
     /// True when its time is over, or its restore died; [`drop_leftovers`] drops only these.
     pub expired: bool,
     #[serde(skip)]
-    marked: MarkedDatabase,
+    found: Found,
+}
+
+/// What is done about a leftover.
+#[derive(Debug, Clone)]
+enum Found {
+    /// Dropped.
+    Marked(MarkedDatabase),
+    /// Let be written to again; never dropped, for it is a live one.
+    Fenced,
 }
 
 /// Lists the databases that carry pgkeep's mark.
 pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftover>> {
     let mut connection = Connection::open_with(admin, &context.cancel)?;
     let now = context.clock.now();
-    Ok(pg::list_marked(&mut connection)?
+    let mut found: Vec<Leftover> = pg::list_marked(&mut connection)?
         .into_iter()
         .map(|marked| {
             let (why, expired) = match &marked.mark {
@@ -168,10 +217,20 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
                 size_bytes: marked.size_bytes,
                 why,
                 expired,
-                marked,
+                found: Found::Marked(marked),
             }
         })
-        .collect())
+        .collect();
+    for name in fence::fenced(&mut connection)? {
+        found.push(Leftover {
+            size_bytes: inspect::database_size(&mut connection, &name)?,
+            why: "is read-only since a restore that did not end".into(),
+            expired: fence::is_left_over(admin, &name)?,
+            name,
+            found: Found::Fenced,
+        });
+    }
+    Ok(found)
 }
 
 /// Drops the expired ones among `leftovers`; one that changed since it was listed stays. Returns the names dropped.
@@ -183,8 +242,19 @@ pub fn drop_leftovers(
     let mut connection = Connection::open_with(admin, &context.cancel)?;
     let mut dropped = Vec::new();
     for leftover in leftovers.iter().filter(|l| l.expired) {
-        if pg::drop_marked(&mut connection, &leftover.marked)? {
-            dropped.push(leftover.name.clone());
+        match &leftover.found {
+            Found::Marked(marked) => {
+                if pg::drop_marked(&mut connection, marked)? {
+                    dropped.push(leftover.name.clone());
+                }
+            }
+            Found::Fenced => {
+                if fence::lift(admin, &leftover.name)? {
+                    context
+                        .progress
+                        .warn(&format!("{} can be written to again", leftover.name));
+                }
+            }
         }
     }
     Ok(dropped)

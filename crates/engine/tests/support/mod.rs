@@ -110,6 +110,7 @@ pub fn backup_request(server: &TestPostgres, database: &str) -> BackupRequest {
         lock_timeout: None,
         origin: pgkeep_engine::catalog::Origin::default(),
         read_back_all: false,
+        application: pgkeep_engine::application::Application::default(),
     }
 }
 
@@ -131,6 +132,7 @@ pub fn restore_request(server: &TestPostgres, target: RestoreTarget) -> RestoreR
         vacuum: false,
         skip_safety_backup: false,
         grace_secs: 0,
+        around: restore::Around::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Everything is asked for a database by name, from a session in any database, except subscriptions' details, which
 //! an ordinary user cannot read.
 
-use crate::{error::Result, wire::Connection};
+use crate::{connect::ConnectOptions, error::Result, wire::Connection};
 use pgkeep_model::evidence::quote_literal;
 use std::fmt;
 
@@ -169,4 +169,38 @@ pub fn subscriptions(
             enabled: row.is_true("subenabled"),
         })
         .collect())
+}
+
+/// Servers that follow this one by streaming, as `application_name from address (state)`.
+pub fn replicas(connection: &mut Connection) -> Result<Vec<String>> {
+    // Logical ones hold a slot of their database and are found there; base backups end by themselves.
+    let rows = connection.query(
+        "SELECT COALESCE(NULLIF(r.application_name, ''), 'a replica') AS name,
+                COALESCE(pg_catalog.host(r.client_addr), '') AS client, COALESCE(r.state, '') AS state
+         FROM pg_catalog.pg_stat_replication r
+         LEFT JOIN pg_catalog.pg_replication_slots s ON s.active_pid = r.pid
+         WHERE COALESCE(s.slot_type, 'physical') = 'physical' AND COALESCE(r.state, '') <> 'backup'
+         ORDER BY r.pid",
+    )?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let mut words = row.text("name");
+            let client = row.text("client");
+            if !client.is_empty() {
+                words.push_str(&format!(" from {client}"));
+            }
+            match row.text("state").as_str() {
+                "" => words,
+                state => format!("{words} ({state})"),
+            }
+        })
+        .collect())
+}
+
+/// Publications of the database that the options name.
+pub fn publications(database: &ConnectOptions) -> Result<Vec<String>> {
+    let mut connection = Connection::open(database)?;
+    let rows = connection.query("SELECT pubname FROM pg_catalog.pg_publication ORDER BY pubname")?;
+    Ok(rows.iter().map(|row| row.text(0)).collect())
 }

@@ -13,7 +13,7 @@ mod server;
 
 pub use activity::{
     LogicalSubscription, PreparedTransaction, ReplicationSlot, Session, Use, database_use,
-    prepared_transactions, replication_slots, sessions, subscriptions,
+    prepared_transactions, publications, replicas, replication_slots, sessions, subscriptions,
 };
 pub use databases::{
     DatabaseEntry, database_exists, database_properties, database_size, databases, role_settings,

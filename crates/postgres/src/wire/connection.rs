@@ -97,6 +97,27 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Connects to something that speaks the protocol without being PostgreSQL, such as PgBouncer's console: nothing is set.
+    pub fn open_console(options: &ConnectOptions) -> Result<Self> {
+        let mut last = None;
+        for host in &options.hosts {
+            let addresses = Address::of(host).map_err(|source| Error::Connect {
+                to: format!("database \"{}\" on {host}", options.dbname),
+                source,
+            })?;
+            for address in addresses {
+                match startup::start(options, host, &address) {
+                    Ok(session) => return Self::from_session(session, options),
+                    Err(e) => last = Some(e),
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::Protocol {
+            doing: "connecting".into(),
+            what: "no host is given".into(),
+        }))
+    }
+
     fn open_host(options: &ConnectOptions, host: &Host, wanted: TargetSession) -> Result<Self> {
         let unreachable = |source| Error::Connect {
             to: format!("database \"{}\" on {host}", options.dbname),

@@ -123,6 +123,14 @@ struct RestoreBody {
     #[serde(default)]
     #[schema(default = false)]
     skip_safety_backup: bool,
+    /// Runs the app's own migrations against the restored database before it is used.
+    #[serde(default)]
+    #[schema(default = false)]
+    migrate: bool,
+    /// Runs the app's own checks against it.
+    #[serde(default)]
+    #[schema(default = false)]
+    check: bool,
     /// How long the replaced database is kept; a day where absent.
     #[serde(default)]
     keep_old_secs: Option<u64>,
@@ -170,6 +178,8 @@ impl RestoreBody {
             no_owner: self.no_owner,
             skip_safety_backup: self.skip_safety_backup,
             keep_old_secs: keep,
+            migrate: self.migrate,
+            check: self.check,
         })
     }
 }
@@ -263,8 +273,7 @@ async fn make_plan(
         &spec.repository.clone(),
         move |repository, context| {
             let context = machine.context(Some(&app), context.cancel.clone(), Arc::new(Silent));
-            let admin = machine.admin(&spec.app, &app)?;
-            let request = restore_request(&spec, &app, admin);
+            let request = restore_request(&spec, &app, &machine)?;
             Ok(restore::plan(repository, &request, &context)?.summary)
         },
     )

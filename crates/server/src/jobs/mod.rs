@@ -4,6 +4,7 @@
 //! returns the report of the engine as JSON: the very document that the command line prints with `--json`. After whatever
 //! it did to a repository it brings the catalog's list of backups up to date.
 
+mod application;
 mod backup;
 mod care;
 mod catalog_backup;
@@ -18,6 +19,7 @@ mod sync;
 mod unchanged;
 mod verify;
 
+pub use application::application;
 pub use draft::{app_slot, draft};
 pub use failure::Failure;
 pub use restore::restore_request;

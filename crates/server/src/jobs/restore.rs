@@ -1,10 +1,12 @@
 //! Restores and their undoing. Neither is ever tried again by itself: a person must look first.
 
-use super::{Done, Failure, Work, document, rows, usual_jobs};
+use super::{Done, Failure, Work, application, document, rows, usual_jobs};
+use crate::targets::Machine;
 use pgkeep_engine::{
     ErrorCode,
+    application::Application,
     restore::{
-        self, Content, RestorePlan, RestoreReport, RestoreRequest, RestoreTarget, Selection,
+        self, Around, Content, RestorePlan, RestoreReport, RestoreRequest, RestoreTarget, Selection,
     },
 };
 use pgkeep_model::{
@@ -13,7 +15,7 @@ use pgkeep_model::{
     job::{ProveLevel, RestoreMode, RestoreSpec, UndoSpec},
 };
 
-/// Seconds that sessions of a replaced database are given to end by themselves.
+/// Seconds that sessions of a replaced database are given to end by themselves, where its app says nothing.
 const GRACE_SECS: u64 = 5;
 
 pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> {
@@ -42,17 +44,21 @@ fn request(
     spec: &RestoreSpec,
     app: &AppDefinition,
 ) -> Result<RestoreRequest, Failure> {
-    let admin = work.machine.admin(&spec.app, app)?;
-    Ok(restore_request(spec, app, admin))
+    Ok(restore_request(spec, app, &work.machine)?)
 }
 
 /// From the wire's words to the engine's.
 pub fn restore_request(
     spec: &RestoreSpec,
     app: &AppDefinition,
-    admin: pgkeep_postgres::connect::ConnectOptions,
-) -> RestoreRequest {
-    RestoreRequest {
+    machine: &Machine,
+) -> pgkeep_engine::Result<RestoreRequest> {
+    let admin = machine.admin(&spec.app, app)?;
+    let live = match &spec.target {
+        RestoreMode::Into(name) | RestoreMode::Replace(name) | RestoreMode::InPlace(name) => name,
+    };
+    let application = application(machine, &spec.app, app, Some(live))?;
+    Ok(RestoreRequest {
         backup: spec.backup.clone(),
         // The privileged connection is the app's; a backup that is named may be another app's, as when staging is filled.
         app: (spec.backup == "latest").then(|| spec.app.clone()),
@@ -80,8 +86,18 @@ pub fn restore_request(
         throwaway: false,
         vacuum: false,
         skip_safety_backup: spec.skip_safety_backup,
-        grace_secs: GRACE_SECS,
-    }
+        grace_secs: grace_secs(&application),
+        around: Around {
+            application,
+            migrate: spec.migrate,
+            check: spec.check,
+            keep_failed: false,
+        },
+    })
+}
+
+fn grace_secs(app: &Application) -> u64 {
+    app.fence.grace.map_or(GRACE_SECS, |grace| grace.as_secs())
 }
 
 pub(super) fn proof_of(level: ProveLevel) -> Proof {
@@ -130,8 +146,9 @@ pub(super) fn undo(work: &Work<'_>, spec: &UndoSpec) -> Result<Done, Failure> {
     let app = work.app(&spec.app)?;
     let context = work.context(Some(&app));
     let admin = work.machine.admin(&spec.app, &app)?;
+    let around = application(&work.machine, &spec.app, &app, Some(&spec.database))?;
     let plan = restore::plan_undo(&admin, &spec.database, None, &context)?;
     (work.still_ours)()?;
-    let report = restore::execute_undo(&admin, &plan, GRACE_SECS, &context)?;
+    let report = restore::execute_undo(&admin, &plan, grace_secs(&around), &around, &context)?;
     work.done(&report)
 }

@@ -332,6 +332,8 @@ async fn restores_are_told_and_watched_commands_are_not() {
         no_owner: false,
         skip_safety_backup: false,
         keep_old_secs: 3_600,
+        migrate: false,
+        check: false,
     });
     let restore = NewJob {
         app: Some("shop".into()),

@@ -755,6 +755,8 @@ async fn a_preview_tells_what_goes_and_what_is_kept_and_why() {
         no_owner: false,
         skip_safety_backup: false,
         keep_old_secs: 0,
+        migrate: false,
+        check: false,
     };
     let job = crate::jobs::draft(
         JobSpec::Restore(restore),

@@ -25,6 +25,8 @@ struct Noted {
     total_bytes: Option<u64>,
     item: Option<String>,
     items: usize,
+    /// Lines that programs of the app printed.
+    printed: usize,
     lines: Vec<LogLine>,
     /// What was taken last, so that nothing is written twice.
     taken: Option<(Phase, JobProgress)>,
@@ -124,6 +126,24 @@ impl Progress for Reporter {
             ..=MOST_ITEMS => self.line(LogLevel::Info, name),
             count if count == MOST_ITEMS + 1 => {
                 self.line(LogLevel::Info, "further items are not listed");
+            }
+            _ => {}
+        }
+    }
+
+    fn output(&self, line: &str) {
+        if let Some(tee) = &self.tee {
+            tee.output(line);
+        }
+        let count = {
+            let mut noted = self.noted();
+            noted.printed += 1;
+            noted.printed
+        };
+        match count {
+            ..=MOST_ITEMS => self.line(LogLevel::Info, line),
+            count if count == MOST_ITEMS + 1 => {
+                self.line(LogLevel::Info, "further output is only in the report");
             }
             _ => {}
         }

@@ -237,6 +237,8 @@ async fn a_second_person_says_yes_and_not_the_first_by_another_token() {
         no_owner: false,
         skip_safety_backup: false,
         keep_old_secs: 60,
+        migrate: false,
+        check: false,
     });
     let catalog = &scene.state.catalog;
     let mut job = pgkeep_catalog::NewJob::new(spec, Trigger::Api, "root", catalog.now());

@@ -13,6 +13,7 @@ use crate::{
 use console::style;
 use pgkeep_engine::{
     Context, Error,
+    application::Application,
     backup::{self, BackupReport, BackupRequest},
     diff::{self, DiffSide, LiveDatabases},
     restore::{self, Content, RestoreRequest, RestoreTarget, Selection},
@@ -250,6 +251,7 @@ fn restore_shop(
         vacuum: false,
         skip_safety_backup: false,
         grace_secs: 1,
+        around: restore::Around::default(),
     };
     let plan = teller.timed(
         "plan",
@@ -292,7 +294,13 @@ fn swap(teller: &mut Teller<'_>, admin: &ConnectOptions, name: &'static str) -> 
         name,
         || {
             let plan = restore::plan_undo(admin, DATABASE, None, context)?;
-            Ok(restore::execute_undo(admin, &plan, 1, context)?)
+            Ok(restore::execute_undo(
+                admin,
+                &plan,
+                1,
+                &Application::default(),
+                context,
+            )?)
         },
         |report| {
             format!(
@@ -401,6 +409,7 @@ impl Teller<'_> {
             exclude_table_data: Vec::new(),
             schemas: Vec::new(),
             read_back_all: false,
+            application: Application::default(),
         };
         let context = self.context;
         let report = self.timed(

@@ -15,7 +15,12 @@ use serde_json::{Value, json};
 
 pub fn restore(args: &RestoreArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     no_connection(&args.connection)?;
-    only_here(&[("--role", args.role.is_some()), ("--vacuum", args.vacuum)])?;
+    only_here(&[
+        ("--role", args.role.is_some()),
+        ("--vacuum", args.vacuum),
+        ("--keep-failed", args.keep_failed),
+        ("--read-only", args.read_only),
+    ])?;
     let app = session.named_app();
     let repository = session.named_repository();
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
@@ -39,6 +44,8 @@ pub fn restore(args: &RestoreArgs, api: &Api, session: &Session) -> CliResult<Ex
         "no_owner": args.no_owner,
         "skip_safety_backup": args.no_safety_backup,
         "keep_old_secs": args.keep_old.as_secs(),
+        "migrate": args.migrate,
+        "check": args.check,
     });
     if let Some(jobs) = args.jobs {
         body["jobs"] = jobs.into();
