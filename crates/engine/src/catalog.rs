@@ -29,6 +29,9 @@ pub struct BackupEntry {
     pub environment: String,
     pub kind: String,
     pub databases: Vec<String>,
+    /// Names of its file trees.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
     pub description: String,
     pub tags: Vec<String>,
     pub pinned: bool,
@@ -251,6 +254,7 @@ pub fn tags_of(
         tags.push(format!("description:{}", manifest.description));
     }
     tags.extend(manifest.databases.iter().map(|d| format!("db:{}", d.name)));
+    tags.extend(manifest.files.iter().map(|f| format!("files:{}", f.name)));
     tags.extend(user_tags.iter().map(|t| format!("tag:{t}")));
     tags.extend(origin.policy.iter().map(|name| format!("policy:{name}")));
     tags.extend(origin.job.iter().map(|id| format!("job:{id}")));
@@ -416,6 +420,7 @@ impl BackupEntry {
             environment: value("env:"),
             kind: value("kind:"),
             databases: values("db:"),
+            files: values("files:"),
             description: value("description:"),
             tags: values("tag:"),
             pinned: snapshot.tags.iter().any(|t| t == PINNED),

@@ -101,6 +101,7 @@ fn entry_of(backup: &Value) -> Option<Found> {
         environment: text("environment").unwrap_or_default(),
         kind: text("kind")?,
         databases: texts("databases"),
+        files: texts("files"),
         description: text("description").unwrap_or_default(),
         tags: texts("tags"),
         pinned: backup["pinned"] == true,

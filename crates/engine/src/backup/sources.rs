@@ -2,6 +2,7 @@
 
 use super::BackupRequest;
 use crate::{Context, Result, lease};
+use pgkeep_model::manifest::BackupKind;
 use pgkeep_postgres::{
     connect::ConnectOptions,
     dump::{self, DumpOptions, Frozen},
@@ -16,6 +17,9 @@ pub(super) struct Source {
 }
 
 pub(super) fn open_sources(request: &BackupRequest, context: &Context) -> Result<Vec<Source>> {
+    if request.kind == BackupKind::Files {
+        return Ok(Vec::new());
+    }
     request
         .databases
         .iter()

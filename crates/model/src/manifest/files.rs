@@ -19,19 +19,23 @@ pub struct FilesManifest {
     pub others: u64,
     /// Bytes of all files.
     pub bytes: u64,
-    /// Files whose content was taken over from the parent, for size, times and inode are the same.
+    /// Files whose content was taken over unread from the parent, for size, times and inode are the same.
     pub files_unchanged: u64,
-    /// SHA-256, hexadecimal, over path, kind, mode, owner, size, target, and content of every entry, in order of path.
+    /// SHA-256, hexadecimal, over name, kind, mode, owner, size, target and content of every entry, in order of name; of a
+    /// folder the digest of what is in it counts.
     pub digest: String,
     /// When the scan began and ended.
     pub scanned_from: Option<Timestamp>,
     pub scanned_to: Option<Timestamp>,
     /// Seconds between the first database's snapshot and the end of the scan; `None` where no database was read.
     pub skew_secs: Option<f64>,
-    /// Could not be read; left out.
+    /// Could not be read; left out. The first thousand of `unreadable_count`.
     pub unreadable: Vec<OddFile>,
-    /// Changed while they were read, each time they were read; stored as last seen.
+    pub unreadable_count: u64,
+    /// Changed while they were read, each time they were read; stored as last seen. The first thousand of
+    /// `changing_count`.
     pub changing: Vec<OddFile>,
+    pub changing_count: u64,
     pub references: Option<ReferenceCheck>,
 }
 

@@ -61,9 +61,48 @@ impl Frozen {
         self.server_version_num
     }
 
+    /// Runs a `SELECT` of one column in the frozen moment and hands on each text that is not null. Unqualified names are
+    /// found as in any session of this role. May be used again after a failure.
+    pub fn each_text(&self, select: &str, mut each: impl FnMut(&str)) -> Result<()> {
+        let select = select.trim().trim_end_matches(';');
+        let connection = &mut self.moment().connection;
+        connection.execute("SAVEPOINT question; SET LOCAL search_path TO DEFAULT")?;
+        let asked = connection.copy_out(&format!("COPY ({select}\n) TO STDOUT"), |row| {
+            let row = row.strip_suffix(b"\n").unwrap_or(row);
+            if row != b"\\N" {
+                each(&String::from_utf8_lossy(&unescape(row)));
+            }
+            Ok(())
+        });
+        connection.execute("ROLLBACK TO SAVEPOINT question; RELEASE SAVEPOINT question")?;
+        asked.map(drop)
+    }
+
     pub(super) fn moment(&self) -> MutexGuard<'_, Moment> {
         self.moment.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One field of COPY text as it was before it was escaped.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut bytes = field.iter();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'\\' => match bytes.next() {
+                Some(b'b') => 8,
+                Some(b't') => b'\t',
+                Some(b'n') => b'\n',
+                Some(b'v') => 11,
+                Some(b'f') => 12,
+                Some(b'r') => b'\r',
+                Some(other) => *other,
+                None => b'\\',
+            },
+            other => *other,
+        });
+    }
+    out
 }
 
 /// Captures the table of contents. When someone has begun to wait exclusively for a locked table, pg_dump cannot lock
