@@ -10,7 +10,10 @@ SECRET_KEY = "only for tests"
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "pgkeep_django", "shop"]
-MIDDLEWARE = ["pgkeep_django.middleware.ReadOnlyModeMiddleware", "django.middleware.common.CommonMiddleware"]
+MIDDLEWARE = [
+    "pgkeep_django.middleware.ReadOnlyModeMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
 ROOT_URLCONF = "website.urls"
 DATABASES = {
     "default": {
