@@ -1,0 +1,45 @@
+import type { components } from './schema.d.ts'
+
+type Schemas = components['schemas']
+
+export type App = Schemas['App']
+export type AppDefinition = Schemas['AppDefinition']
+export type AppStatus = Schemas['AppStatus']
+export type AuditEntry = Schemas['AuditView']
+export type Backup = Schemas['Backup']
+export type BackupDetail = Schemas['BackupDetail']
+export type BackupKind = Schemas['BackupKind']
+export type BackupState = Schemas['BackupState']
+export type BackupTable = Schemas['BackupTable']
+export type DeletePlan = Schemas['DeletePlan']
+export type Job = Schemas['Job']
+export type JobState = Schemas['JobState']
+export type JobKind = Schemas['JobKind']
+export type KeptDatabase = Schemas['KeptDatabase']
+export type LogLine = Schemas['LogLine']
+export type Permission = Schemas['Permission']
+export type Plan = Schemas['Plan']
+export type Policy = Schemas['Policy']
+export type PolicyDefinition = Schemas['PolicyDefinition']
+export type ProblemBody = Schemas['Problem']
+export type Repository = Schemas['Repository']
+export type RepositoryDefinition = Schemas['RepositoryDefinition']
+export type RepositoryTest = Schemas['RepositoryTest']
+export type RestoreBody = Schemas['RestoreBody']
+export type Role = Schemas['Role']
+export type Session = Schemas['SessionView']
+export type Settings = Schemas['Settings']
+export type Status = Schemas['Status']
+export type Target = Schemas['Target']
+export type TargetDefinition = Schemas['TargetDefinition']
+export type Token = Schemas['TokenView']
+export type User = Schemas['UserView']
+export type Weekday = Schemas['Weekday']
+export type Channel = Schemas['Channel']
+export type NoticeKind = Schemas['NoticeKind']
+
+/** A page of a list. */
+export interface Page<T> {
+  items: T[]
+  nextCursor?: string
+}

@@ -1,0 +1,195 @@
+import { Button, Code, Group, List, Stack, Text } from '@mantine/core'
+import { useDisclosure } from '@mantine/hooks'
+import { useQuery } from '@tanstack/react-query'
+import { getRouteApi, useNavigate } from '@tanstack/react-router'
+import { api, call } from '../../api/client.ts'
+import { queries } from '../../api/queries.ts'
+import type { App } from '../../api/types.ts'
+import { commands } from '../../commands.ts'
+import { paths } from '../../paths.ts'
+import { useTexts } from '../../texts/index.ts'
+import { useAction } from '../../ui/action.ts'
+import { Command, Facts, Section } from '../../ui/bits.tsx'
+import { Confirm } from '../../ui/confirm.tsx'
+import { TextLink } from '../../ui/links.tsx'
+import { Loaded } from '../../ui/loaded.tsx'
+import { ManagedByFile } from '../../ui/managed.tsx'
+import { Mark } from '../../ui/mark.tsx'
+import { Page } from '../../ui/page.tsx'
+import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { CreateBackupButton } from '../backups/create-backup.tsx'
+import { DrillButton } from '../drills/drill-button.tsx'
+import { AppCard } from '../overview/app-card.tsx'
+import { useMay } from '../session/session.ts'
+import { healthState } from '../states.ts'
+import { AppForm } from './app-form.tsx'
+
+const route = getRouteApi('/inside/apps/$name')
+
+export function NewAppPage() {
+  const t = useTexts()
+  return (
+    <Page title={t.apps.create} about={t.apps.createAbout} up={{ label: t.nav.apps, to: paths.apps }}>
+      <RoleSql />
+      <AppForm />
+    </Page>
+  )
+}
+
+export function AppPage() {
+  const t = useTexts()
+  const { name } = route.useParams()
+  const query = useQuery(queries.app(name))
+  return (
+    <Page
+      title={name}
+      up={{ label: t.nav.apps, to: paths.apps }}
+      actions={query.data && <AppActions app={query.data} />}
+    >
+      <Loaded query={query}>{(app) => <Detail app={app} />}</Loaded>
+    </Page>
+  )
+}
+
+function Detail({ app }: { app: App }) {
+  const t = useTexts()
+  const may = useMay()
+  const status = useQuery(queries.status())
+  const policies = useQuery(queries.policies())
+  const health = status.data?.apps.find((each) => each.app === app.name)
+  const own = (policies.data ?? []).filter((policy) => policy.definition.app === app.name)
+  const { definition } = app
+  return (
+    <Stack gap="lg">
+      {health && <AppCard app={health} />}
+      {health && health.findings.length > 0 && (
+        <Section title={t.apps.why(health.score)}>
+          <List size="sm" spacing="xs" listStyleType="none">
+            {health.findings.map((finding) => (
+              <List.Item key={finding.sentence}>
+                <Mark state={healthState(finding.state, t)} />
+                <Text size="sm">
+                  {finding.sentence} ({t.apps.costs(finding.cost)})
+                </Text>
+              </List.Item>
+            ))}
+          </List>
+        </Section>
+      )}
+      <Section title={t.nav.policies}>
+        {own.length === 0 ? (
+          <Group>
+            <Text size="sm">{t.apps.noPolicy}</Text>
+            {may('edit_policies') && (
+              <TextLink to={paths.newPolicy} search={{ app: app.name }} size="sm">
+                {t.policies.create}
+              </TextLink>
+            )}
+          </Group>
+        ) : (
+          <List size="sm">
+            {own.map((policy) => (
+              <List.Item key={policy.name}>
+                <TextLink to={paths.policy} params={{ name: policy.name }} size="sm">
+                  {policy.name}
+                </TextLink>
+                : {policy.scheduleWords}; {policy.retentionWords}
+              </List.Item>
+            ))}
+          </List>
+        )}
+      </Section>
+      {app.managedBy === 'file' ? (
+        <Section title={t.apps.definition}>
+          <ManagedByFile />
+          <Facts
+            facts={[
+              [
+                t.apps.databases,
+                (definition.databases ?? []).map((address) => <div key={address}>{address}</div>),
+              ],
+              [t.apps.environment, definition.environment || '–'],
+              [t.common.repository, definition.repository ?? '–'],
+              [t.apps.adminUrl, definition.adminUrl ?? t.apps.sameAsDatabase],
+              [t.apps.excluded, (definition.excludeTableData ?? []).join(', ') || '–'],
+            ]}
+          />
+        </Section>
+      ) : (
+        may('configure') && <AppForm key={app.revision} app={app} />
+      )}
+    </Stack>
+  )
+}
+
+function AppActions({ app }: { app: App }) {
+  const t = useTexts()
+  const may = useMay()
+  const navigate = useNavigate()
+  const [deleting, dialog] = useDisclosure()
+  const params = { path: { name: app.name } }
+  const check = useAction(
+    () => call(api.POST('/api/v1/apps/{name}/doctor', { params })),
+    ['job'],
+    (accepted) => void navigate({ to: paths.job, params: { id: accepted.jobId } }),
+  )
+  const remove = useAction(
+    () =>
+      call(
+        api.DELETE('/api/v1/apps/{name}', {
+          params: { ...params, header: { 'If-Match': `"${app.revision}"` } },
+        }),
+      ),
+    ['app', 'status'],
+    () => void navigate({ to: paths.apps }),
+  )
+  return (
+    <Stack gap="xs" align="flex-end">
+      <Group gap="sm">
+        {may('operate') && (
+          <>
+            <CreateBackupButton app={app.name} />
+            <DrillButton app={app.name} variant="default" />
+            <Button variant="default" loading={check.isPending} onClick={() => check.mutate(undefined)}>
+              {t.apps.check}
+            </Button>
+          </>
+        )}
+        {may('configure') && app.managedBy === 'api' && (
+          <Button variant="default" c="var(--tone-bad)" onClick={dialog.open}>
+            {t.common.delete}
+          </Button>
+        )}
+      </Group>
+      <ProblemPanel error={check.error} />
+      <Confirm
+        opened={deleting}
+        title={t.apps.deleteTitle}
+        consequence={<Text size="sm">{t.apps.deleteConsequence}</Text>}
+        phrase={app.name}
+        action={t.apps.deleteAction(app.name)}
+        pending={remove.isPending}
+        error={remove.error}
+        onConfirm={() => remove.mutate(undefined)}
+        onClose={dialog.close}
+      />
+    </Stack>
+  )
+}
+
+const ROLE_SQL = `CREATE ROLE pgkeep LOGIN PASSWORD 'choose a long one';
+GRANT pg_read_all_data TO pgkeep;`
+
+/** The exact SQL for a role that may read everything and change nothing. */
+function RoleSql() {
+  const t = useTexts()
+  return (
+    <Section title={t.apps.role}>
+      <Text size="sm">{t.apps.roleHint}</Text>
+      <Code block tabIndex={0}>
+        {ROLE_SQL}
+      </Code>
+      <Command line={commands.doctor('NAME')} />
+    </Section>
+  )
+}

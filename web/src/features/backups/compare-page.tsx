@@ -1,0 +1,135 @@
+import { List, Stack, Text } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import { getRouteApi } from '@tanstack/react-router'
+import { queries } from '../../api/queries.ts'
+import { commands } from '../../commands.ts'
+import { count } from '../../format/amounts.ts'
+import { paths } from '../../paths.ts'
+import { useLocale, useTexts } from '../../texts/index.ts'
+import { Command, Empty, Section } from '../../ui/bits.tsx'
+import { DataTable } from '../../ui/data-table.tsx'
+import { Loaded } from '../../ui/loaded.tsx'
+import { Mark, type State } from '../../ui/mark.tsx'
+import { Page } from '../../ui/page.tsx'
+import { type Comparison, type DatabaseComparison, readComparison } from './comparison.ts'
+
+const route = getRouteApi('/inside/backups/compare')
+
+export function ComparePage() {
+  const t = useTexts()
+  const { from, to } = route.useSearch()
+  const query = useQuery({ ...queries.compare(from ?? '', to ?? ''), enabled: Boolean(from && to) })
+  return (
+    <Page title={t.compare.title} about={t.compare.about} up={{ label: t.backups.title, to: paths.backups }}>
+      {from && to ? (
+        <>
+          <Loaded query={query}>{(data) => <Result comparison={readComparison(data)} />}</Loaded>
+          <Command line={commands.diff(from, to)} />
+        </>
+      ) : (
+        <Empty title={t.compare.chooseTwo} hint={t.compare.chooseHint} />
+      )}
+    </Page>
+  )
+}
+
+function Result({ comparison }: { comparison: Comparison }) {
+  const t = useTexts()
+  return (
+    <Stack gap="lg">
+      <Text>
+        {comparison.from} → {comparison.to}
+      </Text>
+      {comparison.same ? (
+        <Mark state={{ tone: 'good', icon: 'check', words: t.compare.same }} />
+      ) : (
+        comparison.databases.map((database) => <Database key={database.name} database={database} />)
+      )}
+      {comparison.notCompared.length > 0 && (
+        <Text size="sm" c="dimmed">
+          {t.compare.notCompared}: {comparison.notCompared.join(', ')}
+        </Text>
+      )}
+    </Stack>
+  )
+}
+
+function Database({ database }: { database: DatabaseComparison }) {
+  const t = useTexts()
+  const locale = useLocale()
+  const change = (words: string): State =>
+    words === 'added'
+      ? { tone: 'good', icon: 'info', words: t.compare.added }
+      : words === 'removed'
+        ? { tone: 'bad', icon: 'cross', words: t.compare.removed }
+        : { tone: 'warn', icon: 'warning', words: t.compare.changed }
+  return (
+    <Section title={t.backups.database(database.name)}>
+      {database.tables.length === 0 ? (
+        <Text size="sm">{t.compare.noTableDiffers}</Text>
+      ) : (
+        <DataTable
+          label={t.backups.tables}
+          rows={database.tables}
+          rowKey={(row) => row.name}
+          columns={[
+            { key: 'name', title: t.backups.table, cell: (row) => row.name },
+            {
+              key: 'change',
+              title: t.compare.change,
+              cell: (row) => <Mark state={change(row.change)} pill />,
+            },
+            {
+              key: 'from',
+              title: t.compare.rowsBefore,
+              number: true,
+              cell: (row) => count(row.rowsFrom, locale),
+            },
+            { key: 'to', title: t.compare.rowsAfter, number: true, cell: (row) => count(row.rowsTo, locale) },
+          ]}
+        />
+      )}
+      {database.definitions.length > 0 && (
+        <DataTable
+          label={t.compare.definitions}
+          rows={database.definitions}
+          rowKey={(row) => `${row.kind} ${row.name}`}
+          columns={[
+            { key: 'kind', title: t.compare.kind, cell: (row) => row.kind },
+            { key: 'name', title: t.compare.name, cell: (row) => row.name },
+            {
+              key: 'change',
+              title: t.compare.change,
+              cell: (row) => <Mark state={change(row.change)} pill />,
+            },
+            {
+              key: 'from',
+              title: t.compare.before,
+              cell: (row) => (
+                <Text ff="monospace" size="xs" style={{ whiteSpace: 'pre-wrap' }}>
+                  {row.from ?? '–'}
+                </Text>
+              ),
+            },
+            {
+              key: 'to',
+              title: t.compare.after,
+              cell: (row) => (
+                <Text ff="monospace" size="xs" style={{ whiteSpace: 'pre-wrap' }}>
+                  {row.to ?? '–'}
+                </Text>
+              ),
+            },
+          ]}
+        />
+      )}
+      {database.extensions.length > 0 && (
+        <List size="sm">
+          {database.extensions.map((each) => (
+            <List.Item key={each}>{each}</List.Item>
+          ))}
+        </List>
+      )}
+    </Section>
+  )
+}

@@ -1,0 +1,199 @@
+import { List, Stack, Text } from '@mantine/core'
+import type { Job } from '../../api/types.ts'
+import { bytes, count, shortId } from '../../format/amounts.ts'
+import { duration } from '../../format/time.ts'
+import { paths } from '../../paths.ts'
+import { useLocale, useTexts } from '../../texts/index.ts'
+import { Facts, Moment, Section } from '../../ui/bits.tsx'
+import { TextLink } from '../../ui/links.tsx'
+import { Callout, Mark, type State } from '../../ui/mark.tsx'
+import { UndoButton } from '../restore/undo-button.tsx'
+import { backupOf, doctorReport, drillReport, type Proof, restoreReport } from './reports.ts'
+
+/** What came of a job, in the words of its kind. */
+export function JobResult({ job }: { job: Job }) {
+  const t = useTexts()
+  if (!job.result) return null
+  if (job.kind === 'restore') return <RestoreResult job={job} />
+  if (job.kind === 'drill') return <DrillResult job={job} />
+  if (job.kind === 'doctor') return <DoctorResult job={job} />
+  const backup = backupOf(job)
+  if (backup === undefined) return null
+  return (
+    <Section title={t.jobs.result}>
+      <TextLink to={paths.backup} params={{ id: backup }}>
+        {t.jobs.showBackup(shortId(backup))}
+      </TextLink>
+    </Section>
+  )
+}
+
+export function ProofTable({ proof, seconds }: { proof: Proof | undefined; seconds?: number }) {
+  const t = useTexts()
+  const locale = useLocale()
+  if (proof === undefined || proof.level === 'none') {
+    return <Mark state={{ tone: 'warn', icon: 'warning', words: t.restore.notProven }} />
+  }
+  const equal = proof.differences.length === 0
+  return (
+    <Stack gap="sm">
+      <Mark
+        state={
+          equal
+            ? { tone: 'good', icon: 'shield', words: t.restore.equal }
+            : { tone: 'bad', icon: 'cross', words: t.restore.differs }
+        }
+      />
+      <Facts
+        facts={[
+          [t.restore.tablesCompared, count(proof.tables, locale)],
+          [t.restore.rowsCompared, count(proof.rows, locale)],
+          [t.restore.compared, proof.level === 'full' ? t.restore.everyRow : t.restore.countsOnly],
+          [t.restore.provedIn, duration(seconds)],
+        ]}
+      />
+      {!equal && (
+        <List size="sm">
+          {proof.differences.map((difference) => (
+            <List.Item key={difference}>{difference}</List.Item>
+          ))}
+        </List>
+      )}
+    </Stack>
+  )
+}
+
+function RestoreResult({ job }: { job: Job }) {
+  const t = useTexts()
+  const locale = useLocale()
+  const report = restoreReport(job)
+  if (report === undefined) return null
+  return (
+    <>
+      <Section title={t.restore.proof}>
+        <ProofTable proof={report.proof} seconds={report.proveSeconds} />
+      </Section>
+      <Section title={t.jobs.result} actions={<UndoButton job={job} />}>
+        <Facts
+          facts={[
+            [t.restore.restoredTo, report.database],
+            [
+              t.restore.fromBackup,
+              <TextLink key="backup" to={paths.backup} params={{ id: report.backup }} size="sm">
+                {shortId(report.backup)}
+              </TextLink>,
+            ],
+            [t.backups.tables, count(report.tables, locale)],
+            [t.backups.rows, count(report.rows, locale)],
+            [t.backups.size, bytes(report.bytes)],
+            [t.restore.tookAll, duration(report.totalSeconds)],
+            ...(report.blockedMs === undefined
+              ? []
+              : [[t.restore.blocked, duration(report.blockedMs / 1000)] as [string, React.ReactNode]]),
+            ...(report.safetyBackup
+              ? [
+                  [
+                    t.restore.safetyBackup,
+                    <TextLink key="safety" to={paths.backup} params={{ id: report.safetyBackup }} size="sm">
+                      {shortId(report.safetyBackup)}
+                    </TextLink>,
+                  ] as [string, React.ReactNode],
+                ]
+              : []),
+            ...(report.keptAs
+              ? [
+                  [
+                    t.restore.oldKept,
+                    <span key="kept">
+                      {report.keptAs}
+                      {report.keptUntil && (
+                        <>
+                          {' '}
+                          (<Moment at={report.keptUntil} absolute />)
+                        </>
+                      )}
+                    </span>,
+                  ] as [string, React.ReactNode],
+                ]
+              : []),
+          ]}
+        />
+        {report.warnings.map((warning) => (
+          <Callout key={warning} tone="warn">
+            <Text size="sm">{warning}</Text>
+          </Callout>
+        ))}
+      </Section>
+    </>
+  )
+}
+
+function DrillResult({ job }: { job: Job }) {
+  const t = useTexts()
+  const report = drillReport(job)
+  if (report === undefined) return null
+  return (
+    <Section title={t.drills.report}>
+      <Stack gap="md">
+        <Text>
+          {t.drills.recoveryTime}: {duration(report.seconds)}.{' '}
+          <TextLink to={paths.backup} params={{ id: report.backup }}>
+            {t.jobs.showBackup(shortId(report.backup))}
+          </TextLink>
+        </Text>
+        {report.databases.map((database) => (
+          <Stack key={database.name} gap="xs">
+            <Text fw={600}>{t.backups.database(database.name)}</Text>
+            <ProofTable proof={database.proof} seconds={database.proveSeconds} />
+            {database.assertions.map((assertion) => (
+              <Mark
+                key={assertion.text}
+                state={
+                  assertion.holds
+                    ? { tone: 'good', icon: 'check', words: assertion.text }
+                    : { tone: 'bad', icon: 'cross', words: assertion.text }
+                }
+              />
+            ))}
+          </Stack>
+        ))}
+      </Stack>
+    </Section>
+  )
+}
+
+const SEVERITY: Record<string, Omit<State, 'words'>> = {
+  good: { tone: 'good', icon: 'check' },
+  note: { tone: 'note', icon: 'info' },
+  warning: { tone: 'warn', icon: 'warning' },
+}
+
+function DoctorResult({ job }: { job: Job }) {
+  const t = useTexts()
+  const report = doctorReport(job)
+  if (report === undefined) return null
+  return (
+    <Section title={t.apps.checked}>
+      <Stack gap="sm" component="ul" style={{ listStyle: 'none', margin: 0, padding: 0 }}>
+        {report.findings.map((finding) => {
+          const look = SEVERITY[finding.severity] ?? { tone: 'bad', icon: 'cross' }
+          return (
+            <li key={`${finding.subject} ${finding.message}`}>
+              <Mark
+                state={{
+                  ...look,
+                  words: (t.severities as Record<string, string>)[finding.severity] ?? finding.severity,
+                }}
+              />
+              <Text size="sm">{finding.message}</Text>
+              <Text size="xs" c="dimmed">
+                {finding.subject}
+              </Text>
+              {finding.remedy && <Text size="sm">{finding.remedy}</Text>}
+            </li>
+          )
+        })}
+      </Stack>
+    </Section>
+  )
+}

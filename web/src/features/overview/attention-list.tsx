@@ -1,0 +1,104 @@
+import { Button, Group, Stack, Text } from '@mantine/core'
+import { api, call } from '../../api/client.ts'
+import type { Status } from '../../api/types.ts'
+import { paths } from '../../paths.ts'
+import { useTexts } from '../../texts/index.ts'
+import { useAction } from '../../ui/action.ts'
+import { Section } from '../../ui/bits.tsx'
+import { LinkButton } from '../../ui/links.tsx'
+import { Mark } from '../../ui/mark.tsx'
+import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { CreateBackupButton } from '../backups/create-backup.tsx'
+import { DrillButton } from '../drills/drill-button.tsx'
+import { useMay } from '../session/session.ts'
+import { healthState } from '../states.ts'
+import { type Attention, attention, REMEDY_NEEDS, type Remedy } from './attention.ts'
+
+export function AttentionList({ status }: { status: Status }) {
+  const t = useTexts()
+  const list = attention(status)
+  if (list.length === 0) return null
+  return (
+    <Section title={t.overview.attention}>
+      <Stack gap="md" component="ul" style={{ listStyle: 'none', margin: 0, padding: 0 }}>
+        {list.map((each) => (
+          <Group key={each.key} component="li" justify="space-between" gap="sm" wrap="wrap">
+            <Stack gap={2} style={{ flex: '1 1 18rem' }}>
+              <Mark state={stateOf(each, t)} />
+              <Text size="sm">{sentenceOf(each, t)}</Text>
+            </Stack>
+            <RemedyButton remedy={each.remedy} />
+          </Group>
+        ))}
+      </Stack>
+    </Section>
+  )
+}
+
+type T = ReturnType<typeof useTexts>
+
+function stateOf(each: Attention, t: T) {
+  if (each.state === 'no_worker') return { tone: 'bad', icon: 'cross', words: t.overview.noWorker } as const
+  if (each.state === 'queue_paused') return { tone: 'warn', icon: 'clock', words: t.queue.paused } as const
+  const state = healthState(each.state, t)
+  return each.app ? { ...state, words: `${each.app}: ${state.words}` } : state
+}
+
+function sentenceOf(each: Attention, t: T) {
+  if (each.state === 'no_worker') return t.overview.noWorkerHint
+  if (each.state === 'queue_paused') return t.queue.pausedHint
+  return each.sentence
+}
+
+function RemedyButton({ remedy }: { remedy: Remedy }) {
+  const t = useTexts()
+  const may = useMay()
+  const resume = useAction(() => call(api.POST('/api/v1/queue/resume')), ['queue', 'status'])
+  const needs = REMEDY_NEEDS[remedy.act]
+  if (needs && !may(needs)) return null
+  switch (remedy.act) {
+    case 'back-up':
+      return <CreateBackupButton app={remedy.app} variant="default" size="xs" />
+    case 'drill':
+      return <DrillButton app={remedy.app} variant="default" size="xs" />
+    case 'show-job':
+      return (
+        <LinkButton to={paths.job} params={{ id: remedy.job }} variant="default" size="xs">
+          {t.overview.showWhy}
+        </LinkButton>
+      )
+    case 'show-backups':
+      return (
+        <LinkButton
+          to={paths.backups}
+          search={{ app: remedy.app, state: remedy.state }}
+          variant="default"
+          size="xs"
+        >
+          {t.overview.showBackups}
+        </LinkButton>
+      )
+    case 'make-policy':
+      return (
+        <LinkButton to={paths.newPolicy} search={{ app: remedy.app }} variant="default" size="xs">
+          {t.policies.create}
+        </LinkButton>
+      )
+    case 'resume-queue':
+      return (
+        <Stack gap="xs">
+          <Button
+            variant="default"
+            size="xs"
+            loading={resume.isPending}
+            onClick={() => resume.mutate(undefined)}
+          >
+            {t.queue.resume}
+          </Button>
+          <ProblemPanel error={resume.error} />
+        </Stack>
+      )
+    case 'none':
+      return null
+  }
+}

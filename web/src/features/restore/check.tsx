@@ -1,0 +1,99 @@
+import { List, Loader, Stack, Text } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import { queries } from '../../api/queries.ts'
+import type { BackupDetail, Plan } from '../../api/types.ts'
+import { bytes, count } from '../../format/amounts.ts'
+import { duration } from '../../format/time.ts'
+import { useLocale, useTexts } from '../../texts/index.ts'
+import { Facts, Section } from '../../ui/bits.tsx'
+import { Callout, Mark } from '../../ui/mark.tsx'
+import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import type { Choice } from './choice.ts'
+import { planQuery, sidesOf } from './plan.ts'
+
+/** The dry run: what will happen, and what stands against it. */
+export function Check({ backup, choice }: { backup: BackupDetail; choice: Choice }) {
+  const t = useTexts()
+  const query = useQuery(planQuery(backup, choice))
+  return (
+    <Section title={t.restore.check}>
+      {query.isPending && (
+        <Stack align="center" py="lg" role="status">
+          <Loader />
+          <Text size="sm">{t.restore.planning}</Text>
+        </Stack>
+      )}
+      <ProblemPanel error={query.error} retry={() => void query.refetch()} />
+      {query.data && <PlanView plan={query.data} backup={backup} choice={choice} />}
+    </Section>
+  )
+}
+
+export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupDetail; choice: Choice }) {
+  const t = useTexts()
+  const locale = useLocale()
+  const sides = sidesOf(plan)
+  const status = useQuery(queries.status())
+  const app = status.data?.apps.find((each) => each.app === backup.app)
+  const estimate = backup.provenSeconds ?? app?.provenSeconds
+  const missing = [...sides.missingExtensions, ...sides.missingRoles, ...sides.missingTablespaces]
+  return (
+    <Stack gap="md">
+      {plan.refusals.map((refusal) => (
+        <Callout key={refusal.message} tone="bad" role="alert">
+          <Text size="sm" fw={600}>
+            {refusal.message}
+          </Text>
+          <Text size="sm">{refusal.remedy}</Text>
+        </Callout>
+      ))}
+      {plan.warnings.map((warning) => (
+        <Callout key={warning} tone="warn">
+          <Text size="sm">{warning}</Text>
+        </Callout>
+      ))}
+      {plan.refusals.length === 0 && (
+        <Mark state={{ tone: 'good', icon: 'check', words: t.restore.nothingAgainst }} />
+      )}
+      {plan.overwrites && choice.mode === 'replace' && (
+        <Callout tone="warn">
+          <Text size="sm">{t.restore.lost(duration(plan.ageSecs))}</Text>
+        </Callout>
+      )}
+      <List type="ordered" size="sm" spacing={4} aria-label={t.restore.steps}>
+        {plan.steps.map((step) => (
+          <List.Item key={step}>{step}</List.Item>
+        ))}
+      </List>
+      <Facts
+        facts={[
+          [t.restore.age, duration(plan.ageSecs)],
+          [t.restore.versions, `${sides.sourceVersion ?? '–'} → ${sides.targetVersion ?? '–'}`],
+          [t.restore.server, sides.targetServer ?? '–'],
+          [
+            t.restore.amount,
+            t.restore.amountOf(count(sides.tables, locale), count(sides.rows, locale), bytes(sides.bytes)),
+          ],
+          ...(sides.existingBytes === undefined
+            ? []
+            : [[t.restore.existing, bytes(sides.existingBytes)] as [string, string]]),
+          ...(choice.mode === 'into'
+            ? []
+            : [
+                [
+                  t.restore.sessions,
+                  sides.sessions.length === 0 ? t.restore.noSessions : sides.sessions.join('; '),
+                ] as [string, string],
+              ]),
+          [t.restore.missing, missing.length === 0 ? t.restore.nothingMissing : missing.join(', ')],
+          [
+            t.restore.estimate,
+            estimate === null || estimate === undefined
+              ? t.restore.noEstimate
+              : t.restore.estimateOf(duration(estimate)),
+          ],
+        ]}
+      />
+    </Stack>
+  )
+}

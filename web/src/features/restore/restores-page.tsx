@@ -1,0 +1,122 @@
+import { List, Text } from '@mantine/core'
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { queries } from '../../api/queries.ts'
+import { bytes, count } from '../../format/amounts.ts'
+import { duration } from '../../format/time.ts'
+import { paths } from '../../paths.ts'
+import { useLocale, useTexts } from '../../texts/index.ts'
+import { Empty, Moment, More, Section } from '../../ui/bits.tsx'
+import { DataTable } from '../../ui/data-table.tsx'
+import { LinkButton, TextLink } from '../../ui/links.tsx'
+import { Loaded } from '../../ui/loaded.tsx'
+import { Mark } from '../../ui/mark.tsx'
+import { Page } from '../../ui/page.tsx'
+import { restoreReport } from '../jobs/reports.ts'
+import { useMay } from '../session/session.ts'
+import { jobKind, jobState } from '../states.ts'
+
+export function RestoresPage() {
+  const t = useTexts()
+  const locale = useLocale()
+  const may = useMay()
+  const query = useInfiniteQuery(queries.restores())
+  const apps = useQuery(queries.apps())
+  const rows = (query.data?.pages ?? []).flatMap((page) => page.items)
+  return (
+    <Page
+      title={t.nav.restores}
+      about={t.restore.restoresAbout}
+      actions={may('restore') && <LinkButton to={paths.bringBack}>{t.overview.restore}</LinkButton>}
+    >
+      <Loaded query={query}>
+        {() =>
+          rows.length === 0 ? (
+            <Empty title={t.restore.none} hint={t.restore.noneHint} />
+          ) : (
+            <DataTable
+              label={t.nav.restores}
+              rows={rows}
+              rowKey={(row) => row.id}
+              columns={[
+                {
+                  key: 'at',
+                  title: t.jobs.startedAt,
+                  cell: (row) => (
+                    <TextLink to={paths.job} params={{ id: row.id }} size="sm">
+                      <Moment at={row.startedAt ?? row.createdAt} absolute />
+                    </TextLink>
+                  ),
+                },
+                { key: 'kind', title: t.jobs.kind, cell: (row) => jobKind(row.kind, t) },
+                {
+                  key: 'state',
+                  title: t.common.state,
+                  cell: (row) => <Mark state={jobState(row, t)} pill />,
+                },
+                { key: 'app', title: t.common.app, cell: (row) => row.app || '–' },
+                {
+                  key: 'to',
+                  title: t.restore.restoredTo,
+                  cell: (row) => restoreReport(row)?.database ?? '–',
+                },
+                {
+                  key: 'proof',
+                  title: t.restore.proof,
+                  cell: (row) => {
+                    const proof = restoreReport(row)?.proof
+                    if (!proof || proof.level === 'none') return '–'
+                    return proof.differences.length === 0 ? (
+                      <Mark state={{ tone: 'good', icon: 'shield', words: t.restore.equalShort }} />
+                    ) : (
+                      <Mark state={{ tone: 'bad', icon: 'cross', words: t.restore.differs }} />
+                    )
+                  },
+                },
+                {
+                  key: 'rows',
+                  title: t.backups.rows,
+                  number: true,
+                  cell: (row) => count(restoreReport(row)?.rows, locale),
+                },
+                {
+                  key: 'took',
+                  title: t.jobs.took,
+                  number: true,
+                  cell: (row) => duration(restoreReport(row)?.totalSeconds),
+                },
+                { key: 'by', title: t.jobs.startedBy, cell: (row) => row.createdBy },
+              ]}
+            />
+          )
+        }
+      </Loaded>
+      <More query={query} />
+      {(apps.data ?? []).map((app) => (
+        <Kept key={app.name} app={app.name} />
+      ))}
+    </Page>
+  )
+}
+
+/** Databases that restores left on the server. */
+function Kept({ app }: { app: string }) {
+  const t = useTexts()
+  const { data } = useQuery({ ...queries.kept(app), refetchInterval: false })
+  if (!data || data.length === 0) return null
+  return (
+    <Section title={t.restore.keptOf(app)}>
+      <List size="sm" spacing="xs">
+        {data.map((database) => (
+          <List.Item key={database.name}>
+            <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+              {database.name} ({bytes(database.sizeBytes)})
+            </Text>
+            <Text size="sm" c="dimmed">
+              {database.why}
+            </Text>
+          </List.Item>
+        ))}
+      </List>
+    </Section>
+  )
+}

@@ -1,0 +1,107 @@
+import { Group, MultiSelect, Radio, Select, Stack, TagsInput, Text } from '@mantine/core'
+import { useDebouncedValue } from '@mantine/hooks'
+import { useInfiniteQuery } from '@tanstack/react-query'
+import { useState } from 'react'
+import { queries } from '../../api/queries.ts'
+import type { BackupDetail } from '../../api/types.ts'
+import { bytes, count } from '../../format/amounts.ts'
+import { useLocale, useTexts } from '../../texts/index.ts'
+import { Facts, Moment, Section } from '../../ui/bits.tsx'
+import { Callout, Mark } from '../../ui/mark.tsx'
+import { backupKind, backupState } from '../states.ts'
+import type { Choice } from './choice.ts'
+
+interface Props {
+  backup: BackupDetail
+  choice: Choice
+  change: (part: Partial<Choice>) => void
+}
+
+export function What({ backup, choice, change }: Props) {
+  const t = useTexts()
+  const locale = useLocale()
+  const bad = backup.state === 'damaged' || backup.state === 'drill_failed'
+  return (
+    <Section title={t.restore.what}>
+      <Group gap="sm">
+        <Mark state={backupState(backup.state, t)} pill />
+        <Text size="sm">
+          <Moment at={backup.time} absolute /> (<Moment at={backup.time} />)
+        </Text>
+      </Group>
+      {bad && (
+        <Callout tone="bad">
+          <Text size="sm">{t.restore.badBackup}</Text>
+        </Callout>
+      )}
+      <Facts
+        facts={[
+          [t.backups.kind, backupKind(backup.kind, t)],
+          [t.backups.rows, count(backup.rows, locale)],
+          [t.backups.size, bytes(backup.bytes)],
+        ]}
+      />
+      {backup.contents.length > 1 && (
+        <Select
+          label={t.common.database}
+          data={backup.contents.map((database) => database.name)}
+          value={choice.database}
+          onChange={(database) => database && change({ database, tables: [] })}
+          allowDeselect={false}
+        />
+      )}
+      <Radio.Group
+        label={t.restore.howMuch}
+        value={choice.parts}
+        onChange={(value) => {
+          const parts = value as Choice['parts']
+          // Only a whole database is swapped for another.
+          const mode = parts !== 'all' && choice.mode === 'replace' ? 'into' : choice.mode
+          change({ parts, mode })
+        }}
+      >
+        <Stack gap="xs" mt="xs">
+          <Radio value="all" label={t.restore.everything} />
+          <Radio value="tables" label={t.restore.someTables} />
+          <Radio value="schemas" label={t.restore.someSchemas} />
+        </Stack>
+      </Radio.Group>
+      {choice.parts === 'tables' && <ChooseTables backup={backup} choice={choice} change={change} />}
+      {choice.parts === 'schemas' && (
+        <TagsInput
+          label={t.restore.schemas}
+          description={t.restore.schemasHint}
+          value={choice.schemas}
+          onChange={(schemas) => change({ schemas })}
+        />
+      )}
+    </Section>
+  )
+}
+
+function ChooseTables({ backup, choice, change }: Props) {
+  const t = useTexts()
+  const [search, setSearch] = useState('')
+  const [wanted] = useDebouncedValue(search, 250)
+  const query = useInfiniteQuery(queries.backupTables(backup.id, backup.repository, wanted))
+  const found = (query.data?.pages ?? [])
+    .flatMap((page) => page.items)
+    .filter((table) => table.database === choice.database)
+    .map((table) => `${table.schema}.${table.name}`)
+  const data = [...new Set([...choice.tables, ...found])]
+  return (
+    <MultiSelect
+      label={t.backups.tables}
+      description={t.restore.tablesHint}
+      data={data}
+      value={choice.tables}
+      onChange={(tables) => change({ tables })}
+      searchable
+      searchValue={search}
+      onSearchChange={setSearch}
+      nothingFoundMessage={t.backups.noTable}
+      hidePickedOptions
+      maxDropdownHeight={280}
+    />
+  )
+}

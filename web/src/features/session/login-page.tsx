@@ -1,0 +1,100 @@
+import { Button, Divider, PasswordInput, Stack, TextInput } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { getRouteApi, useNavigate } from '@tanstack/react-router'
+import { useEffect, useState } from 'react'
+import { api, call, rememberCsrfToken } from '../../api/client.ts'
+import { asProblem } from '../../api/problem.ts'
+import { queries } from '../../api/queries.ts'
+import { paths } from '../../paths.ts'
+import { useTexts } from '../../texts/index.ts'
+import { useAction } from '../../ui/action.ts'
+import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { Outside } from './outside.tsx'
+
+const route = getRouteApi(paths.login)
+
+export function LoginPage() {
+  const t = useTexts()
+  const { next } = route.useSearch()
+  const navigate = useNavigate()
+  const client = useQueryClient()
+  const options = useQuery(queries.loginOptions())
+  const [name, setName] = useState('')
+  const [password, setPassword] = useState('')
+  const [code, setCode] = useState('')
+  const logIn = useAction(
+    () => call(api.POST('/api/v1/session', { body: { name, password, code: code || undefined } })),
+    [],
+    (session) => {
+      client.clear()
+      client.setQueryData(queries.session().queryKey, session)
+      rememberCsrfToken(session.csrfToken)
+      void navigate({ href: next ?? paths.overview })
+    },
+  )
+  const needsCode = logIn.isError && asProblem(logIn.error).code === 'second_factor_needed'
+  const [askCode, setAskCode] = useState(false)
+  useEffect(() => {
+    if (needsCode) setAskCode(true)
+  }, [needsCode])
+  const setupNeeded = options.data?.setupNeeded
+  useEffect(() => {
+    if (setupNeeded) void navigate({ to: paths.setUp })
+  }, [setupNeeded, navigate])
+  const signOn = options.data?.signOn
+  return (
+    <Outside title={t.login.title} about={next ? t.login.again : undefined}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          logIn.mutate(undefined)
+        }}
+      >
+        <Stack>
+          <TextInput
+            label={t.login.name}
+            autoComplete="username"
+            required
+            autoFocus
+            value={name}
+            onChange={(event) => setName(event.currentTarget.value)}
+          />
+          <PasswordInput
+            label={t.login.password}
+            autoComplete="current-password"
+            required
+            visibilityToggleButtonProps={{ 'aria-label': t.login.showPassword }}
+            value={password}
+            onChange={(event) => setPassword(event.currentTarget.value)}
+          />
+          {askCode && (
+            <TextInput
+              label={t.login.code}
+              description={t.login.codeHint}
+              autoComplete="one-time-code"
+              autoFocus
+              value={code}
+              onChange={(event) => setCode(event.currentTarget.value)}
+            />
+          )}
+          {!(needsCode && code === '') && <ProblemPanel error={logIn.error} />}
+          <Button type="submit" loading={logIn.isPending} fullWidth>
+            {t.login.logIn}
+          </Button>
+        </Stack>
+      </form>
+      {signOn && (
+        <>
+          <Divider label={t.login.or} />
+          <Button
+            component="a"
+            variant="default"
+            href={`${signOn.url}?returnTo=${encodeURIComponent(next ?? paths.overview)}`}
+          >
+            {t.login.with(signOn.name)}
+          </Button>
+        </>
+      )}
+    </Outside>
+  )
+}
