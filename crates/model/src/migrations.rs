@@ -10,8 +10,8 @@ mod order;
 #[cfg(test)]
 mod tests;
 
-pub use code::{CodeMigration, CodeMigrations, against_code, with_ancestors};
-pub use compare::{Comparison, Relation, compare, compare_all, overall};
+pub use code::{CodeMigration, CodeMigrations, against_code, compare_knowing, with_ancestors};
+pub use compare::{Comparison, Relation, compare, compare_all, compare_all_knowing, overall};
 
 use crate::app::Framework;
 use jiff::Timestamp;

@@ -36,6 +36,39 @@ pub struct CodeMigration {
     pub checksum: Option<String>,
 }
 
+impl CodeMigrations {
+    /// In the order in which the tool would run them, as far as names and parents tell.
+    pub fn new(framework: Framework, mut migrations: Vec<CodeMigration>) -> Self {
+        migrations.sort_by(|a, b| {
+            (a.label.cmp(&b.label))
+                .then_with(|| by_version(&key(framework, &a.name), &key(framework, &b.name)))
+        });
+        if framework.order() == Order::Heads {
+            parents_first(&mut migrations);
+        }
+        Self {
+            framework,
+            migrations,
+        }
+    }
+}
+
+fn parents_first(migrations: &mut Vec<CodeMigration>) {
+    let mut waiting = std::mem::take(migrations);
+    while !waiting.is_empty() {
+        let open: BTreeSet<String> = waiting.iter().map(|m| m.name.clone()).collect();
+        let free = |m: &CodeMigration| !m.parents.iter().any(|p| open.contains(p));
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(free);
+        if ready.is_empty() {
+            // A circle, which the tool itself would refuse.
+            migrations.extend(rest);
+            return;
+        }
+        migrations.extend(ready);
+        waiting = rest;
+    }
+}
+
 impl CodeMigration {
     fn shown(&self) -> String {
         match self.title.as_str() {
@@ -81,6 +114,37 @@ pub fn with_ancestors(state: &MigrationState, code: &CodeMigrations) -> Option<B
         }
     }
     Some(found)
+}
+
+/// As [`super::compare`], with what the code knows of the order: two revisions of a graph can be told apart by it.
+pub fn compare_knowing(
+    have: &MigrationState,
+    other: &MigrationState,
+    code: Option<&CodeMigrations>,
+) -> Relation {
+    let known = code.filter(|code| {
+        have.framework == code.framework
+            && have.framework == other.framework
+            && have.framework.order() == Order::Heads
+    });
+    let ancestors = known.and_then(|code| {
+        Some((
+            code,
+            with_ancestors(have, code)?,
+            with_ancestors(other, code)?,
+        ))
+    });
+    let Some((code, mine, theirs)) = ancestors else {
+        return super::compare(have, other);
+    };
+    let only = |side: &BTreeSet<String>, not: &BTreeSet<String>| {
+        code.migrations
+            .iter()
+            .filter(|m| side.contains(&m.name) && !not.contains(&m.name))
+            .map(CodeMigration::shown)
+            .collect()
+    };
+    Relation::of(only(&theirs, &mine), only(&mine, &theirs), false)
 }
 
 fn heads_against_code(state: &MigrationState, code: &CodeMigrations) -> Relation {

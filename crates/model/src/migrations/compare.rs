@@ -1,7 +1,8 @@
 //! How the versions of two databases stand to each other.
 
 use super::{
-    AppliedMigration, MigrationState,
+    AppliedMigration, CodeMigrations, MigrationState,
+    code::compare_knowing,
     order::{Order, by_version, is_repeatable, key},
     qualified,
 };
@@ -235,6 +236,15 @@ impl<'a> Side<'a> {
 
 /// Compares tool by tool. The same tool is found by its table; where each side has it once, whatever the table.
 pub fn compare_all(have: &[MigrationState], other: &[MigrationState]) -> Vec<Comparison> {
+    compare_all_knowing(have, other, &[])
+}
+
+/// As [`compare_all`], with what the code knows of the order.
+pub fn compare_all_knowing(
+    have: &[MigrationState],
+    other: &[MigrationState],
+    code: &[CodeMigrations],
+) -> Vec<Comparison> {
     let once = |states: &[MigrationState], framework| {
         states.iter().filter(|s| s.framework == framework).count() == 1
     };
@@ -249,7 +259,10 @@ pub fn compare_all(have: &[MigrationState], other: &[MigrationState]) -> Vec<Com
             framework: mine.framework,
             table: mine.table.clone(),
             relation: match theirs {
-                Some(theirs) => compare(mine, theirs),
+                Some(theirs) => {
+                    let code = code.iter().find(|code| code.framework == mine.framework);
+                    compare_knowing(mine, theirs, code)
+                }
                 None => Relation::of(Vec::new(), mine.names(), false),
             },
         });

@@ -117,8 +117,17 @@ pub(super) fn key(framework: Framework, name: &str) -> String {
             .find_map(|ending| name.strip_suffix(ending))
             .unwrap_or(name)
             .to_owned(),
+        // A class ends with the time that its file's name begins with; how it is spelled before that is free.
+        Framework::TypeOrm => {
+            let time = &name[name.len() - digits_at_end(name)..];
+            if time.len() >= 10 { time } else { name }.to_owned()
+        }
         _ => name.to_owned(),
     }
+}
+
+fn digits_at_end(text: &str) -> usize {
+    text.bytes().rev().take_while(u8::is_ascii_digit).count()
 }
 
 /// True for what Flyway runs again whenever its text changes.

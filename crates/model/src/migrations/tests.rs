@@ -117,6 +117,12 @@ fn two_databases_are_compared_by_the_rules_of_their_tool() {
         (Alembic, &["ab", "cd"], &["cd", "ab"], "same"),
         (Alembic, &[], &["cd"], "older cd"),
         (Alembic, &["ab"], &["cd"], "unknown"),
+        (
+            TypeOrm,
+            &["Products1704067200000"],
+            &["products1704067200000", "A1704067200001"],
+            "older A1704067200001",
+        ),
         (Knex, &["1_a.js"], &["1_a.ts", "2_b.ts"], "older 2_b.ts"),
         (Ecto, &[], &[], "same"),
     ];
@@ -214,9 +220,26 @@ fn code(framework: Framework, names: &[&str]) -> CodeMigrations {
             }
         })
         .collect();
-    CodeMigrations {
-        framework,
-        migrations,
+    CodeMigrations::new(framework, migrations)
+}
+
+#[test]
+fn revisions_of_a_graph_are_compared_by_what_the_code_knows_of_them() {
+    let code = code(Alembic, &["d<b,c", "c<a", "b<a", "a"]);
+    let order: Vec<&str> = code.migrations.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(order, ["a", "b", "c", "d"]);
+    for (have, other, expected) in [
+        ("a", "d", "older b c d"),
+        ("b", "c", "diverged c | b"),
+        ("d", "c", "newer b d"),
+        ("b", "b", "same"),
+        ("b", "x", "unknown"),
+    ] {
+        let (have, other) = (state(Alembic, &[have]), state(Alembic, &[other]));
+        assert_eq!(
+            words(&compare_knowing(&have, &other, Some(&code))),
+            expected
+        );
     }
 }
 
