@@ -605,6 +605,7 @@ impl<'a> Intake<'a> {
             ],
             migrations: Vec::new(),
             taken_over_from: None,
+            mark: None,
         }
     }
 }

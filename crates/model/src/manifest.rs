@@ -4,8 +4,10 @@
 //! Unknown fields are ignored, so a field may be added without a new version.
 
 mod files;
+mod mark;
 
 pub use files::{FilesManifest, OddFile, ReferenceCheck};
+pub use mark::WriteMark;
 
 use crate::{
     evidence::{DatabaseEvidence, QualifiedName},
@@ -127,6 +129,9 @@ pub struct DatabaseManifest {
     /// Id of the backup from which the whole database was taken over unread, for nothing had been written since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_over_from: Option<String>,
+    /// Read before the backup began; a later one that is equal proves that nothing was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<WriteMark>,
 }
 
 /// Which format lies in the database's folder.
@@ -286,6 +291,11 @@ impl Manifest {
     pub fn tables(&self) -> usize {
         self.databases.iter().map(|d| d.evidence.tables.len()).sum()
     }
+    /// Bytes of all databases and all files.
+    pub fn bytes_with_files(&self) -> u64 {
+        self.bytes() + self.files.iter().map(|tree| tree.bytes).sum::<u64>()
+    }
+    /// Bytes of all databases.
     pub fn bytes(&self) -> u64 {
         self.databases
             .iter()

@@ -50,6 +50,7 @@ fn script_backup(folder: &Path, script: &str) -> DatabaseManifest {
         warnings: vec![],
         migrations: vec![],
         taken_over_from: None,
+        mark: None,
     }
 }
 

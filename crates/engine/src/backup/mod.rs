@@ -4,6 +4,8 @@
 //! pack, index and tree of it is durable. A backup that cannot be read back is withdrawn again, so what is listed is
 //! always complete.
 
+mod files;
+mod parent;
 mod publish;
 mod report;
 mod sources;
@@ -30,6 +32,7 @@ use pgkeep_model::{
 };
 use pgkeep_postgres::{connect::ConnectOptions, dump};
 use pgkeep_repository::{LockMode, Repository, WriterOptions};
+use files::{scan_beside, take_files};
 use sources::{dump_options, freeze_all, open_sources};
 use std::time::Instant;
 use store::{store_globals, take_database};
@@ -46,7 +49,7 @@ pub struct BackupRequest {
     pub pinned: bool,
     /// What asked for it.
     pub origin: catalog::Origin,
-    /// One recovery point holds all of them.
+    /// One recovery point holds all of them, with the files of the app; the kinds `database` and `files` read one sort only.
     pub databases: Vec<ConnectOptions>,
     /// Store roles and tablespaces too.
     pub globals: bool,
@@ -111,7 +114,12 @@ fn take(
     let begun = Instant::now();
     let started_at = context.clock.now();
     context.progress.phase(Phase::Check, None);
-    if request.databases.is_empty() {
+    let nothing_to_read = request.databases.is_empty() && files::trees(request).is_empty();
+    if nothing_to_read && request.kind == BackupKind::Files {
+        return Err(Error::invalid("no files to back up")
+            .hint("give --files NAME=PATH, or name folders under [[app.X.files]] in pgkeep.toml"));
+    }
+    if nothing_to_read || (request.databases.is_empty() && request.kind != BackupKind::Files) {
         return Err(Error::invalid("no database to back up")
             .hint("give --database-url, set DATABASE_URL, or name databases in pgkeep.toml"));
     }
@@ -125,27 +133,56 @@ fn take(
     })?;
     let sink = RepositorySink::new(&writer);
 
+    let parent = parent::choose(repository, request, context)?;
+
+    // Read before anything is frozen, so that a later backup can prove from it that nothing was written since.
+    let marks = parent::marks(&sources, request);
+
     // All databases are frozen before the first is read, so that they belong to one moment as nearly as servers allow.
     context.progress.phase(Phase::Freeze, None);
     let frozen = freeze_all(&sources, request, context)?;
+    let frozen_at = context.clock.now();
+    // Read once everything is frozen: what equals the parent's marks now was frozen as the parent holds it.
+    let marks_now = match &parent {
+        Some(_) => parent::marks(&sources, request),
+        None => Vec::new(),
+    };
 
-    let mut files = Vec::new();
-    let mut databases = Vec::new();
-    for (source, frozen) in sources.iter().zip(&frozen) {
-        let dumped = dump::dump_database(
-            frozen,
-            &source.tools,
-            &sink,
-            &dump_options(request),
-            &context.cancel,
-            &*context.progress,
-        )?;
-        databases.push(take_database(
-            dumped, &sink, started_at, &mut files, &databases,
-        )?);
-    }
-    let globals =
-        request.globals && store_globals(&sources[0], &sink, started_at, &mut files, context)?;
+    // Files are read beside the dump: the sooner they are, the nearer they are to the databases' moment.
+    let (mut files, mut databases, mut globals) = (Vec::new(), Vec::new(), false);
+    let parent_read = parent.as_ref();
+    let (scanned, ()) = scan_beside(repository, &writer, request, parent_read, context, |context| {
+        for (n, (source, frozen)) in sources.iter().zip(&frozen).enumerate() {
+            let (name, done) = (&source.options.dbname, &databases);
+            let taken = match parent_read {
+                Some(parent) => parent.take_over(&writer, name, &marks_now[n], done, context)?,
+                None => None,
+            };
+            if let Some(taken) = taken {
+                databases.push(taken);
+                continue;
+            }
+            let dumped = dump::dump_database(
+                frozen,
+                &source.tools,
+                &sink,
+                &dump_options(request),
+                &context.cancel,
+                &*context.progress,
+            )?;
+            let mut manifest =
+                take_database(dumped, &sink, started_at, &mut files, &databases)?;
+            manifest.mark = marks[n].clone().ok();
+            databases.push(manifest);
+        }
+        if let Some(first) = sources.first().filter(|_| request.globals) {
+            globals = store_globals(first, &sink, started_at, &mut files, context)?;
+        }
+        Ok(())
+    })?;
+    let named: Vec<_> = databases.iter().map(|d| d.name.as_str()).zip(&frozen).collect();
+    let trees = take_files(scanned, &writer, request, &named, frozen_at, context);
+    drop(named);
     drop(frozen);
 
     context.progress.phase(Phase::Publish, None);
@@ -165,8 +202,8 @@ fn take(
         globals,
         evidence_digest: evidence_digest(&databases)?,
         databases,
-        files: Vec::new(),
-        parent: None,
+        files: trees,
+        parent: parent.map(|parent| parent.id),
         application: None,
     };
     // Without the lock a prune elsewhere may have deleted what this backup counts on.

@@ -2,7 +2,7 @@
 
 use super::publish::ReadBack;
 use crate::hooks::HookReport;
-use pgkeep_model::manifest::{BackupKind, DatabaseContent, Manifest};
+use pgkeep_model::manifest::{BackupKind, DatabaseContent, FilesManifest, Manifest};
 use pgkeep_repository::WriteSummary;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,11 @@ pub struct BackupReport {
     pub app: String,
     pub kind: BackupKind,
     pub databases: Vec<DatabaseReport>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FilesManifest>,
+    /// The backup from which unchanged parts were taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     pub tables: usize,
     pub rows: u64,
     /// Bytes of the dump as read from the servers.
@@ -43,6 +48,9 @@ pub struct DatabaseReport {
     pub bytes: u64,
     /// False for an imported script, whose tables and rows nobody has counted.
     pub counted: bool,
+    /// Nothing was written to it since the parent was made, so it was not read again.
+    #[serde(default)]
+    pub taken_over: bool,
 }
 
 pub(crate) fn report(
@@ -66,8 +74,11 @@ pub(crate) fn report(
                 rows: d.evidence.rows(),
                 bytes: d.members.iter().map(|m| m.size).sum(),
                 counted: d.content == DatabaseContent::Directory,
+                taken_over: d.taken_over_from.is_some(),
             })
             .collect(),
+        files: manifest.files.clone(),
+        parent: manifest.parent.clone(),
         tables: manifest.tables(),
         rows: manifest.rows(),
         bytes_read: written.bytes_read,

@@ -37,7 +37,7 @@ pub(super) fn take_database(
 }
 
 /// A folder for a database inside the snapshot: its name made safe for any file system, unique among its siblings.
-fn folder_for(name: &str, earlier: &[DatabaseManifest]) -> String {
+pub(super) fn folder_for(name: &str, earlier: &[DatabaseManifest]) -> String {
     let safe = safe_name(name);
     let taken = |path: &str| earlier.iter().any(|d| d.path == path);
     let mut path = format!("databases/{safe}");

@@ -364,6 +364,7 @@ fn take_database(
     Ok(DatabaseManifest {
         members,
         taken_over_from: None,
+        mark: None,
         ..expected.clone()
     })
 }

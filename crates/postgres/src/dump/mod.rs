@@ -156,6 +156,7 @@ fn describe(
         warnings,
         migrations: versions.states,
         taken_over_from: None,
+        mark: None,
     })
 }
 
