@@ -2,7 +2,7 @@
 //!
 //! A [`Catalog`] is one SQLite file, or a schema `pgkeep` in a PostgreSQL database; the same SQL serves both. It is the
 //! meeting point of several processes: the server, one process for each job, commands run by hand, workers on other machines.
-//! So nothing about it is kept in memory, and every change is one short transaction.
+//! So nothing about it is kept in memory longer than a [`Stamp`] allows, and every change is one short transaction.
 //!
 //! What stays true:
 //! - a job is claimed by at most one worker, and whatever a worker writes about it names the fence of its claim: a worker
@@ -27,6 +27,7 @@ pub mod people;
 mod queue;
 mod seal;
 mod settings;
+mod stamp;
 
 pub use backups::{BackupFilter, BackupRow, BackupSort, BackupState};
 pub use definitions::{ManagedBy, Stored};
@@ -42,6 +43,7 @@ pub use queue::{
     StoredLogLine,
 };
 pub use seal::is_reference;
+pub use stamp::Stamp;
 
 use jiff::{SignedDuration, Timestamp};
 use pgkeep_model::Clock;

@@ -189,3 +189,19 @@ pub async fn whoever_waits_is_told_of_changes(place: Place) {
     let told = waits.await.expect("no panic");
     assert_eq!(told, catalog.newest_event_id().await.expect("a number"));
 }
+
+pub async fn a_stamp_ends_with_any_commit(place: Place) {
+    let catalog = place.open().await;
+    let other = place.open().await;
+    // By its own clock the catalog was written to long ago.
+    place.advance(100 * 365 * 24 * 3600);
+    let stamp = catalog.stamp();
+    assert_eq!(stamp.is_none(), catalog.is_shared());
+    catalog.newest_event_id().await.expect("a number");
+    assert_eq!(catalog.stamp(), stamp, "reading changes nothing");
+    other
+        .enqueue(backup_job(&other, "shop"))
+        .await
+        .expect("queued");
+    assert!(stamp.is_none() || catalog.stamp() != stamp);
+}

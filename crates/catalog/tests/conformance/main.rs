@@ -101,6 +101,7 @@ cases! {
         events_come_in_order_and_none_is_missed,
         the_newest_events_are_kept,
         whoever_waits_is_told_of_changes,
+        a_stamp_ends_with_any_commit,
     }
     backups {
         a_backup_keeps_what_only_its_job_knew,

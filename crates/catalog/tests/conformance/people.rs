@@ -1,10 +1,10 @@
 use crate::place::Place;
 use jiff::SignedDuration;
+use pgkeep_catalog::people::idempotency::Answering;
 use pgkeep_catalog::people::{
     AuditEntry, AuditFilter, AuditResult, AuditVerdict, Idempotency, Identity, LoginAttempt,
     NewDelivery, NewSession, NewToken, NewUpload, NewUser, UploadState, User, UserChange,
 };
-use pgkeep_catalog::people::idempotency::Answering;
 use pgkeep_catalog::{Catalog, CatalogError, Job, NewJob, Page};
 use pgkeep_model::access::{Access, Permission, Role};
 use pgkeep_model::job::{AppSpec, JobSpec, Trigger};

@@ -2,7 +2,7 @@
 
 use pgkeep_catalog::{BackupRow, Catalog, CatalogError, KeySource, Location, NewJob, OpenOptions};
 use pgkeep_model::Clock;
-use pgkeep_model::job::{
+use pgkeep_model::job::{GuardSpec, 
     AppSpec, BackupSpec, CleanupSpec, JobKind, JobSpec, ProveLevel, RestoreMode, RestoreSpec,
     Trigger,
 };
@@ -197,6 +197,7 @@ pub fn spec_of(kind: JobKind, app: &str) -> JobSpec {
         JobKind::Doctor => JobSpec::Doctor(AppSpec { app }),
         JobKind::Sync => JobSpec::Sync(Default::default()),
         JobKind::CatalogBackup => JobSpec::CatalogBackup(Default::default()),
+        JobKind::Guard => JobSpec::Guard(GuardSpec { app, ..Default::default() }),
     }
 }
 
