@@ -33,7 +33,6 @@ async fn open(folder: &Path) -> pgkeep_catalog::Result<Catalog> {
 
 /// Jobs that workers took in a second from a catalog of their own, each by a durable commit.
 pub(super) fn claims_per_second(folder: &Path, jobs: usize) -> anyhow::Result<f64> {
-    std::fs::create_dir_all(folder)?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let catalog = open(folder).await?;

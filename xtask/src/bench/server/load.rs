@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::http::Client;
+use crate::http::Client;
 
 /// Connections; each asks, waits for the answer, and asks again at its next time.
 const CONNECTIONS: u32 = 4;

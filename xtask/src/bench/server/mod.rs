@@ -4,9 +4,7 @@
 //! slowed by the asking, too; how much processor time the server itself spent on a request is told apart from that.
 
 mod catalog;
-mod http;
 mod load;
-mod site;
 mod table;
 
 use std::path::PathBuf;
@@ -15,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::database::{Shape, Source};
+use super::database::{DATABASE, Shape, Source};
 use super::measure::{cpu_of, memory_of_families};
+use crate::site::{APP, Site};
 use load::Served;
-use site::{APP, Site};
 use table::{Aim, Table};
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +54,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let source = Source::start(options.major, scale, Shape::Balanced)?;
     let mut table = Table::new(options.major, source.size_bytes());
     // One repository for each backup, so that each has everything to store.
-    let mut site = Site::prepare(source, &program, 2 * rounds + 1)?;
+    let (shop, admin) = (source.url(DATABASE), source.url("postgres"));
+    let mut site = Site::prepare(&shop, &admin, &program, 2 * rounds + 1)?;
     catalog::add_backups(&site.data(), APP, BACKUPS)?;
 
     starts(&mut site, if options.quick { 2 } else { 7 }, &mut table)?;
@@ -65,13 +64,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     idles(&site, idle, &mut table)?;
     lists(&site, &mut table)?;
     let jobs = if options.quick { 200 } else { 5_000 };
-    let claims = catalog::claims_per_second(&site.scratch(), jobs)?;
+    let claims = catalog::claims_per_second(&site.scratch()?, jobs)?;
     table.add(
         "claims a second, SQLite, 8 workers",
         claims,
         Aim::AtLeast(500.0),
     );
-    beside_backups(&site, rounds, &mut table)?;
+    beside_backups(&site, &source, rounds, &mut table)?;
     site.stop()?;
 
     println!("{}", table.to_markdown());
@@ -147,18 +146,23 @@ fn lists(site: &Site, table: &mut Table) -> anyhow::Result<()> {
 }
 
 /// Backups alone and beside requests, in turn, so that whatever else changes on the machine meets both.
-fn beside_backups(site: &Site, rounds: usize, table: &mut Table) -> anyhow::Result<()> {
+fn beside_backups(
+    site: &Site,
+    source: &Source,
+    rounds: usize,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     site.back_up(0)?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     let mut served = Vec::new();
     let mut per_request = Vec::new();
     for round in 0..rounds {
-        site.source.settle();
+        source.settle();
         let quiet = cpu_of(site.process()?);
         alone.push(site.back_up(2 * round + 1)?);
         let quiet = cpu_of(site.process()?) - quiet;
 
-        site.source.settle();
+        source.settle();
         let busy = cpu_of(site.process()?);
         let (seconds, requests) = beside_requests(site, 2 * round + 2)?;
         let busy = cpu_of(site.process()?) - busy;

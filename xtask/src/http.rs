@@ -8,18 +8,18 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 /// A connection that is used for one request after the other.
-pub(super) struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     head: String,
 }
 
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
 impl Client {
-    pub(super) fn connect(address: SocketAddr, token: &str) -> anyhow::Result<Client> {
+    pub(crate) fn connect(address: SocketAddr, token: &str) -> anyhow::Result<Client> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -33,12 +33,12 @@ impl Client {
         })
     }
 
-    pub(super) fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+    pub(crate) fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
         self.send("GET", path, "")
     }
 
     /// Sends a JSON document, or nothing.
-    pub(super) fn send(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
+    pub(crate) fn send(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
         let about = match body {
             "" => String::new(),
             body => format!(
@@ -79,7 +79,7 @@ impl Client {
 }
 
 impl Answer {
-    pub(super) fn json(&self, status: u16) -> anyhow::Result<Value> {
+    pub(crate) fn json(&self, status: u16) -> anyhow::Result<Value> {
         let text = String::from_utf8_lossy(&self.body);
         ensure!(self.status == status, "{}: {text}", self.status);
         serde_json::from_str(&text).with_context(|| text.into_owned())

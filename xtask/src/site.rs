@@ -8,14 +8,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use super::http::Client;
-use crate::bench::database::{DATABASE, Source};
+use crate::http::Client;
 
-pub(super) const APP: &str = "shop";
+pub(crate) const APP: &str = "shop";
+const SCOPES: [&str; 7] = [
+    "backup_create",
+    "backup_delete",
+    "backup_download",
+    "restore",
+    "status",
+    "login",
+    "upload",
+];
 const PATIENCE: Duration = Duration::from_secs(600);
 
-pub(super) struct Site {
-    pub source: Source,
+pub(crate) struct Site {
     folder: tempfile::TempDir,
     program: PathBuf,
     address: SocketAddr,
@@ -24,28 +31,32 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Writes the file, makes `repositories` of them and an account; nothing runs yet.
-    pub(super) fn prepare(
-        source: Source,
+    /// Writes the file, makes `repositories` of them and an account; nothing runs yet. No request is counted. `shop` and
+    /// `admin` are where the database is, and who may make others beside it.
+    pub(crate) fn prepare(
+        shop: &str,
+        admin: &str,
         program: &Path,
         repositories: usize,
     ) -> anyhow::Result<Site> {
-        let folder = tempfile::Builder::new().prefix("pgkeep-bench-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("pgkeep-site-").tempdir()?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut site = Site {
-            source,
             folder,
             program: program.to_owned(),
             address,
             token: String::new(),
             server: None,
         };
-        let (url, admin) = (site.source.url(DATABASE), site.source.url("postgres"));
         let mut file = format!(
-            "[app.{APP}]\ndatabases = [\"{url}\"]\nadmin_url = \"{admin}\"\nrepository = \"r0\"\n\n\
-             [server]\nlisten = \"{address}\"\nthrottle = {{ status = \"off\", backup_create = \"off\" }}\n\n\
-             [policy.nightly]\napp = \"{APP}\"\nschedule = {{ frequency = \"daily\", at = \"02:00\" }}\n\n"
+            "[app.{APP}]\ndatabases = [\"{shop}\"]\nadmin_url = \"{admin}\"\nrepository = \"r0\"\n\n\
+             [policy.nightly]\napp = \"{APP}\"\nschedule = {{ frequency = \"daily\", at = \"02:00\" }}\n\n\
+             [server]\nlisten = \"{address}\"\n\n[server.throttle]\n"
         );
+        for scope in SCOPES {
+            file += &format!("{scope} = \"off\"\n");
+        }
+        file.push('\n');
         for number in 0..repositories {
             file += &format!("[repository.r{number}]\naddress = \"./r{number}\"\n\n");
         }
@@ -75,12 +86,15 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    pub(super) fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
     }
 
-    pub(super) fn scratch(&self) -> PathBuf {
-        self.path("scratch")
+    /// A folder for whatever is written beside the server.
+    pub(crate) fn scratch(&self) -> anyhow::Result<PathBuf> {
+        let folder = self.path("scratch");
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -103,20 +117,20 @@ impl Site {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(super) fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    pub(super) fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
         Client::connect(self.address, &self.token)
     }
 
     /// Starts the server; how long it took until it said that it is ready.
-    pub(super) fn start(&mut self) -> anyhow::Result<Duration> {
+    pub(crate) fn start(&mut self) -> anyhow::Result<Duration> {
         let log = std::fs::File::create(self.path("serve.log"))?;
         let mut command = self.command(&["serve"]);
         command
@@ -142,7 +156,7 @@ impl Site {
     }
 
     /// Ends the server in order.
-    pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         let Some(mut server) = self.server.take() else {
             return Ok(());
         };
@@ -154,12 +168,12 @@ impl Site {
         Ok(())
     }
 
-    pub(super) fn process(&self) -> anyhow::Result<u32> {
+    pub(crate) fn process(&self) -> anyhow::Result<u32> {
         Ok(self.server.as_ref().context("the server runs")?.id())
     }
 
     /// Waits until no job waits or runs.
-    pub(super) fn settle(&self) -> anyhow::Result<()> {
+    pub(crate) fn settle(&self) -> anyhow::Result<()> {
         let mut client = self.client()?;
         let begun = Instant::now();
         loop {
@@ -173,7 +187,7 @@ impl Site {
     }
 
     /// Takes a backup through the API; the seconds that its job tells.
-    pub(super) fn back_up(&self, repository: usize) -> anyhow::Result<f64> {
+    pub(crate) fn back_up(&self, repository: usize) -> anyhow::Result<f64> {
         let mut client = self.client()?;
         let body = json!({ "app": APP, "repository": format!("r{repository}") });
         let accepted = client.send("POST", "/backups", &body.to_string())?;
