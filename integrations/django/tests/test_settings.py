@@ -154,7 +154,7 @@ def test_the_definition_names_everything_and_holds_no_secret(database: Any, tmp_
         assert app["admin_url"] == "env:PGKEEP_DJANGO_ADMIN_URL"
         assert app["environment"] == "production"
         assert app["files"] == [{"name": "media", "path": str(tmp_path / "media"), "exclude": ["cache/"]}]
-        assert app["migrations"] == {"framework": "django"}
+        assert app["migrations"] == {"framework": "django", "code": str(PROJECT)}
         assert app["fence"] == {"lock_dir": str(PROJECT / "run")}
         assert app["commands"]["migrate"][1:] == [
             *(str(PROJECT / "manage.py"), "migrate", "--noinput", "--database", "default")

@@ -21,6 +21,9 @@ from .conf import Config
 #: Variables that hold connection strings are named `PGKEEP_DJANGO_DATABASE_<alias>`, and this one for the admin's.
 ADMIN_VARIABLE = "PGKEEP_DJANGO_ADMIN_URL"
 
+#: Prints what pgkeep records of the framework.
+_VERSIONS = "import django, platform; print('django', django.__version__); print('python', platform.python_version())"
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -51,7 +54,7 @@ def define(config: Config, aliases: list[str] | None = None, files: bool = True)
             lines += ["", f"[[app.{_text(app)}.files]]", f"name = {_text(name)}", f"path = {_text(str(path))}"]
             if config.files_exclude:
                 lines.append(f"exclude = {_texts(config.files_exclude)}")
-    lines += ["", f"[app.{_text(app)}.migrations]", 'framework = "django"', *_commands(app, aliases[0])]
+    lines += ["", f"[app.{_text(app)}.migrations]", 'framework = "django"', *_code(app, aliases[0])]
     if config.lock_dir:
         lines += ["", f"[app.{_text(app)}.fence]", f"lock_dir = {_text(str(config.lock_dir))}"]
     return Definition(app, "\n".join(lines) + "\n", variables)
@@ -77,8 +80,8 @@ def _is_media_root(path: Path) -> bool:
     return bool(root) and path == Path(root).absolute()
 
 
-def _commands(app: str, alias: str) -> list[str]:
-    """How pgkeep runs `migrate` and checks against a restored copy, where there is a manage.py that it can run."""
+def _code(app: str, alias: str) -> list[str]:
+    """Where the migrations lie, and how pgkeep runs `migrate` and checks against a restored copy, beside manage.py."""
     manage = _manage_py()
     if manage is None:
         return []
@@ -86,12 +89,14 @@ def _commands(app: str, alias: str) -> list[str]:
     environment = {"DJANGO_SETTINGS_MODULE": str(settings.SETTINGS_MODULE), databases.REDIRECT: alias}
     pairs = ", ".join(f"{_text(name)} = {_text(value)}" for name, value in environment.items())
     return [
+        f"code = {_text(str(manage.parent))}",
         "",
         f"[app.{_text(app)}.commands]",
         f"directory = {_text(str(manage.parent))}",
         f"migrate = {_texts([*run, 'migrate', '--noinput', '--database', alias])}",
         f"migrate_check = {_texts([*run, 'migrate', '--check', '--database', alias])}",
         f"check = [{_texts([*run, 'check', '--database', alias])}]",
+        f"runtime = {_texts([sys.executable, '-c', _VERSIONS])}",
         f"environment = {{ {pairs} }}",
     ]
 

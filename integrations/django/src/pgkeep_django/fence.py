@@ -29,15 +29,16 @@ def restore_lock(folder: Path) -> Lock | None:
     path = folder / RESTORE_LOCK
     try:
         changed = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
-        text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
         return Lock("somebody", datetime.now(timezone.utc))
     try:
-        document = json.loads(text)
+        document = json.loads(path.read_text(encoding="utf-8"))
         return Lock(str(document.get("holder", "somebody")), _time(document["heartbeat"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except FileNotFoundError:  # let go meanwhile
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Lock("somebody", changed)
 
 
