@@ -122,6 +122,9 @@ impl Server {
         make_folders(&settings)?;
         let options = open_options(&settings.places, machine.clock.clone(), true);
         let catalog = Catalog::open(options).await?;
+        if !catalog.is_shared() {
+            catalog.free_unanswered_keys().await?;
+        }
         let listener =
             Listener::bind(&settings.http)
                 .await

@@ -1,6 +1,7 @@
 //! Long work: a job is queued, and the answer says where to look.
 
 use super::extract::Json;
+use super::idempotency::Keyed;
 use super::problem::{Code, Problem};
 use crate::auth::Principal;
 use crate::http::request_id;
@@ -8,7 +9,8 @@ use crate::jobs::draft;
 use crate::state::AppState;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pgkeep_catalog::{Enqueued, NewJob};
+use pgkeep_catalog::people::idempotency::Answering;
+use pgkeep_catalog::{Enqueued, Job, NewJob};
 use pgkeep_model::job::{JobSpec, Trigger};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,12 +27,18 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    pub fn of(enqueued: &Enqueued) -> Self {
-        let id = &enqueued.job().id;
+    fn new(job: &Job) -> Self {
         Self {
-            job_id: id.clone(),
-            status_url: format!("/api/v1/jobs/{id}"),
+            job_id: job.id.clone(),
+            status_url: format!("/api/v1/jobs/{}", job.id),
+            existing: false,
+        }
+    }
+
+    pub fn of(enqueued: &Enqueued) -> Self {
+        Self {
             existing: !enqueued.is_new(),
+            ..Self::new(enqueued.job())
         }
     }
 }
@@ -53,7 +61,7 @@ pub fn new_job(state: &AppState, who: &Principal, spec: JobSpec) -> NewJob {
     job
 }
 
-/// Queues a job. Without a live worker it would lie there unseen, so that is refused.
+/// Queues a job; where the request has a key, the job and the answer are stored together. Without a live worker it would lie there unseen, so that is refused.
 pub async fn enqueue(state: &AppState, job: NewJob) -> Result<Accepted, Problem> {
     if state.catalog.live_workers().await? == 0 {
         return Err(Problem::new(
@@ -63,7 +71,17 @@ pub async fn enqueue(state: &AppState, job: NewJob) -> Result<Accepted, Problem>
         .hint("start `pgkeep worker`, or give the server workers of its own")
         .retry_after(30));
     }
-    let enqueued = state.catalog.enqueue(job).await?;
+    let body = |job: &Job| {
+        serde_json::to_string(&Accepted::new(job)).expect("an answer is plain values")
+    };
+    let keyed = Keyed::current();
+    let request = keyed.as_ref().map(|request| Answering {
+        key: &request.key,
+        principal: &request.principal,
+        status: StatusCode::ACCEPTED.as_u16(),
+        body: &body,
+    });
+    let enqueued = state.catalog.enqueue_answering(job, request).await?;
     state.work.notify_waiters();
     Ok(Accepted::of(&enqueued))
 }

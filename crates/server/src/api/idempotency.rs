@@ -2,7 +2,8 @@
 //!
 //! The answer to a request with a key is kept for a day. Who sends the same request with the same key again gets that
 //! answer, with `Idempotency-Replayed: true`; another request under the same key is refused. A request that failed made
-//! nothing, so its key is free again.
+//! nothing, so its key is free again. A job that the work puts into the queue is the answer, kept in the same transaction:
+//! see [`super::accepted::enqueue`].
 
 use super::problem::{Code, Problem};
 use crate::auth::Principal;
@@ -47,7 +48,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     }
 }
 
-/// Does `work` once for each key of an account. `what` names the operation, `request` is all that it depends on.
+/// The request with a key that the calling task answers.
+#[derive(Debug, Clone)]
+pub struct Keyed {
+    pub key: String,
+    pub principal: String,
+}
+
+tokio::task_local! {
+    static ANSWERED: Keyed;
+}
+
+impl Keyed {
+    pub fn current() -> Option<Self> {
+        ANSWERED.try_with(Clone::clone).ok()
+    }
+}
+
+/// Does `work` once for each key of an account. `what` names the operation, `request` is all that it depends on. The work
+/// queues one job at most, and its answer then is that it did.
 pub async fn once<R: IntoResponse>(
     state: &AppState,
     who: &Principal,
@@ -83,7 +102,11 @@ pub async fn once<R: IntoResponse>(
             .retry_after(2));
         }
     }
-    let response = match work.await {
+    let keyed = Keyed {
+        key: key.clone(),
+        principal: principal.clone(),
+    };
+    let response = match ANSWERED.scope(keyed, work).await {
         Ok(response) => response.into_response(),
         Err(problem) => {
             state.catalog.idempotency_abandon(&key, &principal).await?;

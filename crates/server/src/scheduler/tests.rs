@@ -827,3 +827,34 @@ async fn the_loop_makes_runs_and_ends_with_the_server() {
     };
     tokio::join!(loops, watch);
 }
+
+#[tokio::test]
+async fn an_abandoned_upload_goes_with_its_file_when_its_time_is_over() {
+    let scene = Scene::at("2026-05-01T02:00:00Z").await;
+    let begin = async |expires_at: &str| {
+        let upload = pgkeep_catalog::people::uploads::NewUpload {
+            owner: "ann".into(),
+            app: None,
+            file_name: "shop.dump".into(),
+            size_bytes: None,
+            sha256: None,
+            expires_at: expires_at.parse().expect("a time"),
+        };
+        let upload = scene.catalog.create_upload(&upload).await.expect("begun");
+        let folder = Places::inside(scene.folder.path()).incoming();
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join(&upload.id);
+        std::fs::write(&file, "half of it").expect("written");
+        (upload.id, file)
+    };
+    let (old, old_file) = begin("2026-05-01T03:00:00Z").await;
+    let (new, new_file) = begin("2026-05-02T03:00:00Z").await;
+    scene.tick().await;
+    assert!(old_file.exists(), "its time is not over");
+    scene.set("2026-05-01T03:00:01Z");
+    scene.tick().await;
+    assert!(!old_file.exists() && new_file.exists());
+    let left = scene.catalog.uploads(None).await.expect("listed");
+    let left: Vec<_> = left.into_iter().map(|upload| upload.id).collect();
+    assert_eq!(left, [new], "{old} is gone");
+}

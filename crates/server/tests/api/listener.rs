@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 const GET: &[u8] = b"GET /api/v1/health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -90,8 +91,20 @@ async fn a_head_that_is_too_large_is_refused() {
     assert!(server.exchange(GET).await.starts_with("HTTP/1.1 200"));
 }
 
+/// Connections that may be open here at once; this process holds both ends.
+fn most_open() -> usize {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let most = most.map_or(10_000, |most| usize::try_from(most).unwrap_or(10_000));
+    (most / 4).clamp(16, 2_500)
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_requests_at_once_are_answered_or_refused() {
+async fn ten_thousand_requests_are_answered_or_refused_and_leave_nothing() {
+    const REQUESTS: usize = 10_000;
     let server = Arc::new(
         serve(|http| {
             http.max_connections = 64;
@@ -99,10 +112,23 @@ async fn two_thousand_requests_at_once_are_answered_or_refused() {
         })
         .await,
     );
-    let clients: Vec<_> = (0..2_000)
-        .map(|_| {
-            let server = server.clone();
-            tokio::spawn(async move { server.exchange(GET).await })
+    assert!(server.exchange(GET).await.starts_with("HTTP/1.1 200"));
+    let before = open_files();
+    let room = Arc::new(Semaphore::new(most_open()));
+    let asked = Arc::new(format!(
+        "GET /api/v1/apps HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        server.scene.admin
+    ));
+    let clients: Vec<_> = (0..REQUESTS)
+        .map(|number| {
+            let (server, room, asked) = (server.clone(), room.clone(), asked.clone());
+            tokio::spawn(async move {
+                let _open = room.acquire().await.unwrap();
+                match number % 10 {
+                    0 => server.exchange(asked.as_bytes()).await,
+                    _ => server.exchange(GET).await,
+                }
+            })
         })
         .collect();
     let (mut answered, mut refused) = (0, 0);
@@ -116,9 +142,18 @@ async fn two_thousand_requests_at_once_are_answered_or_refused() {
             refused += 1;
         }
     }
-    assert_eq!(answered + refused, 2_000);
+    assert_eq!(answered + refused, REQUESTS);
     assert!(answered > 0);
     assert!(server.exchange(GET).await.starts_with("HTTP/1.1 200"));
+    // The catalog may have opened a few more connections to its file.
+    let most = before + 32;
+    tokio::time::timeout(Duration::from_secs(120), async {
+        while open_files() > most {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("connections are closed on both sides");
 }
 
 #[tokio::test]

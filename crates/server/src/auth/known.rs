@@ -1,0 +1,58 @@
+//! Tokens that were recognised a moment ago: a wall of screens asks with the same one again and again, and to ask the
+//! catalog each time costs more than the answer.
+//!
+//! What is remembered counts only while nothing was committed to the catalog since ([`pgkeep_catalog::Stamp`]), so a token
+//! that is revoked ends at once, whichever process revoked it; and for [`MOMENT`] at most.
+
+use jiff::Timestamp;
+use pgkeep_catalog::Stamp;
+use pgkeep_catalog::people::tokens::ApiToken;
+use pgkeep_catalog::people::users::User;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+const MOMENT: Duration = Duration::from_millis(500);
+const MOST: usize = 256;
+
+#[derive(Debug, Default)]
+pub struct KnownTokens(Mutex<HashMap<String, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    token: ApiToken,
+    user: User,
+    stamp: Stamp,
+    since: Instant,
+}
+
+impl KnownTokens {
+    /// The token of this hash, if it was recognised under the same stamp and has not run out.
+    pub fn find(&self, hash: &str, stamp: &Stamp, now: Timestamp) -> Option<(ApiToken, User)> {
+        let known = self.all();
+        let known = known.get(hash)?;
+        let good = known.stamp == *stamp
+            && known.since.elapsed() < MOMENT
+            && known.token.expires_at.is_none_or(|at| at > now);
+        good.then(|| (known.token.clone(), known.user.clone()))
+    }
+
+    /// Remembers what was read after `stamp` was taken.
+    pub fn remember(&self, hash: String, stamp: Stamp, token: &ApiToken, user: &User) {
+        let mut all = self.all();
+        if all.len() >= MOST {
+            all.clear();
+        }
+        let known = Known {
+            token: token.clone(),
+            user: user.clone(),
+            stamp,
+            since: Instant::now(),
+        };
+        all.insert(hash, known);
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
