@@ -71,9 +71,8 @@ pub async fn enqueue(state: &AppState, job: NewJob) -> Result<Accepted, Problem>
         .hint("start `pgkeep worker`, or give the server workers of its own")
         .retry_after(30));
     }
-    let body = |job: &Job| {
-        serde_json::to_string(&Accepted::new(job)).expect("an answer is plain values")
-    };
+    let body =
+        |job: &Job| serde_json::to_string(&Accepted::new(job)).expect("an answer is plain values");
     let keyed = Keyed::current();
     let request = keyed.as_ref().map(|request| Answering {
         key: &request.key,
