@@ -47,7 +47,7 @@ export function DataTable<T>({ label, columns, rows, rowKey, sort, selection }: 
     : 0
   const width = columns.length + (selection ? 1 : 0)
   return (
-    <section className={classes.scroller} aria-label={label} tabIndex={0}>
+    <div className={classes.scroller} role="group" aria-label={label} tabIndex={0}>
       <table className={classes.table} aria-rowcount={rows.length}>
         <thead>
           <tr>
@@ -90,7 +90,7 @@ export function DataTable<T>({ label, columns, rows, rowKey, sort, selection }: 
           {after > 0 && <Gap height={after} width={width} />}
         </tbody>
       </table>
-    </section>
+    </div>
   )
 }
 

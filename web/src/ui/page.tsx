@@ -20,7 +20,7 @@ export function Page({ title, about, up, actions, children }: PageProps) {
   return (
     <Stack gap="lg">
       <Group justify="space-between" align="flex-end" gap="md">
-        <Box>
+        <Box style={{ flex: '1 1 20rem' }}>
           {up && (
             <TextLink to={up.to} size="sm">
               {up.label}

@@ -61,7 +61,7 @@ function Detail({ app }: { app: App }) {
   const { definition } = app
   return (
     <Stack gap="lg">
-      {health && <AppCard app={health} />}
+      {health && <AppCard app={health} order={2} />}
       {health && health.findings.length > 0 && (
         <Section title={t.apps.why(health.score)}>
           <List size="sm" spacing="xs" listStyleType="none">

@@ -124,10 +124,11 @@ function Detail({ backup }: { backup: BackupDetail }) {
             [t.backups.kind, backupKind(backup.kind, t)],
             [
               t.backups.size,
-              `${bytes(backup.bytes)}, ${t.backups.addedShare(
-                bytes(backup.bytesAdded),
-                share(backup.bytesAdded ?? 0, backup.bytes ?? 0),
-              )}`,
+              `${bytes(backup.bytes)}${
+                backup.bytesAdded == null
+                  ? ''
+                  : `, ${t.backups.addedShare(bytes(backup.bytesAdded), share(backup.bytesAdded, backup.bytes ?? 0))}`
+              }`,
             ],
             [t.backups.rows, count(backup.rows, locale)],
             [t.backups.took, duration(backup.seconds)],

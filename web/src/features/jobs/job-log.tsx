@@ -7,6 +7,7 @@ import { clock, utc } from '../../format/time.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import classes from '../../ui/ui.module.css'
+import { saveText } from '../save-text.ts'
 
 const BATCH = 500
 const LOOK_EVERY_MS = 1_500
@@ -70,9 +71,9 @@ export function JobLog({ id, over }: { id: string; over: boolean }) {
             variant="default"
             disabled={lines.length === 0}
             onClick={() =>
-              save(
+              saveText(
                 `job-${id}.log`,
-                lines.map((line) => `${utc(line.at)} ${line.level} ${line.text}`),
+                lines.map((line) => `${utc(line.at)} ${line.level} ${line.text}\n`).join(''),
               )
             }
           >
@@ -120,13 +121,4 @@ export function JobLog({ id, over }: { id: string; over: boolean }) {
       </div>
     </Stack>
   )
-}
-
-function save(name: string, lines: string[]) {
-  const address = URL.createObjectURL(new Blob([`${lines.join('\n')}\n`], { type: 'text/plain' }))
-  const link = document.createElement('a')
-  link.href = address
-  link.download = name
-  link.click()
-  URL.revokeObjectURL(address)
 }

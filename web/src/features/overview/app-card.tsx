@@ -9,15 +9,15 @@ import { useLocale, useTexts } from '../../texts/index.ts'
 import { Facts, Moment } from '../../ui/bits.tsx'
 import { TextLink } from '../../ui/links.tsx'
 import { Mark } from '../../ui/mark.tsx'
-import { useNow } from '../../ui/now.ts'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { percentOf } from '../jobs/progress.ts'
 import { useMay } from '../session/session.ts'
+import { pollEveryMs } from '../shell/liveness.ts'
 import { healthState, jobKind } from '../states.ts'
 import { HistoryStrip } from './history-strip.tsx'
 
 /** One app: is it safe, since when, where, and what happens to it now. */
-export function AppCard({ app }: { app: AppStatus }) {
+export function AppCard({ app, order = 3 }: { app: AppStatus; order?: 2 | 3 }) {
   const t = useTexts()
   const locale = useLocale()
   const may = useMay()
@@ -30,7 +30,7 @@ export function AppCard({ app }: { app: AppStatus }) {
       <Stack gap="md">
         <Group justify="space-between" wrap="nowrap" align="flex-start">
           <div style={{ minWidth: 0 }}>
-            <Title order={3} style={{ overflowWrap: 'anywhere' }}>
+            <Title order={order} size="h3" style={{ overflowWrap: 'anywhere' }}>
               <TextLink to={paths.app} params={{ name: app.app }} inherit c="inherit">
                 {app.app}
               </TextLink>
@@ -51,7 +51,7 @@ export function AppCard({ app }: { app: AppStatus }) {
               t.overview.lastGood,
               app.lastGood ? (
                 <Group gap={6}>
-                  <TextLink to={paths.backup} params={{ id: app.lastGood.id }}>
+                  <TextLink to={paths.backup} params={{ id: app.lastGood.id }} size="sm">
                     <Moment at={app.lastGood.time} />
                   </TextLink>
                   <Text span size="sm" c="dimmed">
@@ -101,11 +101,16 @@ export function AppCard({ app }: { app: AppStatus }) {
   )
 }
 
+/** While something runs, its bar moves. */
+const RUNNING_EVERY_MS = 2_000
+
 function RunningNow({ app }: { app: string }) {
   const t = useTexts()
-  useNow()
-  const { data } = useQuery(queries.recentJobs({ app, state: 'running' }, 5))
-  const job = data?.[0]
+  const { data } = useQuery({
+    ...queries.recentJobs({ state: 'running' }, 100),
+    refetchInterval: (query) => (query.state.data?.length ? RUNNING_EVERY_MS : pollEveryMs()),
+  })
+  const job = data?.find((each) => each.app === app)
   if (job === undefined) return null
   const percent = percentOf(job)
   return (

@@ -18,12 +18,16 @@ export function HistoryStrip({ app }: { app: AppStatus }) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: it begins anew each day, not each minute
   const since = useMemo(() => startOf(now), [today])
   const backups = useQuery(queries.recentBackups(app.app, since))
-  const jobs = useQuery(queries.recentJobs({ app: app.app, kind: 'backup', state: 'failed', since }, 200))
+  const jobs = useQuery(queries.recentJobs({ kind: 'backup', state: 'failed', since }, 500))
   const overdueSince = app.policies
     .flatMap((policy) => (policy.overdue ? [policy.overdue.due] : []))
     .sort()[0]
   if (backups.data === undefined || jobs.data === undefined) return <div style={{ height: '3.1rem' }} />
-  const days = strip({ backups: backups.data, jobs: jobs.data, overdueSince }, DAYS, now)
+  const days = strip(
+    { backups: backups.data, jobs: jobs.data.filter((job) => job.app === app.app), overdueSince },
+    DAYS,
+    now,
+  )
   const counts = (state: string) => days.filter((day) => day.state === state).length
   return (
     <div>

@@ -45,7 +45,7 @@ export function OverviewPage() {
             <Stack gap="lg">
               <Answer status={status} />
               <AttentionList status={status} />
-              <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg">
+              <SimpleGrid cols={{ base: 1, lg: status.apps.length > 1 ? 2 : 1 }} spacing="lg">
                 {status.apps.map((app) => (
                   <AppCard key={app.app} app={app} />
                 ))}

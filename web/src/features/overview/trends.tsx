@@ -47,7 +47,7 @@ export function Trends({ apps }: { apps: string[] }) {
           withXAxis={false}
           withDots={data.length < 20}
           curveType="linear"
-          yAxisProps={{ width: 74, domain: [0, 'auto'] }}
+          yAxisProps={{ width: 86, domain: [0, 'auto'] }}
           valueFormatter={format}
           lineChartProps={{ accessibilityLayer: false }}
         />

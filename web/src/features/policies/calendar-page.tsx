@@ -11,7 +11,7 @@ import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { jobState } from '../states.ts'
 import classes from './calendar.module.css'
-import { byDay, weeks } from './month.ts'
+import { byDay, byPolicy, weeks } from './month.ts'
 
 const PAST_DAYS = 14
 const COMING_DAYS = 14
@@ -48,7 +48,7 @@ export function CalendarPage() {
               const done = byDay(jobs, (job) => job.createdAt)
               const ahead = byDay(runs, (run) => run.start)
               return (
-                <section className={classes.frame} aria-label={t.nav.calendar} tabIndex={0}>
+                <div className={classes.frame} role="group" aria-label={t.nav.calendar} tabIndex={0}>
                   <table className={classes.calendar}>
                     <thead>
                       <tr>
@@ -86,19 +86,24 @@ export function CalendarPage() {
                                   amount={(done.get(day) ?? []).length - LISTED}
                                   words={t.policies.moreRuns}
                                 />
-                                {(ahead.get(day) ?? []).slice(0, LISTED).map((run) => (
-                                  <li key={`${run.policy} ${run.start}`}>
-                                    <Mark
-                                      state={{
-                                        tone: 'idle',
-                                        icon: 'clock',
-                                        words: `${clock(run.start, locale).slice(0, 5)} ${run.policy}`,
-                                      }}
-                                    />
-                                  </li>
-                                ))}
+                                {byPolicy(ahead.get(day) ?? [])
+                                  .slice(0, LISTED)
+                                  .map((run) => (
+                                    <li key={run.policy}>
+                                      <Mark
+                                        state={{
+                                          tone: 'idle',
+                                          icon: 'clock',
+                                          words:
+                                            run.times > 1
+                                              ? t.policies.times(run.policy, run.times)
+                                              : `${clock(run.start, locale).slice(0, 5)} ${run.policy}`,
+                                        }}
+                                      />
+                                    </li>
+                                  ))}
                                 <Rest
-                                  amount={(ahead.get(day) ?? []).length - LISTED}
+                                  amount={byPolicy(ahead.get(day) ?? []).length - LISTED}
                                   words={t.policies.moreComing}
                                 />
                               </ul>
@@ -108,7 +113,7 @@ export function CalendarPage() {
                       ))}
                     </tbody>
                   </table>
-                </section>
+                </div>
               )
             }}
           </Loaded>

@@ -27,3 +27,21 @@ export function byDay<T>(things: T[], at: (thing: T) => string): Map<string, T[]
   }
   return days
 }
+
+export interface Coming {
+  policy: string
+  /** When the first of them starts. */
+  start: string
+  times: number
+}
+
+/** The runs of one day, one entry a policy, by their first time. */
+export function byPolicy(runs: { policy: string; start: string }[]): Coming[] {
+  const list = new Map<string, Coming>()
+  for (const { policy, start } of [...runs].sort((a, b) => a.start.localeCompare(b.start))) {
+    const known = list.get(policy)
+    if (known) known.times += 1
+    else list.set(policy, { policy, start, times: 1 })
+  }
+  return [...list.values()]
+}

@@ -12,7 +12,9 @@ import { Section } from '../../ui/bits.tsx'
 import { Callout } from '../../ui/mark.tsx'
 import { useTell } from '../../ui/notices.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { saveText } from '../save-text.ts'
 import { expecting } from '../saving.ts'
+import { isKeyItself, makeKey, recoveryKit } from './recovery-kit.ts'
 import { TestResult } from './repository-page.tsx'
 
 type Field =
@@ -34,7 +36,7 @@ const FIELDS: Field[] = [
   'uploadLimit',
   'downloadLimit',
 ]
-const SECRET: Field[] = ['secretAccessKey']
+const SECRET: Field[] = ['secretAccessKey', 'key']
 
 /** Says where backups live. What is typed can be tried out before it is kept. */
 export function RepositoryForm({ repository }: { repository?: Repository }) {
@@ -86,6 +88,9 @@ export function RepositoryForm({ repository }: { repository?: Repository }) {
         error={problem?.field(field)}
         spellCheck={false}
         autoComplete="off"
+        {...(SECRET.includes(field) && {
+          visibilityToggleButtonProps: { 'aria-label': t.repositories.show },
+        })}
       />
     )
   }
@@ -111,6 +116,28 @@ export function RepositoryForm({ repository }: { repository?: Repository }) {
             {input('address', t.repositories.address, t.repositories.addressHint)}
           </SimpleGrid>
           {input('key', t.repositories.key, t.repositories.keyHint)}
+          <Group gap="sm">
+            <Button
+              variant="default"
+              size="xs"
+              onClick={() => setValues((before) => ({ ...before, key: makeKey() }))}
+            >
+              {t.repositories.makeKey}
+            </Button>
+            <Button
+              variant="default"
+              size="xs"
+              disabled={!isKeyItself(values.key) || values.address.trim() === ''}
+              onClick={() =>
+                saveText(
+                  `pgkeep-recovery-kit-${name.trim() || 'repository'}.txt`,
+                  recoveryKit(name.trim(), values.address.trim(), values.key),
+                )
+              }
+            >
+              {t.repositories.saveKit}
+            </Button>
+          </Group>
           <Callout tone="warn">
             <Text size="sm">{t.repositories.keyWarning}</Text>
           </Callout>

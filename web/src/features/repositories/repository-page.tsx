@@ -145,12 +145,10 @@ export function TestResult({ result }: { result: RepositoryTest }) {
       <Mark
         state={
           result.usable
-            ? {
-                tone: 'good',
-                icon: 'check',
-                words: result.exists ? t.repositories.usable : t.repositories.empty,
-              }
-            : { tone: 'bad', icon: 'cross', words: t.repositories.notUsable }
+            ? { tone: 'good', icon: 'check', words: t.repositories.usable }
+            : result.exists
+              ? { tone: 'bad', icon: 'cross', words: t.repositories.notUsable }
+              : { tone: 'warn', icon: 'warning', words: t.repositories.empty }
         }
       />
       <Facts

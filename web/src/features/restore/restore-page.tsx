@@ -79,9 +79,15 @@ function Wizard({ backup }: { backup: BackupDetail }) {
           />
         ))}
       </Stepper>
-      <section ref={heading} tabIndex={-1} aria-label={steps[step]?.label} style={{ outline: 'none' }}>
+      <div
+        ref={heading}
+        role="group"
+        tabIndex={-1}
+        aria-label={steps[step]?.label}
+        style={{ outline: 'none' }}
+      >
         {steps[step]?.view}
-      </section>
+      </div>
       <Group justify="space-between">
         <Button variant="default" disabled={step === 0} onClick={() => go(step - 1)}>
           {t.common.back}

@@ -26,7 +26,7 @@ export function Broken({ error }: { error: unknown }) {
 export function NotFound() {
   const t = useTexts()
   return (
-    <Container size="sm" py="xl" component="section">
+    <Container size="sm" py="xl" component="main">
       <Stack>
         <Title order={1}>{t.problem.nothingHere}</Title>
         <TextLink to={paths.overview}>{t.nav.overview}</TextLink>

@@ -1,0 +1,115 @@
+/** Every page of a server with some history: no accessibility fault, no fault in the console, and a picture to look at. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import axe from 'axe-core'
+import type { Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { logIn, SCREENS, Scene } from './scene.ts'
+
+let scene: Scene
+let backup: string
+let job: string
+beforeAll(async () => {
+  scene = await Scene.start('populated')
+  await scene.administrator()
+  scene.command('policy', 'run', 'nightly')
+  scene.command('drill')
+  const list = JSON.parse(scene.command('list', '--json', '--app', 'shop'))
+  backup = (list.backups ?? list)[0].id
+  const jobs = JSON.parse(scene.command('job', 'list', '--json'))
+  job = (jobs.jobs ?? jobs).find((each: { kind: string }) => each.kind === 'backup').id
+})
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') await scene?.keepPictures(task.name.replace(/\W+/g, '-'))
+})
+afterAll(() => scene?.stop())
+
+/** Each page, and what shows that it is there. */
+function pages(): [string, string, string][] {
+  return [
+    ['overview', '/', 'Trends'],
+    ['backups', '/backups', 'Description or policy'],
+    ['backup', `/backups/${backup}`, 'Content hash'],
+    ['compare', '/backups/compare', 'Choose two backups'],
+    ['restore-choose', '/restore', 'Choose'],
+    ['restore-wizard', `/backups/${backup}/restore`, 'How much of it'],
+    ['upload', '/upload', 'For the app'],
+    ['jobs', '/jobs', 'Started by'],
+    ['job', `/jobs/${job}`, 'Attempts'],
+    ['policies', '/policies', 'Schedule'],
+    ['policy', '/policies/nightly', 'What would be kept now'],
+    ['policy-new', '/policies/new', 'The next ten runs'],
+    ['calendar', '/calendar', 'Subscribe (.ics)'],
+    ['restores', '/restores', 'What was brought back'],
+    ['drills', '/drills', 'Recovery time'],
+    ['apps', '/apps', 'Environment'],
+    ['app', '/apps/shop', 'Definition'],
+    ['app-new', '/apps/new', 'A role that may only read'],
+    ['repositories', '/repositories', 'Newest backup'],
+    ['repository', '/repositories/demo', 'Upkeep'],
+    ['repository-new', '/repositories/new', 'Without the key'],
+    ['people', '/people', 'Last login'],
+    ['audit', '/audit', 'Check the chain'],
+    ['settings', '/settings', 'Request limits'],
+    ['profile', '/profile', 'Open sessions'],
+    ['nothing', '/no/such/page', 'There is nothing here'],
+  ]
+}
+
+async function accessibilityFaults(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source)
+  return page.evaluate(async () => {
+    const { axe: checker } = window as unknown as { axe: typeof import('axe-core') }
+    const { violations } = await checker.run(document, {
+      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+    })
+    return violations.flatMap((violation) =>
+      violation.nodes.map((node) => `${violation.id}: ${node.html.slice(0, 160)} (${node.failureSummary})`),
+    )
+  })
+}
+
+const LOOKS = [
+  { name: 'light-desktop', colorScheme: 'light', viewport: { width: 1280, height: 900 } },
+  { name: 'light-phone', colorScheme: 'light', viewport: { width: 390, height: 844 } },
+  { name: 'dark-phone', colorScheme: 'dark', viewport: { width: 390, height: 844 } },
+  { name: 'dark-desktop', colorScheme: 'dark', viewport: { width: 1280, height: 900 } },
+] as const
+
+/** The page in light and dark, wide and narrow: a picture of each, and what is wrong with it. */
+async function examine(page: Page, title: string): Promise<string[]> {
+  const found: string[] = []
+  for (const { name, colorScheme, viewport } of LOOKS) {
+    await page.setViewportSize(viewport)
+    await page.emulateMedia({ colorScheme })
+    await page.waitForFunction(
+      (scheme) => document.documentElement.dataset.mantineColorScheme === scheme,
+      colorScheme,
+    )
+    await page.screenshot({ path: join(SCREENS, `${title}-${name}.png`), fullPage: true })
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth)
+    if (wide) found.push(`${title} ${name}: wider than the window`)
+    // Contrast hangs on colours, the rest on the page; so both colours are looked at, once each.
+    if (name === 'light-desktop' || name === 'dark-phone') {
+      found.push(...(await accessibilityFaults(page)).map((fault) => `${title} ${name}: ${fault}`))
+    }
+  }
+  return found
+}
+
+test('no page has a fault', async () => {
+  mkdirSync(SCREENS, { recursive: true })
+  const { page, faults } = await scene.window()
+  await page.goto('/login')
+  await page.getByRole('heading', { name: 'Log in' }).waitFor()
+  const found = await examine(page, 'login')
+  await logIn(page)
+  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+  for (const [title, path, sign] of pages()) {
+    await page.goto(path)
+    await page.getByText(sign).filter({ visible: true }).first().waitFor()
+    await page.waitForFunction(() => document.querySelector('[role=status][aria-label=Loading]') === null)
+    found.push(...(await examine(page, title)))
+  }
+  expect([...found, ...faults]).toEqual([])
+})
