@@ -95,6 +95,25 @@ impl Asking {
         )
     }
 
+    /// Sends a JSON document to a server that may be gone.
+    pub fn try_to_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> reqwest::Result<Answer> {
+        Answer::read(self.request(method, path, headers).json(body).send()?)
+    }
+
+    /// Sends a JSON document as nobody in particular.
+    #[track_caller]
+    pub fn without_token(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let url = format!("{}{path}", self.base);
+        let request = self.client.request(method.parse().unwrap(), url);
+        Answer::of(request.json(body).send().unwrap())
+    }
+
     /// Sends bytes that say nothing of what they are.
     #[track_caller]
     pub fn send_bytes(
@@ -133,12 +152,17 @@ impl Asking {
 }
 
 impl Answer {
+    #[track_caller]
     fn of(response: Response) -> Self {
-        Self {
+        Self::read(response).unwrap()
+    }
+
+    fn read(response: Response) -> reqwest::Result<Self> {
+        Ok(Self {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            bytes: response.bytes().unwrap().to_vec(),
-        }
+            bytes: response.bytes()?.to_vec(),
+        })
     }
 
     pub fn text(&self) -> String {

@@ -60,7 +60,7 @@ impl House {
         Run::of(&command.output().unwrap())
     }
 
-    fn data(&self) -> std::path::PathBuf {
+    pub fn data(&self) -> std::path::PathBuf {
         self.pgkeep.path().join("data")
     }
 
@@ -136,6 +136,13 @@ impl Served<'_> {
             .env("PGKEEP_SERVER", self.url())
             .env("PGKEEP_TOKEN", token);
         Run::of(&command.output().unwrap())
+    }
+
+    /// Ends it as the kernel would.
+    pub fn kill9(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Asks it to end, and gives the code that it ends with.
