@@ -78,9 +78,14 @@ impl ServerSources<'_> {
     /// All of `pgkeep worker`.
     pub fn worker(&self) -> Resolved<(WorkerSettings, Vec<String>)> {
         let mut warnings = Vec::new();
+        let mut work = self.work()?;
+        // It shares the file of a server that leaves all work to it.
+        if work.slots == 0 {
+            work.slots = WorkSettings::default().slots;
+        }
         let settings = WorkerSettings {
             places: self.catalog_places(&mut warnings)?,
-            work: self.work()?,
+            work,
             telemetry: self.telemetry(&mut warnings)?,
         };
         Ok((settings, warnings))
