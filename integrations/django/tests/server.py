@@ -46,11 +46,15 @@ class Server:
         watchdog = subprocess.Popen(["sh", "-c", _WATCHDOG, "watchdog", str(folder)], stdin=subprocess.PIPE, text=True)
         process = None
         try:
-            port = _free_port()
             _initialise(folder)
-            process = _as_server_user([*_start(folder, port)])
-            server = Server(port)
-            server._wait(process)
+            # Between finding a free port and taking it, somebody else may take it.
+            for _ in range(10):
+                server = Server(_free_port())
+                process = _as_server_user(_start(folder, server.port))
+                if server._is_up(process, folder):
+                    break
+            else:
+                raise AssertionError("no port could be had for the server")
             yield server
         finally:
             if process is not None:
@@ -74,16 +78,16 @@ class Server:
         """The names of all databases."""
         return {row[0] for row in self.ask("SELECT datname FROM pg_database")}
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+    def _is_up(self, process: subprocess.Popen[bytes], folder: Path) -> bool:
+        """Waits for the server; false where it could not start."""
         deadline = time.monotonic() + 120
-        while True:
+        while process.poll() is None:
             try:
-                self.ask("SELECT 1")
-                return
+                return self.ask("SHOW data_directory") == [(str(folder / "data"),)]
             except psycopg.OperationalError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise
+                assert time.monotonic() < deadline, "the server does not answer"
                 time.sleep(0.02)
+        return False
 
 
 def bin_dir() -> Path:
