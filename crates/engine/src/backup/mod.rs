@@ -24,6 +24,7 @@ use crate::{
     catalog,
     fence::{LockFile, LockKind},
     hooks::{Facts, Hooks},
+    migrations,
 };
 use pgkeep_model::{
     Phase,
@@ -124,6 +125,12 @@ fn take(
             .hint("give --database-url, set DATABASE_URL, or name databases in pgkeep.toml"));
     }
     let sources = open_sources(request, context)?;
+    // Asked before anything is locked: it may be a program that takes its time.
+    let told = migrations::version::tell(
+        &request.application,
+        request.databases.first(),
+        context,
+    )?;
     let lock = repository.lock(LockMode::Shared, "backup")?;
     let writer = repository.writer(WriterOptions {
         compression_level: request.compression_level,
@@ -204,7 +211,7 @@ fn take(
         databases,
         files: trees,
         parent: parent.map(|parent| parent.id),
-        application: None,
+        application: told,
     };
     // Without the lock a prune elsewhere may have deleted what this backup counts on.
     lock.check()?;

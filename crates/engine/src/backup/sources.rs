@@ -60,6 +60,7 @@ pub(super) fn dump_options(request: &BackupRequest) -> DumpOptions {
         jobs: request.jobs,
         exclude_table_data: request.exclude_table_data.clone(),
         schemas: request.schemas.clone(),
+        migrations: request.application.migrations.clone(),
         ..usual
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     Context, Error, ErrorCode, Result,
     catalog::{self, BackupEntry, ListFilter},
     export::choose_database,
+    migrations::plan::{self as migrations, MigrationPlan},
 };
 use jiff::Timestamp;
 use pgkeep_model::{
@@ -45,6 +46,9 @@ pub struct PlanSummary {
     /// Seconds between the backup's snapshot and now: what a replacement loses.
     pub age_secs: i64,
     pub database: DatabasePlan,
+    /// How the backup's schema version stands to what is there; `None` where no version is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<MigrationPlan>,
     /// What will be done, in order, in words.
     pub steps: Vec<String>,
     /// What the user should know before confirming.
@@ -122,6 +126,11 @@ pub fn plan(
         &mut findings.warnings,
         &mut findings.refusals,
     )?;
+    let versions = migrations::make(request, &detail.manifest, database, target.exists, context);
+    findings.warnings.extend(versions.warnings);
+    for (message, remedy) in versions.refusals {
+        findings.refuse(message, remedy);
+    }
     let chosen = match &toc {
         Some(toc) => pg::expected_evidence(database, toc, &options(request))?,
         None => database.evidence.clone(),
@@ -136,6 +145,7 @@ pub fn plan(
         age_secs,
         steps: steps(request, database),
         overwrites: request.target.overwrites() && target.exists,
+        migrations: versions.plan,
         database: DatabasePlan {
             name: database.name.clone(),
             target: request.target.clone(),

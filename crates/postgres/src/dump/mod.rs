@@ -19,12 +19,14 @@ mod plan;
 pub(crate) mod ranges;
 mod read;
 mod run;
+mod schema;
 pub(crate) mod session;
 mod sink;
 
 pub use directory_sink::DirectorySink;
 pub use frozen::{Frozen, freeze};
 pub use globals::dump_globals;
+pub use schema::schema_of;
 pub use sink::{DumpSink, NullSink, SegmentDone, SegmentWriter};
 
 use crate::{Result, archive::Toc, migrations, tools::Tools, wire::Connection};
