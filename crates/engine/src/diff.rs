@@ -3,16 +3,17 @@
 use crate::{
     Context, Error, ErrorCode, Result,
     catalog::{self, ListFilter},
+    files::{FilesDiff, StoredTree, compare_trees},
     shown,
 };
-use pgkeep_model::manifest::{DatabaseManifest, MemberContent};
+use pgkeep_model::manifest::{DatabaseManifest, FilesManifest, MemberContent};
 use pgkeep_postgres::{
     archive::{self, Toc},
     connect::ConnectOptions,
     dump,
     tools::Tools,
 };
-use pgkeep_repository::Repository;
+use pgkeep_repository::{Repository, SnapshotReader};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +40,9 @@ pub struct DiffReport {
     pub from: String,
     pub to: String,
     pub databases: Vec<DatabaseDiff>,
+    /// File trees, where both sides are backups.
+    #[serde(default)]
+    pub files: Vec<FilesDiff>,
     /// Databases that only one side has, or that could not be read, each with the reason.
     pub not_compared: Vec<String>,
     /// True when everything that was compared is equal.
@@ -108,6 +112,8 @@ struct Read {
     title: String,
     databases: Vec<(DatabaseManifest, Option<Toc>)>,
     not_read: Vec<String>,
+    /// What a backup holds besides; a live side has no files.
+    stored: Option<(SnapshotReader, Vec<FilesManifest>)>,
 }
 
 /// Compares database by database, by name; with one database on each side the names need not be equal. `app` narrows
@@ -146,9 +152,11 @@ pub fn run(
         }
     };
     let (databases, mut not_compared) = pair(&from, &to);
+    let (files, without_files) = pair_files(&from, &to)?;
     not_compared.extend(from.not_read);
     not_compared.extend(to.not_read);
-    if databases.is_empty() {
+    not_compared.extend(without_files);
+    if databases.is_empty() && files.is_empty() {
         return Err(
             Error::invalid("the two sides have no database in common").details(not_compared)
         );
@@ -156,10 +164,42 @@ pub fn run(
     Ok(DiffReport {
         from: from.title,
         to: to.title,
-        same: databases.iter().all(DatabaseDiff::is_same),
+        same: databases.iter().all(DatabaseDiff::is_same) && files.iter().all(FilesDiff::is_same),
         databases,
+        files,
         not_compared,
     })
+}
+
+/// The file trees of both backups, compared; those of a backup that is compared with a live database are only named.
+fn pair_files(from: &Read, to: &Read) -> Result<(Vec<FilesDiff>, Vec<String>)> {
+    let (Some((from, before)), Some((to, after))) = (&from.stored, &to.stored) else {
+        let stored = [&from.stored, &to.stored];
+        let trees = stored.into_iter().flatten().flat_map(|(_, trees)| trees);
+        let named =
+            trees.map(|tree| format!("files {}: they are compared between backups", tree.name));
+        return Ok((Vec::new(), named.collect()));
+    };
+    let names: BTreeSet<&str> = before
+        .iter()
+        .chain(after)
+        .map(|t| t.name.as_str())
+        .collect();
+    let mut diffs = Vec::new();
+    for name in names {
+        let tree = |reader, trees| stored_tree(name, reader, trees);
+        diffs.push(compare_trees(name, tree(from, before), tree(to, after))?);
+    }
+    Ok((diffs, Vec::new()))
+}
+
+fn stored_tree<'a>(
+    name: &str,
+    reader: &'a SnapshotReader,
+    trees: &'a [FilesManifest],
+) -> Option<StoredTree<'a>> {
+    let manifest = trees.iter().find(|tree| tree.name == name)?;
+    Some(StoredTree { reader, manifest })
 }
 
 /// The databases of both sides, compared, and those that one side lacks.
@@ -234,6 +274,8 @@ fn read_backup(
         title: format!("backup {} of {}", entry.short_id(), shown(entry.time)),
         databases,
         not_read: Vec::new(),
+        // Whoever asks for one database does not ask for files.
+        stored: only.is_none().then(|| (reader, manifest.files)),
     })
 }
 
@@ -256,6 +298,7 @@ fn read_live(live: &LiveDatabases, other: Option<&Read>, context: &Context) -> R
         },
         databases: Vec::new(),
         not_read: Vec::new(),
+        stored: None,
     };
     if !several {
         let named = live

@@ -4,6 +4,7 @@
 use crate::{
     Context, Error, ErrorCode, Result,
     catalog::{self, BackupEntry, Finding, ListFilter},
+    files,
     storage::lock_for_reading,
 };
 use pgkeep_model::{
@@ -119,7 +120,7 @@ fn verify_one(
     Ok(verdict)
 }
 
-/// Reads every member of every database and compares what comes out with the evidence.
+/// Reads every member of every database and every file, and compares what comes out with the evidence.
 fn read_all(
     repository: &Repository,
     entry: &BackupEntry,
@@ -130,7 +131,7 @@ fn read_all(
         catalog::parse_manifest(&reader.read_to_vec(pgkeep_model::manifest::MANIFEST_PATH)?)?;
     context
         .progress
-        .phase(Phase::ReadBack, Some(manifest.bytes()));
+        .phase(Phase::ReadBack, Some(manifest.bytes_with_files()));
     let mut bytes = 0;
     let mut problems = Vec::new();
     for database in &manifest.databases {
@@ -155,6 +156,11 @@ fn read_all(
                 .map(|t| t.content);
             differs(name.to_string(), expected, found)
         }));
+    }
+    for tree in &manifest.files {
+        let (read, found) = files::verify_files(&reader, tree, context)?;
+        bytes += read;
+        problems.extend(found);
     }
     Ok((bytes, problems))
 }

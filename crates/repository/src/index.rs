@@ -227,6 +227,26 @@ impl Index {
         self.candidates(id, kind).next()
     }
 
+    /// The same with the blob's number among all entries and the size of its pack.
+    pub(crate) fn find_numbered(
+        &self,
+        id: &BlobId,
+        kind: BlobKind,
+    ) -> Option<(usize, Located, u64)> {
+        let from = self.entries.partition_point(|e| e.id < *id);
+        let same = self.entries[from..].iter().take_while(|e| e.id == *id);
+        same.enumerate().find_map(|(n, entry)| {
+            let (located, usable) = self.locate(entry);
+            let size = self.packs[(entry.pack & !TREE_BIT) as usize].size;
+            (usable && located.blob.kind == kind).then_some((from + n, located, size))
+        })
+    }
+
+    /// Number of all entries.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Every place of the blob, in usable packs.
     pub(crate) fn candidates<'a>(
         &'a self,

@@ -9,6 +9,7 @@
 //! followed; what cannot be read is named and never stored as something shorter; memory holds the entries of the folders
 //! that are being read, never a list of all files.
 
+mod compare;
 mod digest;
 mod entry;
 mod exclude;
@@ -19,6 +20,7 @@ mod references;
 mod scan;
 mod verify;
 
+pub use compare::{FilesDiff, StoredTree, compare_trees};
 pub use digest::{EntryDigest, FolderDigest};
 pub use entry::{node_from, read_attributes};
 pub use references::check_references;

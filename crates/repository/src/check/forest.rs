@@ -10,7 +10,7 @@ use crate::{
     id::BlobId,
     index::Index,
     pack::BlobKind,
-    reader::load_tree,
+    reader::TreeReader,
     repository::Repository,
 };
 
@@ -48,9 +48,10 @@ impl Forest {
             .into_iter()
             .filter(|root| seen.insert(*root))
             .collect();
+        let mut trees = TreeReader::new();
         while let Some(id) = open.pop() {
             cancel.check()?;
-            let tree = match load_tree(repository, index, &id) {
+            let tree = match trees.load(repository, index, &id) {
                 Ok(tree) => tree,
                 Err(error) if error.is_damage() => {
                     forest.unreadable.push((id, error));

@@ -11,6 +11,7 @@
 mod findings;
 mod forest;
 mod packs;
+mod survey;
 
 pub(crate) use forest::Forest;
 pub(crate) use packs::{PackFault, PackToRead, open_all, read_packs};
@@ -182,6 +183,13 @@ impl Repository {
         cancel.check()?;
         let stored = stored_packs(self)?;
         index.quarantine(&stored);
+        if !read_all && let Some(seen) = survey::look(self, &index, snapshot.tree, cancel)? {
+            report.trees_checked = seen.trees;
+            report.blobs_checked = seen.blobs;
+            report.packs_checked = seen.packs;
+            note_unreadable(unreadable, &mut report);
+            return Ok(report);
+        }
         let forest = Forest::load(self, &index, [snapshot.tree], cancel)?;
         check_forest(&forest, &index, &mut findings, &mut report);
         let needed = forest.blobs();
@@ -192,11 +200,7 @@ impl Repository {
             .collect();
         let wanted = packs_by_id(&index, |pack, blob| chosen.contains(&(blob.id, *pack)));
         report.packs_checked = wanted.len() as u64;
-        for (name, error) in unreadable {
-            report
-                .notes
-                .push(format!("index {name} cannot be read: {error}"));
-        }
+        note_unreadable(unreadable, &mut report);
         if read_all {
             let bytes = wanted.iter().map(PackToRead::size).sum();
             progress.phase(Phase::ReadBack, Some(bytes));
@@ -209,6 +213,11 @@ impl Repository {
         findings.finish(&index, &forest, std::slice::from_ref(snapshot), &mut report);
         Ok(report)
     }
+}
+
+fn note_unreadable(indexes: Vec<(String, RepositoryError)>, report: &mut CheckReport) {
+    let note = |(name, error)| format!("index {name} cannot be read: {error}");
+    report.notes.extend(indexes.into_iter().map(note));
 }
 
 fn check_config_and_keys(repository: &Repository, findings: &mut Findings) -> Result<()> {

@@ -5,7 +5,7 @@ mod fetch;
 mod walk;
 mod window;
 
-pub(crate) use blob::load_tree;
+pub(crate) use blob::TreeReader;
 pub use fetch::BlobStream;
 pub use walk::Walk;
 
@@ -17,6 +17,7 @@ use crate::{
     snapshot::Snapshot,
 };
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use std::{io::Read, ops::Range, sync::Arc};
 
 /// Below this folder stand trees of real file systems, each a folder with an inode.
@@ -42,19 +43,22 @@ pub struct SnapshotReader {
     snapshot: Snapshot,
     /// Sorted by path.
     files: Arc<Vec<FileEntry>>,
+    trees: Arc<Mutex<TreeReader>>,
 }
 
 impl SnapshotReader {
     /// Loads the index and the snapshot's trees, but for those of file systems.
     pub(crate) fn open(repository: &Repository, snapshot: &Snapshot) -> Result<Self> {
         let index = repository.index()?;
-        let mut files = list_files(repository, &index, snapshot)?;
+        let mut trees = TreeReader::new();
+        let mut files = list_files(repository, &index, snapshot, &mut trees)?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Self {
             repository: repository.clone(),
             index,
             snapshot: snapshot.clone(),
             files: Arc::new(files),
+            trees: Arc::new(Mutex::new(trees)),
         })
     }
 
@@ -112,11 +116,12 @@ fn list_files(
     repository: &Repository,
     index: &Index,
     snapshot: &Snapshot,
+    trees: &mut TreeReader,
 ) -> Result<Vec<FileEntry>> {
     let mut files = Vec::new();
     let mut folders = vec![(String::new(), snapshot.tree)];
     while let Some((prefix, id)) = folders.pop() {
-        for node in walk::load_folder(repository, index, &id)? {
+        for node in walk::load_folder(trees, repository, index, &id)? {
             let path = format!("{prefix}{}", node.shown_name());
             let of_a_file_system = node.inode != 0 && prefix == FILE_TREES;
             if let Some(subtree) = node.subtree {

@@ -3,7 +3,7 @@
 //! What is read from a repository may have been written by anybody who has its key: names that could lead out of their
 //! folder are damage, and never reach the caller.
 
-use super::{BlobStream, SnapshotReader, blob::load_tree};
+use super::{BlobStream, SnapshotReader, TreeReader};
 use crate::{
     error::{RepositoryError, Result},
     id::BlobId,
@@ -31,7 +31,7 @@ impl SnapshotReader {
             let Some(id) = tree else {
                 return Ok(None);
             };
-            let nodes = load_folder(&self.repository, &self.index, &id)?;
+            let nodes = self.load_folder(&id)?;
             let Some(node) = nodes.into_iter().find(|n| n.name == name.as_bytes()) else {
                 return Ok(None);
             };
@@ -44,7 +44,8 @@ impl SnapshotReader {
     /// The entries of a folder, sorted by name; nothing for what is no folder.
     pub fn children(&self, folder: &Node) -> Result<Vec<Node>> {
         match folder.subtree {
-            Some(tree) => Ok(load_folder(&self.repository, &self.index, &tree)?
+            Some(tree) => Ok(self
+                .load_folder(&tree)?
                 .into_iter()
                 .map(Node::from_stored)
                 .collect()),
@@ -82,6 +83,10 @@ impl SnapshotReader {
         BlobStream::new(self.repository.clone(), self.index.clone(), chunks.to_vec())
     }
 
+    fn load_folder(&self, id: &BlobId) -> Result<Vec<tree::Node>> {
+        load_folder(&mut self.trees.lock(), &self.repository, &self.index, id)
+    }
+
     /// Plain bytes of a chunk; `None` when the repository has not got it.
     pub fn chunk_len(&self, chunk: &BlobId) -> Option<u64> {
         let located = self.index.find(chunk, BlobKind::Data)?;
@@ -107,7 +112,7 @@ impl Walk {
 
     fn step(&mut self) -> Result<Option<(PathBuf, Node)>> {
         if let Some((path, tree)) = self.next.take() {
-            let nodes = load_folder(&self.reader.repository, &self.reader.index, &tree)?;
+            let nodes = self.reader.load_folder(&tree)?;
             self.open.push((path, nodes.into_iter()));
         }
         while let Some((path, nodes)) = self.open.last_mut() {
@@ -138,11 +143,12 @@ impl Iterator for Walk {
 
 /// A folder's nodes with their names looked at: each a plain one, none twice; a folder has a tree, and nothing else has.
 pub(super) fn load_folder(
+    trees: &mut TreeReader,
     repository: &Repository,
     index: &Index,
     id: &BlobId,
 ) -> Result<Vec<tree::Node>> {
-    let mut nodes = load_tree(repository, index, id)?.nodes;
+    let mut nodes = trees.load(repository, index, id)?.nodes;
     let damaged = |what: &str| RepositoryError::damaged(format!("tree {}", id.short()), what);
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     if !nodes.iter().all(tree::Node::has_plain_name) {
