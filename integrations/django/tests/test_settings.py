@@ -134,12 +134,15 @@ def test_replicas_and_other_engines_do_not_belong_to_a_recovery_point() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python reads TOML since 3.11")
-def test_the_definition_names_everything_and_holds_no_secret(database: Any, tmp_path: Path) -> None:
+def test_the_definition_names_everything_and_holds_no_secret(
+    database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if sys.version_info >= (3, 11):
         import tomllib
 
         database.update(PASSWORD="hunter2", NAME='shop "one"\x7f')
         (tmp_path / "media").mkdir()
+        monkeypatch.setenv("SHOP_TOKEN", "hunter4")
         with override_settings(
             PGKEEP_ADMIN_URL="postgres://admin:hunter3@db/postgres",
             PGKEEP_ENVIRONMENT="production",
@@ -147,6 +150,8 @@ def test_the_definition_names_everything_and_holds_no_secret(database: Any, tmp_
             MEDIA_ROOT=tmp_path / "media",
         ):
             made = define(config())
+            lasting = define(config(), lasting=True)
+        assert "SHOP_TOKEN" not in lasting.toml
         assert "hunter" not in made.toml
         [app] = tomllib.loads(made.toml)["app"].values()
         assert made.app == 'shop "one"\x7f'
@@ -159,6 +164,9 @@ def test_the_definition_names_everything_and_holds_no_secret(database: Any, tmp_
         assert app["commands"]["migrate"][1:] == [
             *(str(PROJECT / "manage.py"), "migrate", "--noinput", "--database", "default")
         ]
+        variables = app["commands"]["environment"]
+        assert variables["SHOP_TOKEN"] == "env:SHOP_TOKEN"
+        assert not {"PATH", "HOME", "DATABASE_URL", "PGPASSWORD"} & set(variables)
         assert "password='hunter2'" in made.variables["PGKEEP_DJANGO_DATABASE_DEFAULT"]
 
 

@@ -29,15 +29,19 @@ _OVERRIDDEN = ("DATABASE_URL", "DB_ADMIN_URL", "PGKEEP_APP", "PGKEEP_CONFIG", "P
 class PgkeepError(Exception):
     """What pgkeep was asked for is not done."""
 
-    def __init__(self, code: str, exit_code: int, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self, code: str, exit_code: int, message: str, hint: str | None = None, details: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.exit_code = exit_code
         self.message = message
         self.hint = hint
+        self.details = tuple(details)
 
     def __str__(self) -> str:
-        return f"{self.message} (hint: {self.hint})" if self.hint else self.message
+        lines = [self.message, *(f"  {line}" for line in self.details), *([f"Hint: {self.hint}"] if self.hint else [])]
+        return "\n".join(lines)
 
 
 def find(config: Config) -> Path:
@@ -200,6 +204,7 @@ def _answer(verb: str, code: int, out: str, err: str, accept: Sequence[int]) -> 
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, dict):
         message, hint = str(error.get("message", "")), error.get("hint")
-        raise PgkeepError(str(error.get("code", "failed")), code, message, None if hint is None else str(hint))
+        details = [str(line) for line in error.get("details") or []]
+        raise PgkeepError(str(error.get("code", "failed")), code, message, None if hint is None else str(hint), details)
     told = err.strip().splitlines()[-1] if err.strip() else "it gave no answer"
     raise PgkeepError("failed", code or 1, f"pgkeep {verb} ended with exit code {code}: {told}")

@@ -29,8 +29,7 @@ class PgkeepCommand(BaseCommand):
         try:
             self.carry_out(options)
         except PgkeepError as error:
-            hint = f"\nHint: {error.hint}" if error.hint else ""
-            raise CommandError(f"{error.message}{hint}", returncode=error.exit_code) from error
+            raise CommandError(str(error), returncode=error.exit_code) from error
         except ImproperlyConfigured as error:
             raise CommandError(str(error), returncode=2) from error
 

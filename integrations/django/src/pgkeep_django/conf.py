@@ -33,6 +33,7 @@ KNOWN = {
     "PGKEEP_SERVER": "address of a pgkeep server that does the work instead",
     "PGKEEP_TOKEN_FILE": "file that holds the token for that server",
     "PGKEEP_DATA_DIR": "folder of the catalog of a pgkeep server on this machine",
+    "PGKEEP_COMMAND_VARIABLES": "variables that the project's settings need; default: all but the usual ones",
     "PGKEEP_GUARD_MIGRATE": "take a backup before `migrate` changes anything; default: not DEBUG",
     "PGKEEP_GUARD_PROVE": "rehearse the restore of that backup before `migrate` goes on; default: False",
     "PGKEEP_GUARD_SKIP_STATE_ONLY": "no backup for migrations that touch no database; default: False",
@@ -59,6 +60,7 @@ class Config:
     server: str | None
     token_file: Path | None
     data_dir: Path | None
+    command_variables: tuple[str, ...] | None
     guard_migrate: bool
     guard_prove: bool
     guard_skip_state_only: bool
@@ -83,6 +85,7 @@ def config() -> Config:
         server=_text("PGKEEP_SERVER") or os.environ.get("PGKEEP_SERVER") or None,
         token_file=_path("PGKEEP_TOKEN_FILE"),
         data_dir=_path("PGKEEP_DATA_DIR"),
+        command_variables=_texts("PGKEEP_COMMAND_VARIABLES"),
         guard_migrate=_switch("PGKEEP_GUARD_MIGRATE", default=not settings.DEBUG),
         guard_prove=_switch("PGKEEP_GUARD_PROVE", default=False),
         guard_skip_state_only=_switch("PGKEEP_GUARD_SKIP_STATE_ONLY", default=False),

@@ -6,6 +6,8 @@ It holds no secret: connection strings are named by the variable that holds them
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +23,15 @@ from .conf import Config
 #: Variables that hold connection strings are named `PGKEEP_DJANGO_DATABASE_<alias>`, and this one for the admin's.
 ADMIN_VARIABLE = "PGKEEP_DJANGO_ADMIN_URL"
 
+#: Variables that the project's commands do not get from here: pgkeep sets them itself or lets them through, or they are
+#: about a terminal, or they open backups.
+_NOT_THE_PROJECTS = re.compile(
+    r"(PG|LC_|XDG_|SSH_|DBUS_|PYTHON|PYENV|CARGO|RUST).*|DATABASE_URL|DB_ADMIN_URL|BACKUPS_DIR|BACKUP_ENCRYPTION_KEY|"
+    r"DJANGO_SETTINGS_MODULE|PATH|HOME|USER|LOGNAME|SHELL|SHLVL|TERM|PWD|OLDPWD|LANG|LANGUAGE|TMPDIR|TZ|MAIL|HOSTNAME|"
+    r"EDITOR|PAGER|DISPLAY|COLUMNS|LINES|VIRTUAL_ENV|VIRTUAL_ENV_PROMPT|PS1|_|LS_COLORS|LESSOPEN|LESSCLOSE|INVOCATION_ID|"
+    r"JOURNAL_STREAM"
+)
+
 #: Prints what pgkeep records of the framework.
 _VERSIONS = "import django, platform; print('django', django.__version__); print('python', platform.python_version())"
 
@@ -34,8 +45,8 @@ class Definition:
     variables: Mapping[str, str]
 
 
-def define(config: Config, aliases: list[str] | None = None, files: bool = True) -> Definition:
-    """Describes the app, or the part of it that a command is about."""
+def define(config: Config, aliases: list[str] | None = None, files: bool = True, lasting: bool = False) -> Definition:
+    """Describes the app, or the part of it that a command is about; `lasting` leaves out what holds only here."""
     aliases = databases.protected(config.databases) if aliases is None else aliases
     if not aliases:
         raise ImproperlyConfigured(
@@ -54,7 +65,7 @@ def define(config: Config, aliases: list[str] | None = None, files: bool = True)
             lines += ["", f"[[app.{_text(app)}.files]]", f"name = {_text(name)}", f"path = {_text(str(path))}"]
             if config.files_exclude:
                 lines.append(f"exclude = {_texts(config.files_exclude)}")
-    lines += ["", f"[app.{_text(app)}.migrations]", 'framework = "django"', *_code(app, aliases[0])]
+    lines += ["", f"[app.{_text(app)}.migrations]", 'framework = "django"', *_code(config, app, aliases[0], lasting)]
     if config.lock_dir:
         lines += ["", f"[app.{_text(app)}.fence]", f"lock_dir = {_text(str(config.lock_dir))}"]
     return Definition(app, "\n".join(lines) + "\n", variables)
@@ -80,13 +91,14 @@ def _is_media_root(path: Path) -> bool:
     return bool(root) and path == Path(root).absolute()
 
 
-def _code(app: str, alias: str) -> list[str]:
+def _code(config: Config, app: str, alias: str, lasting: bool) -> list[str]:
     """Where the migrations lie, and how pgkeep runs `migrate` and checks against a restored copy, beside manage.py."""
     manage = _manage_py()
     if manage is None:
         return []
     run = [sys.executable, str(manage)]
     environment = {"DJANGO_SETTINGS_MODULE": str(settings.SETTINGS_MODULE), databases.REDIRECT: alias}
+    environment.update({name: f"env:{name}" for name in _variables(config, lasting)})
     pairs = ", ".join(f"{_text(name)} = {_text(value)}" for name, value in environment.items())
     return [
         f"code = {_text(str(manage.parent))}",
@@ -99,6 +111,14 @@ def _code(app: str, alias: str) -> list[str]:
         f"runtime = {_texts([sys.executable, '-c', _VERSIONS])}",
         f"environment = {{ {pairs} }}",
     ]
+
+
+def _variables(config: Config, lasting: bool) -> list[str]:
+    """Names of variables that the project's settings may read; their values stay out of the definition."""
+    if config.command_variables is not None:
+        return [name for name in config.command_variables if lasting or name in os.environ]
+    names = [] if lasting else [name for name in os.environ if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)]
+    return sorted(name for name in names if not _NOT_THE_PROJECTS.fullmatch(name))
 
 
 def _manage_py() -> Path | None:

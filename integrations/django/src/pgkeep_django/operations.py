@@ -49,8 +49,10 @@ def drill(backup: str, more: Sequence[str] = ()) -> dict[str, Any]:
     return binary.ask(chosen, ["drill", backup, *more], app_definition(chosen))
 
 
-def app_definition(chosen: Config, aliases: list[str] | None = None, files: bool = True) -> Definition:
+def app_definition(
+    chosen: Config, aliases: list[str] | None = None, files: bool = True, lasting: bool = False
+) -> Definition:
     """The app that commands are about; settings that would publish the backups are refused."""
     for fault, remedy in places.misplaced(chosen):
         raise ImproperlyConfigured(f"{fault}: {remedy}")
-    return define(chosen, aliases, files)
+    return define(chosen, aliases, files, lasting)

@@ -29,10 +29,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = config()
-        definition = operations.app_definition(chosen)
         if options["print_config"]:
-            self.stdout.write(definition.toml)
+            self.stdout.write(operations.app_definition(chosen, lasting=True).toml)
             return
+        definition = operations.app_definition(chosen)
         if not options["arguments"]:
             raise CommandError("give a command of pgkeep, such as `manage.py pgkeep doctor`", returncode=2)
         connections.close_all()
