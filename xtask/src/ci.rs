@@ -98,6 +98,20 @@ const STEPS: &[Step] = &[
         ],
         environment: &[],
     },
+    Step {
+        name: "web",
+        arguments: &[
+            "run",
+            "--quiet",
+            "--package",
+            "xtask",
+            "--",
+            "web",
+            "--check",
+            "--use-built",
+        ],
+        environment: &[],
+    },
 ];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ mod fixtures;
 mod http;
 mod schemathesis;
 mod site;
+mod web;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Task {
     Schemathesis(schemathesis::Options),
     /// Check the Django package on each supported release of Django
     Django(django::Options),
+    /// Build the web UI, and with --check test it
+    Web(web::Options),
     /// Make the tables of migration frameworks anew that tests read
     Fixtures(fixtures::Options),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Fixtures(options) => fixtures::run(&options),
         Task::Django(options) => django::run(&options),
+        Task::Web(options) => web::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
