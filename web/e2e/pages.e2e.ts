@@ -86,6 +86,14 @@ async function examine(page: Page, title: string): Promise<string[]> {
       (scheme) => document.documentElement.dataset.mantineColorScheme === scheme,
       colorScheme,
     )
+    await page.evaluate(() =>
+      Promise.all(
+        document
+          .getAnimations()
+          .filter((animation) => animation.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY)
+          .map((animation) => animation.finished.catch(() => {})),
+      ),
+    )
     await page.screenshot({ path: join(SCREENS, `${title}-${name}.png`), fullPage: true })
     const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth)
     if (wide) found.push(`${title} ${name}: wider than the window`)

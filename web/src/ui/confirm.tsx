@@ -56,6 +56,7 @@ function Question(props: ConfirmProps) {
           <TextInput
             data-autofocus
             label={t.confirm.type}
+            inputWrapperOrder={['label', 'description', 'input', 'error']}
             description={
               <Text component="span" fw={600} ff="monospace" size="sm" c="var(--mantine-color-text)">
                 {props.phrase}

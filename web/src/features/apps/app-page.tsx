@@ -93,7 +93,9 @@ function Detail({ app }: { app: App }) {
                 <TextLink to={paths.policy} params={{ name: policy.name }} size="sm">
                   {policy.name}
                 </TextLink>
-                : {policy.scheduleWords}; {policy.retentionWords}
+                <Text size="sm" c="dimmed">
+                  {policy.scheduleWords}; {policy.retentionWords}
+                </Text>
               </List.Item>
             ))}
           </List>

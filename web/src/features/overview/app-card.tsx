@@ -94,7 +94,7 @@ export function AppCard({ app, order = 3 }: { app: AppStatus; order?: 2 | 3 }) {
           <TextLink to={paths.backups} search={{ app: app.app }} size="sm">
             {t.overview.allBackups(app.backups)}
           </TextLink>
-          {may('operate') && <CreateBackupButton app={app.app} variant="light" size="xs" />}
+          {order === 3 && may('operate') && <CreateBackupButton app={app.app} variant="light" size="xs" />}
         </Group>
       </Stack>
     </Card>

@@ -129,7 +129,8 @@ function When({ draft, change, error }: Part & { error: unknown }) {
         />
         {timed && (
           <TextInput
-            type="time"
+            placeholder="02:00"
+            inputMode="numeric"
             label={draft.frequency === 'hourly' ? t.policies.minute : t.policies.at}
             value={draft.at}
             onChange={(event) => change({ at: event.currentTarget.value })}
@@ -205,7 +206,7 @@ function Preview({ draft }: { draft: Draft }) {
   return (
     <Stack gap={4} role="status">
       <Text size="sm">
-        {t.policies.inWords}: <b>{query.data.words}</b> ({query.data.timeZone})
+        {t.policies.inWords}: <b>{query.data.words}</b>
       </Text>
       <Text size="sm" fw={600}>
         {t.policies.nextRuns}

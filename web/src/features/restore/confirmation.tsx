@@ -106,6 +106,7 @@ export function Confirmation({ backup, choice, change }: Props) {
           {plan.phrase && (
             <TextInput
               label={t.confirm.type}
+              inputWrapperOrder={['label', 'description', 'input', 'error']}
               description={
                 <Text component="span" fw={600} ff="monospace" size="sm" c="var(--mantine-color-text)">
                   {plan.phrase}
