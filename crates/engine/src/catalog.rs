@@ -19,6 +19,9 @@ pub const PARTIAL: &str = "partial";
 /// The user tag of the backup that a restore takes of the database it is about to replace.
 pub const PRE_RESTORE: &str = "pre-restore";
 
+/// The user tag of the backup that guards a migration.
+pub const PRE_MIGRATION: &str = "pre-migration";
+
 /// One backup as a list shows it.
 #[derive(Debug, Clone, Serialize)]
 pub struct BackupEntry {

@@ -19,6 +19,7 @@ pub mod export;
 pub mod files;
 pub mod fence;
 pub mod forget;
+pub mod guard;
 pub mod hooks;
 pub mod import;
 pub mod lease;

@@ -27,6 +27,8 @@ pub enum JobSpec {
     Sync(RepositorySpec),
     /// Stores a copy of the catalog in a repository.
     CatalogBackup(RepositorySpec),
+    /// A backup before a command, run by hand. Recorded, never queued.
+    Guard(GuardSpec),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,6 +49,7 @@ pub enum JobKind {
     Doctor,
     Sync,
     CatalogBackup,
+    Guard,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -241,6 +244,14 @@ pub struct DiffSpec {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+pub struct GuardSpec {
+    pub app: String,
+    pub repository: String,
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AppSpec {
     pub app: String,
 }
@@ -263,12 +274,13 @@ impl JobSpec {
             JobSpec::Doctor(_) => JobKind::Doctor,
             JobSpec::Sync(_) => JobKind::Sync,
             JobSpec::CatalogBackup(_) => JobKind::CatalogBackup,
+            JobSpec::Guard(_) => JobKind::Guard,
         }
     }
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 15] = [
+    pub const ALL: [JobKind; 16] = [
         JobKind::Backup,
         JobKind::Verify,
         JobKind::Restore,
@@ -284,6 +296,7 @@ impl JobKind {
         JobKind::Doctor,
         JobKind::Sync,
         JobKind::CatalogBackup,
+        JobKind::Guard,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -303,6 +316,7 @@ impl JobKind {
             JobKind::Doctor => "doctor",
             JobKind::Sync => "sync",
             JobKind::CatalogBackup => "catalog_backup",
+            JobKind::Guard => "guard",
         }
     }
 
@@ -312,7 +326,10 @@ impl JobKind {
 
     /// Whether a job whose worker died is taken up again. A restore or undo is not: a person must look first.
     pub fn is_taken_up_again(self) -> bool {
-        !matches!(self, JobKind::Restore | JobKind::Undo | JobKind::Import)
+        !matches!(
+            self,
+            JobKind::Restore | JobKind::Undo | JobKind::Import | JobKind::Guard
+        )
     }
 
     /// How many times it is tried in all.
@@ -322,7 +339,8 @@ impl JobKind {
             | JobKind::Undo
             | JobKind::Import
             | JobKind::Diff
-            | JobKind::Doctor => 1,
+            | JobKind::Doctor
+            | JobKind::Guard => 1,
             _ => 3,
         }
     }

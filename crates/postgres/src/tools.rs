@@ -7,12 +7,14 @@
 mod app;
 mod command;
 mod error;
+mod passthrough;
 mod password;
 mod running;
 
 pub use app::AppProgram;
 pub use command::ToolCommand;
 pub use error::ToolError;
+pub use passthrough::{Ended, Passthrough, SignalTarget};
 pub use running::{RunningTool, ToolOutput};
 
 use crate::{

@@ -2,9 +2,9 @@
 
 use pgkeep_catalog::{BackupRow, Catalog, CatalogError, KeySource, Location, NewJob, OpenOptions};
 use pgkeep_model::Clock;
-use pgkeep_model::job::{GuardSpec, 
-    AppSpec, BackupSpec, CleanupSpec, JobKind, JobSpec, ProveLevel, RestoreMode, RestoreSpec,
-    Trigger,
+use pgkeep_model::job::{
+    AppSpec, BackupSpec, CleanupSpec, GuardSpec, JobKind, JobSpec, ProveLevel, RestoreMode,
+    RestoreSpec, Trigger,
 };
 use pgkeep_testkit::{ManualClock, TestPostgres};
 use std::path::PathBuf;
@@ -197,7 +197,10 @@ pub fn spec_of(kind: JobKind, app: &str) -> JobSpec {
         JobKind::Doctor => JobSpec::Doctor(AppSpec { app }),
         JobKind::Sync => JobSpec::Sync(Default::default()),
         JobKind::CatalogBackup => JobSpec::CatalogBackup(Default::default()),
-        JobKind::Guard => JobSpec::Guard(GuardSpec { app, ..Default::default() }),
+        JobKind::Guard => JobSpec::Guard(GuardSpec {
+            app,
+            ..Default::default()
+        }),
     }
 }
 

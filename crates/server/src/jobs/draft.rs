@@ -65,6 +65,7 @@ impl<'a> About<'a> {
                 ..about(Some(s.app.as_str()), s.repository.as_deref(), Scope::App)
             },
             JobSpec::Restore(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
+            JobSpec::Guard(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
             JobSpec::Undo(s) => about(Some(&s.app), None, Scope::App),
             JobSpec::Drill(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
             JobSpec::Import(s) => about(Some(&s.app), Some(&s.repository), Scope::App),

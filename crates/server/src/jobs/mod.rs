@@ -81,6 +81,10 @@ pub fn carry_out(work: &Work<'_>) -> Result<Done, Failure> {
         JobSpec::Doctor(spec) => care::doctor(work, spec),
         JobSpec::Sync(spec) => sync::run(work, spec),
         JobSpec::CatalogBackup(spec) => catalog_backup::run(work, spec),
+        JobSpec::Guard(_) => Err(Failure::new(
+            pgkeep_engine::ErrorCode::InvalidRequest,
+            "a guarded command runs where it was typed, not on a worker",
+        )),
     }
 }
 

@@ -85,7 +85,7 @@ fn is_watched(job: &Job) -> bool {
     match job.kind {
         JobKind::Diff | JobKind::Doctor | JobKind::Import => true,
         // They concern others, too.
-        JobKind::Backup | JobKind::Restore | JobKind::Undo => false,
+        JobKind::Backup | JobKind::Restore | JobKind::Undo | JobKind::Guard => false,
         _ => job.trigger == Trigger::Cli,
     }
 }
@@ -112,6 +112,7 @@ fn what(job: &Job) -> String {
             None => format!("verification of the backups in {repository}"),
         },
         JobSpec::Restore(_) => format!("restore of {app}"),
+        JobSpec::Guard(_) => format!("guarded command of {app}"),
         JobSpec::Undo(spec) => format!("undoing the restore of {}", spec.database),
         JobSpec::Drill(_) => format!("restore drill of {app}"),
         JobSpec::Cleanup(spec) => format!("cleanup by {}", spec.policy),

@@ -48,7 +48,11 @@ impl Run<'_> {
             .as_ref()
             .unwrap_or(&self.plan.request.admin)
             .with_dbname(name);
-        let told = [("PGKEEP_BACKUP", self.plan.summary.backup.as_str())];
+        let told = [
+            ("PGKEEP_BACKUP", self.plan.summary.backup.as_str()),
+            // By this, a guard inside the app knows that it is not to guard.
+            ("PGKEEP_MOMENT", "migrate"),
+        ];
         let mut report = MigrateReport::default();
         if around.migrate {
             report.before = self.migrations(name)?;

@@ -1,0 +1,442 @@
+//! Guarding a deployment: a backup before a command that changes schemas, and the way back when the command fails.
+//!
+//! [`before`] looks at what is pending and takes the backup; the caller then runs the command itself, for its terminal is
+//! the caller's; [`after`] writes down what it changed. [`newest`] finds the point to go back to. The way back is an
+//! ordinary replacing restore: it keeps the failed state as a safety backup and swaps it out by renaming.
+
+use crate::{
+    Context, Error, ErrorCode, Result,
+    application::Application,
+    backup::{self, BackupReport, BackupRequest},
+    catalog::{self, BackupEntry, ListFilter, PRE_MIGRATION},
+    diff::{DiffSide, LiveDatabases},
+    drill::{self, DrillReport, DrillRequest},
+    migrations::{self, MigrationsRequest},
+    program::{self, Program},
+    schema_diff::{self, SchemaDiffReport},
+};
+use pgkeep_model::{
+    Phase,
+    migrations::{MigrationState, Relation},
+};
+use pgkeep_repository::Repository;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, time::Instant};
+
+/// How many names a backup's description holds.
+const DESCRIBED: usize = 20;
+
+/// What to guard, and how.
+#[derive(Clone)]
+pub struct GuardRequest {
+    /// The backup; its description and tags are added to.
+    pub backup: BackupRequest,
+    pub application: Application,
+    /// The command, for the backup's description.
+    pub command: Vec<String>,
+    /// Proves the backup by restoring it; the backup's id is filled in.
+    pub drill: Option<DrillRequest>,
+    /// Takes no backup where the app's own check or its code says that nothing is pending.
+    pub skip_if_nothing_pending: bool,
+    /// Migrations whose names match one of these (`*` for any text) need no backup, as their author knows.
+    pub harmless: Vec<String>,
+}
+
+/// What is about to be migrated, as far as it can be told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Names, `label.name` or `name`; `None` where they are not known.
+    pub names: Option<Vec<String>>,
+    /// Whether the app's `migrate_check` says that nothing is pending; `None` where it was not asked or could not say.
+    pub check_says_none: Option<bool>,
+}
+
+impl Pending {
+    /// Whether it is certain that nothing is pending. Where code and check disagree, it is not.
+    pub fn is_nothing(&self) -> bool {
+        match (&self.names, self.check_says_none) {
+            (Some(names), check) => names.is_empty() && check != Some(false),
+            (None, check) => check == Some(true),
+        }
+    }
+
+    /// Whether every pending migration is known by name and matches one of the patterns.
+    pub fn is_harmless(&self, patterns: &[String]) -> bool {
+        let Some(names) = self.names.as_ref().filter(|names| !names.is_empty()) else {
+            return false;
+        };
+        names
+            .iter()
+            .all(|name| patterns.iter().any(|pattern| matches(pattern, name)))
+    }
+
+    /// In a sentence's end: `2 migrations: a.0002, a.0003`.
+    pub fn words(&self) -> String {
+        match (&self.names, self.check_says_none) {
+            (Some(names), _) if !names.is_empty() => {
+                let mut shown = names
+                    .iter()
+                    .take(DESCRIBED)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                if names.len() > DESCRIBED {
+                    shown.push_str(", …");
+                }
+                format!("{}: {shown}", crate::counted(names.len(), "migration"))
+            }
+            (Some(_), Some(false)) | (None, Some(false)) => "migrations without known names".into(),
+            (Some(_), _) | (None, Some(true)) => "nothing".into(),
+            (None, None) => "not known".into(),
+        }
+    }
+}
+
+/// What was done before the command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Guarded {
+    pub pending: Pending,
+    /// Why no backup was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupReport>,
+    /// Whether a drill has proven it; `None` where none was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proven: Option<bool>,
+    /// The versions of each database before the command.
+    pub versions: Vec<Versions>,
+    /// Seconds spent besides the backup and its proof.
+    pub overhead_seconds: f64,
+}
+
+/// The migrations applied to one database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Versions {
+    pub database: String,
+    pub states: Vec<MigrationState>,
+}
+
+/// What the command changed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Changed {
+    /// The versions of each database after the command.
+    pub versions: Vec<Versions>,
+    /// Migrations that are applied now and were not before, by database.
+    pub applied: Vec<MigrationChange>,
+    /// Migrations that were applied before and are not any more.
+    pub reverted: Vec<MigrationChange>,
+    /// What became of the schema since the backup; `None` where there is no backup to compare with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaDiffReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationChange {
+    pub database: String,
+    pub name: String,
+}
+
+/// Looks at what is pending and takes the backup, unless it is certain that none is needed.
+///
+/// # Errors
+/// A backup or a proof that fails: then the command must not be run.
+pub fn before(
+    repository: &Repository,
+    request: &GuardRequest,
+    context: &Context,
+) -> Result<Guarded> {
+    let begun = Instant::now();
+    context.progress.phase(Phase::Check, None);
+    let (pending, versions) = look(request, context)?;
+    let mut guarded = Guarded {
+        skipped: reason_to_skip(request, &pending),
+        pending,
+        backup: None,
+        proven: None,
+        versions,
+        overhead_seconds: begun.elapsed().as_secs_f64(),
+    };
+    if guarded.skipped.is_some() {
+        return Ok(guarded);
+    }
+    let backup = backup::run(repository, &described(request, &guarded.pending), context)?;
+    if let Some(drill) = &request.drill {
+        let report = prove(repository, drill, &backup.id, context)?;
+        guarded.proven = Some(report.proven);
+        if !report.proven {
+            drill::require_proven(&report)?;
+        }
+    }
+    guarded.backup = Some(backup);
+    Ok(guarded)
+}
+
+/// Reads what is applied now and how the schema differs from the backup's.
+pub fn after(
+    repository: &Repository,
+    request: &GuardRequest,
+    guarded: &Guarded,
+    context: &Context,
+) -> Result<Changed> {
+    let schema = match &guarded.backup {
+        None => None,
+        Some(backup) => {
+            let live = LiveDatabases {
+                connections: request.backup.databases.clone(),
+                only: None,
+            };
+            Some(schema_diff::run(
+                repository,
+                &DiffSide::Backup(backup.id.clone()),
+                &DiffSide::Live(live),
+                Some(backup.app.clone()),
+                context,
+            )?)
+        }
+    };
+    let (versions, _) = versions(request, context)?;
+    let changes = |from: &[Versions], to: &[Versions]| {
+        let mut changes = Vec::new();
+        for now in to {
+            let had = from
+                .iter()
+                .find(|v| v.database == now.database)
+                .map(|v| names(&v.states))
+                .unwrap_or_default();
+            for name in names(&now.states).difference(&had) {
+                changes.push(MigrationChange {
+                    database: now.database.clone(),
+                    name: name.clone(),
+                });
+            }
+        }
+        changes
+    };
+    Ok(Changed {
+        applied: changes(&guarded.versions, &versions),
+        reverted: changes(&versions, &guarded.versions),
+        schema,
+        versions,
+    })
+}
+
+/// The newest backup that was taken before a migration of the app.
+pub fn newest(repository: &Repository, app: Option<&str>) -> Result<BackupEntry> {
+    let filter = ListFilter {
+        app: app.map(str::to_owned),
+        ..ListFilter::default()
+    };
+    catalog::list(repository, &filter)?
+        .into_iter()
+        .filter(|entry| entry.tags.iter().any(|tag| tag == PRE_MIGRATION))
+        .max_by_key(|entry| entry.time)
+        .ok_or_else(|| {
+            let of = app.map(|app| format!(" of {app}")).unwrap_or_default();
+            Error::not_found(format!("no backup{of} was taken before a migration"))
+                .hint("`pgkeep guard -- COMMAND` takes one; any other backup is restored with `pgkeep restore`")
+        })
+}
+
+fn reason_to_skip(request: &GuardRequest, pending: &Pending) -> Option<String> {
+    if request.skip_if_nothing_pending && pending.is_nothing() {
+        return Some("nothing is pending".into());
+    }
+    pending.is_harmless(&request.harmless).then(|| {
+        format!(
+            "only what was named as harmless is pending ({})",
+            pending.words()
+        )
+    })
+}
+
+fn described(request: &GuardRequest, pending: &Pending) -> BackupRequest {
+    let mut backup = request.backup.clone();
+    let mut words = format!("before {}", request.command.join(" "));
+    if pending
+        .names
+        .as_ref()
+        .is_some_and(|names| !names.is_empty())
+    {
+        words.push_str(&format!("; pending: {}", pending.words()));
+    }
+    backup.description = match backup.description.is_empty() {
+        true => words,
+        false => format!("{}; {words}", backup.description),
+    };
+    backup.tags.push(PRE_MIGRATION.into());
+    backup
+}
+
+fn prove(
+    repository: &Repository,
+    drill: &DrillRequest,
+    backup: &str,
+    context: &Context,
+) -> Result<DrillReport> {
+    let request = DrillRequest {
+        backup: backup.to_owned(),
+        ..drill.clone()
+    };
+    drill::run(repository, &request, context)
+        .map_err(|e| e.context("the backup could not be proven, so the command was not run"))
+}
+
+fn look(request: &GuardRequest, context: &Context) -> Result<(Pending, Vec<Versions>)> {
+    let (versions, names) = versions(request, context)?;
+    let check = &request.application.commands.migrate_check;
+    // Where the code names what is missing, asking the app as well costs more than it tells.
+    let ask = !check.is_empty() && names.as_ref().is_none_or(Vec::is_empty);
+    let check_says_none = match ask {
+        true => ask_the_app(request, context)?,
+        false => None,
+    };
+    Ok((
+        Pending {
+            names,
+            check_says_none,
+        },
+        versions,
+    ))
+}
+
+/// What is applied, and what of the code's is not; names are not known where there is no code to look at.
+fn versions(
+    request: &GuardRequest,
+    context: &Context,
+) -> Result<(Vec<Versions>, Option<Vec<String>>)> {
+    let report = migrations::run(
+        &MigrationsRequest {
+            databases: request.backup.databases.clone(),
+            configured: request.application.migrations.clone(),
+        },
+        None,
+        context,
+    )?;
+    let mut missing = Vec::new();
+    let mut known = false;
+    for comparison in report.databases.iter().flat_map(|d| &d.against_code) {
+        match &comparison.relation {
+            Relation::Same | Relation::Newer { .. } => known = true,
+            Relation::Older { missing: these } | Relation::Diverged { missing: these, .. } => {
+                known = true;
+                missing.extend(these.iter().cloned());
+            }
+            Relation::Unknown { .. } => return Ok((of(report.databases), None)),
+        }
+    }
+    Ok((of(report.databases), known.then_some(missing)))
+}
+
+fn of(databases: Vec<migrations::DatabaseVersion>) -> Vec<Versions> {
+    databases
+        .into_iter()
+        .map(|d| Versions {
+            database: d.name,
+            states: d.states,
+        })
+        .collect()
+}
+
+/// The app's own check: it succeeds when nothing is pending. One that cannot be run says nothing.
+fn ask_the_app(request: &GuardRequest, context: &Context) -> Result<Option<bool>> {
+    let app = &request.application;
+    let program = Program {
+        words: &app.commands.migrate_check,
+        commands: &app.commands,
+        database: app.database.as_ref().or(request.backup.databases.first()),
+        extra: vec![("PGKEEP_APP".into(), app.name.clone())],
+        time_limit: None,
+    };
+    match program::run(&program, context, &mut |_| {}) {
+        Ok(outcome) if outcome.succeeded() => Ok(Some(true)),
+        Ok(outcome) if outcome.timed_out || outcome.status.is_none() => {
+            context
+                .progress
+                .warn(&format!("the app's migrate_check {}", outcome.words()));
+            Ok(None)
+        }
+        Ok(_) => Ok(Some(false)),
+        Err(e) if e.code == ErrorCode::Cancelled => Err(e),
+        Err(e) => {
+            context
+                .progress
+                .warn(&format!("the app's migrate_check could not be run: {e}"));
+            Ok(None)
+        }
+    }
+}
+
+fn names(states: &[MigrationState]) -> BTreeSet<String> {
+    states.iter().flat_map(MigrationState::names).collect()
+}
+
+/// `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(names: Option<&[&str]>, check_says_none: Option<bool>) -> Pending {
+        Pending {
+            names: names.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+            check_says_none,
+        }
+    }
+
+    #[test]
+    fn nothing_is_pending_only_where_that_is_certain() {
+        for (names, check, certain) in [
+            (None, None, false),
+            (None, Some(true), true),
+            (None, Some(false), false),
+            (Some(&[][..]), None, true),
+            (Some(&[][..]), Some(true), true),
+            (Some(&[][..]), Some(false), false),
+            (Some(&["shop.0002_more"][..]), None, false),
+            (Some(&["shop.0002_more"][..]), Some(true), false),
+        ] {
+            assert_eq!(
+                pending(names, check).is_nothing(),
+                certain,
+                "{names:?} {check:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_named_migrations_are_harmless() {
+        let patterns = ["shop.*_index", "sessions.0001_initial"].map(str::to_owned);
+        let harmless = |names: Option<&[&str]>| pending(names, None).is_harmless(&patterns);
+        assert!(harmless(Some(&["shop.0002_add_index"])));
+        assert!(harmless(Some(&[
+            "shop.0002_add_index",
+            "sessions.0001_initial"
+        ])));
+        assert!(!harmless(Some(&[
+            "shop.0002_add_index",
+            "shop.0003_drop_column"
+        ])));
+        assert!(!harmless(Some(&["sessions.0001_initial_2"])));
+        assert!(!harmless(None), "what is not known is not harmless");
+        assert!(!harmless(Some(&[])));
+    }
+}
