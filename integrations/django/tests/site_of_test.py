@@ -144,7 +144,17 @@ class Site:
         return self.server.ask(sql, database or self.database)
 
     def backups(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.manage("list_backups", "--json").succeeds().json()
+        """The backups of the app, oldest first, asked of the program itself."""
+        listed = subprocess.run(
+            [str(binary()), "list", "--json", "--app", "shop", "--repo", self.settings["PGKEEP_REPOSITORY"]],
+            cwd=self.folder / "home",  # where no pgkeep.toml lies
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert listed.returncode == 0, listed.stderr
+        found: list[dict[str, Any]] = json.loads(listed.stdout)["backups"]
         return found
 
     def add_migration(self, name: str, operations: str, after: str = "0001_initial") -> None:

@@ -20,7 +20,8 @@ def test_backups_are_made_listed_checked_restored_and_cleaned_up(site: Site) -> 
     assert quiet["app"] == "shop"
     listed = site.manage("list_backups", "--tag", "a").succeeds().out
     assert "first" in listed and "a, b, pinned" in listed and "stored" in listed
-    assert [backup["description"] for backup in site.backups()] == ["first", ""]
+    told = site.manage("list_backups", "--json").succeeds().json()
+    assert [backup["description"] for backup in told] == ["first", ""]
 
     checked = site.manage("validate_backup", "--read-data").succeeds()
     assert f"{quiet['id'][:8]}" in checked.out and "every byte right" in checked.out
