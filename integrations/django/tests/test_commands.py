@@ -118,6 +118,10 @@ def test_policies_of_a_server_are_managed_and_run(site: Site) -> None:
         finally:
             os.kill(serve.pid, signal.SIGTERM)
             serve.communicate(timeout=120)
+    # Made without the server, so that its list does not know it.
+    site.manage("backup_database").succeeds()
+    synced = site.manage("sync_backups", PGKEEP_CONFIG=str(toml)).succeeds()
+    assert "main        2" in synced.out
 
 
 def _policies(site: Site) -> None:
