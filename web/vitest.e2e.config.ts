@@ -5,8 +5,8 @@ export default defineConfig({
   test: {
     include: ['e2e/**/*.e2e.ts'],
     environment: 'node',
-    testTimeout: 180_000,
-    hookTimeout: 180_000,
+    testTimeout: 600_000,
+    hookTimeout: 300_000,
     // Each file starts a database server and a browser; one after the other is quick enough.
     fileParallelism: false,
     bail: 1,

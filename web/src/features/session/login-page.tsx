@@ -2,7 +2,7 @@ import { Button, Divider, PasswordInput, Stack, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useEffect, useState } from 'react'
-import { api, call, rememberCsrfToken } from '../../api/client.ts'
+import { api, call } from '../../api/client.ts'
 import { asProblem } from '../../api/problem.ts'
 import { queries } from '../../api/queries.ts'
 import { paths } from '../../paths.ts'
@@ -10,6 +10,7 @@ import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { Outside } from './outside.tsx'
+import { enter } from './session.ts'
 
 const route = getRouteApi(paths.login)
 
@@ -26,9 +27,7 @@ export function LoginPage() {
     () => call(api.POST('/api/v1/session', { body: { name, password, code: code || undefined } })),
     [],
     (session) => {
-      client.clear()
-      client.setQueryData(queries.session().queryKey, session)
-      rememberCsrfToken(session.csrfToken)
+      enter(client, session)
       void navigate({ href: next ?? paths.overview })
     },
   )

@@ -2,14 +2,14 @@ import { Button, PasswordInput, Stack, TextInput } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
-import { api, call, rememberCsrfToken } from '../../api/client.ts'
+import { api, call } from '../../api/client.ts'
 import { asProblem } from '../../api/problem.ts'
-import { queries } from '../../api/queries.ts'
 import { paths } from '../../paths.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { Outside } from './outside.tsx'
+import { enter } from './session.ts'
 
 /** Makes the first account, with the token that the server printed when it started. */
 export function SetUpPage() {
@@ -35,9 +35,7 @@ export function SetUpPage() {
       ),
     [],
     (session) => {
-      client.clear()
-      client.setQueryData(queries.session().queryKey, session)
-      rememberCsrfToken(session.csrfToken)
+      enter(client, session)
       void navigate({ to: paths.overview })
     },
   )

@@ -16,7 +16,7 @@ import { paths } from '../../paths.ts'
 import { LanguageContext, useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Mark } from '../../ui/mark.tsx'
-import { useSession } from '../session/session.ts'
+import { leave, useSession } from '../session/session.ts'
 import { useLiveness } from './liveness.ts'
 
 /** Whether what is shown is kept new by itself. */
@@ -42,7 +42,7 @@ export function AccountMenu() {
     () => call(api.DELETE('/api/v1/session')),
     [],
     () => {
-      client.clear()
+      leave(client)
       void navigate({ to: paths.login })
     },
   )

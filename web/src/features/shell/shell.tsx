@@ -31,7 +31,8 @@ export function Shell() {
 
   const gone = session.data === null
   useEffect(() => {
-    if (gone) void navigate({ to: paths.login, search: { next: href } })
+    // On the way to the login page this page is still there for a moment.
+    if (gone && !href.startsWith(paths.login)) void navigate({ to: paths.login, search: { next: href } })
   }, [gone, navigate, href])
 
   return (
