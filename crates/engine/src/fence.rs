@@ -15,10 +15,12 @@ use crate::{Context, Error, ErrorCode, Result, application::Application};
 use pgkeep_model::evidence::quote_literal;
 use pgkeep_postgres::{
     connect::ConnectOptions,
+    inspect,
     read_only::{self, Reason},
     restore::connect_beside,
     wire::Connection,
 };
+use std::time::{Duration, Instant};
 
 /// The fence around one live database, for as long as the value lives.
 pub struct Fence<'a> {
@@ -34,6 +36,7 @@ impl<'a> Fence<'a> {
         database: &str,
         holder: &str,
         writes_refused: bool,
+        grace: Duration,
         context: &'a Context,
     ) -> Result<Self> {
         let lock = match &app.fence.lock_dir {
@@ -47,7 +50,7 @@ impl<'a> Fence<'a> {
             None => None,
         };
         let read_only = match app.fence.read_only && writes_refused {
-            true => Some(ReadOnly::raise(admin, database, context)?),
+            true => Some(ReadOnly::raise(admin, database, grace, context)?),
             false => None,
         };
         Ok(Self {
@@ -76,7 +79,12 @@ struct ReadOnly<'a> {
 }
 
 impl<'a> ReadOnly<'a> {
-    fn raise(admin: &'a ConnectOptions, database: &str, context: &'a Context) -> Result<Self> {
+    fn raise(
+        admin: &'a ConnectOptions,
+        database: &str,
+        grace: Duration,
+        context: &'a Context,
+    ) -> Result<Self> {
         let mut connection = connect_beside(admin, &[database])?;
         let mut claim = connect_beside(admin, &[database])?;
         if !try_claim(&mut claim, database)? {
@@ -93,6 +101,7 @@ impl<'a> ReadOnly<'a> {
                 overriding.join(", ")
             ));
         }
+        wait_for_transactions(&mut connection, database, grace, context)?;
         // Made before the fence, so that it is taken off whatever happens in between.
         let fence = Self {
             admin,
@@ -188,6 +197,24 @@ fn overriding_roles(connection: &mut Connection, database: &str) -> Result<Vec<S
         .iter()
         .map(|row| format!("role {}", row.text(0)))
         .collect())
+}
+
+/// Gives running transactions time to end by themselves: the sessions that the fence ends are told by nobody before.
+fn wait_for_transactions(
+    connection: &mut Connection,
+    database: &str,
+    grace: Duration,
+    context: &Context,
+) -> Result<()> {
+    let end = Instant::now() + grace;
+    let busy = |session: &inspect::Session| {
+        session.backend_type == "client backend" && !["", "idle"].contains(&session.state.as_str())
+    };
+    while Instant::now() < end && inspect::sessions(connection, database)?.iter().any(busy) {
+        context.cancel.check()?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// Tells whoever listens on the channel `pgkeep` of a database that its sessions will be ended. PostgreSQL has no way to

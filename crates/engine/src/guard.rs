@@ -105,7 +105,7 @@ pub struct Guarded {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proven: Option<bool>,
     /// The versions of each database before the command.
-    pub versions: Vec<Versions>,
+    pub versions_before: Vec<Versions>,
     /// Seconds spent besides the backup and its proof.
     pub overhead_seconds: f64,
 }
@@ -121,7 +121,7 @@ pub struct Versions {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Changed {
     /// The versions of each database after the command.
-    pub versions: Vec<Versions>,
+    pub versions_after: Vec<Versions>,
     /// Migrations that are applied now and were not before, by database.
     pub applied: Vec<MigrationChange>,
     /// Migrations that were applied before and are not any more.
@@ -154,7 +154,7 @@ pub fn before(
         pending,
         backup: None,
         proven: None,
-        versions,
+        versions_before: versions,
         overhead_seconds: begun.elapsed().as_secs_f64(),
     };
     if guarded.skipped.is_some() {
@@ -214,10 +214,10 @@ pub fn after(
         changes
     };
     Ok(Changed {
-        applied: changes(&guarded.versions, &versions),
-        reverted: changes(&versions, &guarded.versions),
+        applied: changes(&guarded.versions_before, &versions),
+        reverted: changes(&versions, &guarded.versions_before),
         schema,
-        versions,
+        versions_after: versions,
     })
 }
 

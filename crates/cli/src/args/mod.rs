@@ -4,6 +4,7 @@ mod backup;
 mod care;
 #[cfg(test)]
 mod documented;
+mod guard;
 mod people;
 mod policy;
 mod queue;
@@ -17,6 +18,7 @@ pub use backup::{
     ShowArgs, TagArgs,
 };
 pub use care::{CompletionsArgs, ConfigCommand, DemoArgs, DoctorArgs};
+pub use guard::{GuardArgs, OnFailure, RollbackArgs};
 pub use people::{
     AuditCommand, NotifyCommand, PermissionArg, RoleArg, TokenArgs, TokenCommand, UserArgs,
     UserCommand,
@@ -154,6 +156,10 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Swap back to the database that a restore replaced
     Undo(UndoArgs),
+    /// Run a deployment or migration with a backup before it, and a way back when it fails
+    Guard(GuardArgs),
+    /// Go back to the newest backup that was taken before a migration
+    RollbackMigration(RollbackArgs),
     /// Rehearse a restore in a throwaway database and record the proof
     Drill(DrillArgs),
     /// Compare two backups, or a backup with the live database

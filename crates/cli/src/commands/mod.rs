@@ -13,6 +13,7 @@ mod doctor;
 mod drill;
 mod export;
 mod forget;
+mod guard;
 mod import;
 mod init;
 mod job;
@@ -23,6 +24,7 @@ mod people;
 mod policy;
 mod prune;
 mod restore;
+mod rollback_migration;
 mod serve;
 mod show;
 mod status;
@@ -42,6 +44,8 @@ pub fn run(command: &Command, session: &Session) -> CliResult<Exit> {
         Command::Verify(args) => verify::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Undo(args) => undo::run(args, session),
+        Command::Guard(args) => guard::run(args, session),
+        Command::RollbackMigration(args) => rollback_migration::run(args, session),
         Command::Drill(args) => drill::run(args, session),
         Command::Diff(args) => diff::run(args, session),
         Command::Export(args) => export::run(args, session),

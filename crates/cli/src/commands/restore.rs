@@ -120,12 +120,7 @@ pub fn answer_plan(plan: &PlanSummary, session: &Session) -> Exit {
 /// Shows what would be done and returns only when it may be: nothing stands in its way, and the phrase was given where
 /// data would be overwritten.
 pub fn agree(plan: &PlanSummary, phrase: Option<&str>, session: &Session) -> CliResult<()> {
-    if !session.screen.json {
-        let mut text = Text::default();
-        render_intent(&mut text, plan);
-        session.screen.note(text.as_str());
-    }
-    refuse(plan)?;
+    show(plan, session)?;
     if !plan.overwrites {
         return Ok(());
     }
@@ -135,6 +130,16 @@ pub fn agree(plan: &PlanSummary, phrase: Option<&str>, session: &Session) -> Cli
         plan.database.target.name()
     );
     confirm::require(phrase, &what, session.screen.interactive())
+}
+
+/// Shows what would be done; an error says what stands in its way.
+pub fn show(plan: &PlanSummary, session: &Session) -> CliResult<()> {
+    if !session.screen.json {
+        let mut text = Text::default();
+        render_intent(&mut text, plan);
+        session.screen.note(text.as_str());
+    }
+    refuse(plan)
 }
 
 /// Shows how a restore went; the exit code says whether it is proven.

@@ -12,7 +12,15 @@ impl Run<'_> {
         let holder = format!("restore {}", self.plan.entry.short_id());
         // The restore writes to this very database, so it cannot refuse writes meanwhile.
         let app = &request.around.application;
-        let _fence = Fence::raise(app, &request.admin, name, &holder, false, self.context)?;
+        let _fence = Fence::raise(
+            app,
+            &request.admin,
+            name,
+            &holder,
+            false,
+            Duration::ZERO,
+            self.context,
+        )?;
         let safety_backup = match self.plan.request.skip_safety_backup {
             true => None,
             false => Some(self.safety_backup(name)?),

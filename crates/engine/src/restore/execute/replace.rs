@@ -19,7 +19,15 @@ impl Run<'_> {
         let around = &plan.request.around;
         let exists = plan.summary.database.existing_bytes.is_some() || plan.summary.overwrites;
         let holder = format!("restore {}", plan.entry.short_id());
-        let mut fence = Fence::raise(&around.application, admin, live, &holder, exists, context)?;
+        let mut fence = Fence::raise(
+            &around.application,
+            admin,
+            live,
+            &holder,
+            exists,
+            Duration::from_secs(plan.request.grace_secs),
+            context,
+        )?;
         let safety_backup = match exists && !plan.request.skip_safety_backup {
             true => Some(self.safety_backup(live)?),
             false => None,
