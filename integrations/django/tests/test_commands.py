@@ -115,13 +115,14 @@ def test_policies_of_a_server_are_managed_and_run(site: Site) -> None:
             else:
                 raise AssertionError("".join(said))
             _policies(site)
+            _from_elsewhere(site, said[-1].split()[-1])
         finally:
             os.kill(serve.pid, signal.SIGTERM)
             serve.communicate(timeout=120)
     # Made without the server, so that its list does not know it.
     site.manage("backup_database").succeeds()
     synced = site.manage("sync_backups", PGKEEP_CONFIG=str(toml)).succeeds()
-    assert "main        2" in synced.out
+    assert "main        3" in synced.out
 
 
 def _policies(site: Site) -> None:
@@ -140,6 +141,23 @@ def _policies(site: Site) -> None:
     assert "removed" in site.manage("manage_backup_configs", "delete", "nightly").succeeds().out
     assert site.manage("manage_backup_configs", "show").fails(2)
     site.manage("trigger_backup", "nightly").fails(3)
+
+
+def _from_elsewhere(site: Site, url: str) -> None:
+    """The same commands, done by the server: nothing of the repository is known here."""
+    password, token = site.folder / "password", site.folder / "token"
+    password.write_text("correct horse battery staple")
+    site.manage(
+        "pgkeep", "user", "create", "deployer", "--role", "operator", "--password-file", str(password)
+    ).succeeds()
+    made = site.manage("pgkeep", "token", "create", "django", "--owner", "deployer", "--role", "operator", "--json")
+    token.write_text(made.succeeds().json()["token"])
+    there = {"PGKEEP_SERVER": url, "PGKEEP_TOKEN_FILE": str(token), "PGKEEP_REPOSITORY": None, "PGKEEP_ADMIN_URL": None}
+    report = site.manage("backup_database", "-m", "from elsewhere", **there).succeeds()
+    assert f"of {site.database}:" in report.out
+    assert "from elsewhere" in site.manage("list_backups", **there).succeeds().out
+    assert "stored whole" in site.manage("validate_backup", **there).succeeds().out
+    assert site.manage("restore_database", "--dry-run", **there).fails(6)
 
 
 def _variables(site: Site) -> dict[str, str]:
