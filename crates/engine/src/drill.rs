@@ -1,19 +1,44 @@
 //! A drill: restore a backup into a throwaway database, prove it, ask the user's own questions, drop it again.
+//!
+//! The copy carries a mark until it is dropped, so that whatever happens to this process, the next drill on the server
+//! (or `pgkeep undo --drop-expired`) removes it.
+//!
+//! Three ends are told apart. *Proven*: the copy is equal to its evidence and passed everything. *Failed*: something
+//! speaks against the backup, or the app's own checks did not pass. *Unproven*: the drill server lacks what the backup
+//! needs, an extension or a role, so that nothing was found out about the backup.
+
+mod conditions;
+mod examine;
+mod leftovers;
+
+pub use examine::{AssertionResult, CheckResult, MigrationCheck};
+
+pub(crate) use examine::run_check;
 
 use crate::{
     Context, Error, ErrorCode, Result,
-    catalog::{self, Finding, ListFilter},
-    restore::{self, Content, ProofReport, RestoreRequest, RestoreTarget, Selection},
+    catalog::{self, BackupDetail, Finding, ListFilter},
+    restore::{self, Content, PlanSummary, ProofReport, RestoreRequest, RestoreTarget, Selection},
 };
-use pgkeep_model::{Phase, evidence::Proof};
+use pgkeep_model::{
+    Phase,
+    app::{self, Commands, Migrations},
+    duration::parse_duration,
+    evidence::Proof,
+};
 use pgkeep_postgres::{
     connect::ConnectOptions,
     restore::{connect_beside, drop_database},
-    wire::Connection,
+    structure::{self, StructureReport},
 };
 use pgkeep_repository::Repository;
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What stands between a database's name and the time in the name of its copy.
+const MARK: &str = "_drill_";
+/// How long a drill waits for a quiet moment where nothing else is said.
+const USUAL_WAIT: Duration = Duration::from_secs(3600);
 
 /// Which backup to drill, and where.
 #[derive(Clone)]
@@ -31,18 +56,95 @@ pub struct DrillRequest {
     pub assertions: Vec<String>,
     /// Leave the database there for a look.
     pub keep: bool,
+    pub further: FurtherChecks,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// What a drill looks at besides the evidence, and when it is not made.
+#[derive(Debug, Clone, Default)]
+pub struct FurtherChecks {
+    /// Programs of the app, of which `check` and `migrate_check` are run against the copy.
+    pub commands: Option<Commands>,
+    /// Where the app keeps its applied migrations, if it says so.
+    pub migrations: Option<Migrations>,
+    /// Look through indexes and tables with amcheck, where the server offers it.
+    pub amcheck: bool,
+    /// Longest time that restoring and proving may take.
+    pub objective: Option<Duration>,
+    /// Bytes that must remain free on the drill server's disk.
+    pub leave_free: Option<u64>,
+    /// The drill starts only below this one-minute load for each processor.
+    pub max_load_percent: Option<u32>,
+    /// How long it may wait for that.
+    pub wait: Duration,
+}
+
+impl FurtherChecks {
+    /// From what the user said of the app; `size` reads sizes such as `10GiB`.
+    pub fn of(
+        drill: &app::Drill,
+        commands: &Commands,
+        migrations: Option<&Migrations>,
+        size: impl Fn(&str) -> Result<u64, String>,
+    ) -> Result<Self> {
+        let wrong = |what: &str, e: String| Error::invalid(format!("drill.{what}: {e}"));
+        Ok(Self {
+            commands: drill.commands.then(|| commands.clone()),
+            migrations: migrations.cloned(),
+            amcheck: drill.amcheck,
+            objective: drill
+                .objective
+                .as_deref()
+                .map(parse_duration)
+                .transpose()
+                .map_err(|e| wrong("objective", e.to_string()))?,
+            leave_free: drill
+                .leave_free
+                .as_deref()
+                .map(size)
+                .transpose()
+                .map_err(|e| wrong("leave_free", e))?,
+            max_load_percent: drill.max_load_percent,
+            wait: USUAL_WAIT,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DrillReport {
     pub backup: String,
     pub proven: bool,
     pub databases: Vec<DrilledDatabase>,
     /// From the first byte read to the proven database: the recovery time to count on.
     pub seconds: f64,
+    /// Why nothing was found out about the backup: what the drill server lacks. Neither proven nor failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<String>,
+    /// Why the drill was not made: the machine was busy, or its disk too full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// The measured time against the objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Objective>,
+    /// Copies of earlier drills that were killed, and are dropped now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// How the measured recovery time stands to what is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Objective {
+    pub seconds: f64,
+    pub met: bool,
+}
+
+impl DrillReport {
+    /// Everything was as it should be: proven, and within the objective.
+    pub fn passed(&self) -> bool {
+        self.proven && self.objective.as_ref().is_none_or(|o| o.met)
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DrilledDatabase {
     pub name: String,
     /// Name of the throwaway database; dropped unless it was asked to be kept.
@@ -52,25 +154,58 @@ pub struct DrilledDatabase {
     pub prove_seconds: f64,
     pub proof: ProofReport,
     pub assertions: Vec<AssertionResult>,
+    #[serde(default)]
+    pub migrations: MigrationCheck,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structure: Option<StructureReport>,
+    #[serde(default)]
+    pub checks: Vec<CheckResult>,
 }
 
 impl DrilledDatabase {
-    /// A difference, or an assertion that does not hold. One that could not run, and a script that cannot be proven, say
-    /// nothing about the backup.
+    /// A difference, or an assertion that does not hold. One that could not run, a script that cannot be proven, and
+    /// programs or indexes of this machine that fail, say nothing about the backup.
     fn speaks_against_backup(&self) -> bool {
         let failed = |a: &AssertionResult| !a.passed && !a.could_not_run;
-        !self.proof.differences.is_empty() || self.assertions.iter().any(failed)
+        !self.proof.differences.is_empty()
+            || !self.migrations.differences.is_empty()
+            || self.assertions.iter().any(failed)
     }
-}
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct AssertionResult {
-    pub sql: String,
-    pub passed: bool,
-    /// The server refused the statement, so nothing is known of what it asks for.
-    pub could_not_run: bool,
-    /// What the statement gave, or the server's error.
-    pub answer: String,
+    fn is_good(&self) -> bool {
+        let in_order = |s: &StructureReport| s.problems.is_empty();
+        self.proof.proven()
+            && self.migrations.differences.is_empty()
+            && self.assertions.iter().all(|a| a.passed)
+            && self.checks.iter().all(|c| c.succeeded)
+            && self.structure.as_ref().is_none_or(in_order)
+    }
+
+    /// What is not as it should be, in words.
+    fn findings(&self) -> Vec<String> {
+        let mut all: Vec<String> = self
+            .proof
+            .differences
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        all.extend(
+            self.migrations
+                .differences
+                .iter()
+                .map(|d| format!("schema version: {d}")),
+        );
+        let failed = self.assertions.iter().filter(|a| !a.passed);
+        all.extend(failed.map(|a| format!("assertion {} gave {}", a.sql, a.answer)));
+        let failed = self.checks.iter().filter(|c| !c.succeeded);
+        all.extend(failed.map(|c| format!("{} failed: {}", c.command, c.output)));
+        all.extend(
+            self.structure
+                .iter()
+                .flat_map(|s| s.problems.iter().cloned()),
+        );
+        all
+    }
 }
 
 /// Restores and proves; the backup is marked proven only when every evidence and every assertion holds.
@@ -84,6 +219,20 @@ pub fn run(
         ..ListFilter::default()
     };
     let detail = catalog::show(repository, &request.backup, &filter)?;
+    let removed = remove_leftovers(request, context);
+    let mut report = DrillReport {
+        backup: detail.entry.id.clone(),
+        proven: false,
+        databases: Vec::new(),
+        seconds: 0.0,
+        unproven: Vec::new(),
+        skipped: conditions::hinder(&request.further, &detail.manifest, &request.admin, context)?,
+        objective: None,
+        removed,
+    };
+    if report.skipped.is_some() {
+        return Ok(report);
+    }
     let names: Vec<String> = match &request.database {
         Some(name) => vec![name.clone()],
         None => detail
@@ -94,57 +243,71 @@ pub fn run(
             .collect(),
     };
     let begun = Instant::now();
-    let mut databases = Vec::new();
     for name in &names {
         context.cancel.check()?;
-        let drilled = drill_database(repository, request, &detail.entry.id, name, context);
+        let drilled = drill_database(repository, request, &detail, name, context);
         if let Err(e) = &drilled
             && matches!(e.code, ErrorCode::ProofFailed | ErrorCode::Damaged)
         {
             catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
         }
-        databases.push(drilled?);
+        match drilled? {
+            Drilled::Done(database) => report.databases.push(*database),
+            Drilled::Lacking(reasons) => report.unproven.extend(reasons),
+        }
     }
-    let seconds = databases
+    let databases = &report.databases;
+    report.seconds = databases
         .iter()
         .map(|d| d.restore_seconds + d.prove_seconds)
-        .sum::<f64>();
-    let proven = databases
-        .iter()
-        .all(|d| d.proof.proven() && d.assertions.iter().all(|a| a.passed));
+        .sum();
+    report.objective = request.further.objective.map(|limit| Objective {
+        seconds: limit.as_secs_f64(),
+        met: report.seconds <= limit.as_secs_f64(),
+    });
+    report.proven = !databases.is_empty()
+        && report.unproven.is_empty()
+        && databases.iter().all(DrilledDatabase::is_good);
     // A drill that looked at counts only, or at a part of the databases, proves less than the mark promises.
     let whole = request.prove == Proof::Full && names.len() == detail.manifest.databases.len();
-    if proven && whole {
+    if report.proven && whole {
         let seconds = begun.elapsed().as_secs_f64();
-        catalog::record(
-            repository,
-            &detail.entry,
-            Finding::Proven { seconds },
-            context,
-        )?;
+        let proven = Finding::Proven { seconds };
+        catalog::record(repository, &detail.entry, proven, context)?;
     } else if databases.iter().any(DrilledDatabase::speaks_against_backup) {
         catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
     }
-    Ok(DrillReport {
-        backup: detail.entry.id,
-        proven,
-        databases,
-        seconds,
+    Ok(report)
+}
+
+/// What an earlier drill left is no reason not to make this one.
+fn remove_leftovers(request: &DrillRequest, context: &Context) -> Vec<String> {
+    leftovers::remove(&request.admin, context).unwrap_or_else(|e| {
+        context.progress.warn(&format!(
+            "copies of earlier drills could not be dropped: {e}"
+        ));
+        Vec::new()
     })
+}
+
+enum Drilled {
+    Done(Box<DrilledDatabase>),
+    /// The server lacks what the backup needs.
+    Lacking(Vec<String>),
 }
 
 fn drill_database(
     repository: &Repository,
     request: &DrillRequest,
-    backup: &str,
+    detail: &BackupDetail,
     name: &str,
     context: &Context,
-) -> Result<DrilledDatabase> {
+) -> Result<Drilled> {
     let side = throwaway_name(name, context);
     let plan = restore::plan(
         repository,
         &RestoreRequest {
-            backup: backup.to_string(),
+            backup: detail.entry.id.clone(),
             app: request.app.clone(),
             database: Some(name.to_string()),
             admin: request.admin.clone(),
@@ -164,8 +327,12 @@ fn drill_database(
         },
         context,
     )?;
+    if let Some(reasons) = lacking(&plan.summary) {
+        return Ok(Drilled::Lacking(reasons));
+    }
+    let copy = request.admin.with_dbname(&side);
     let outcome = restore::execute(repository, plan, context)
-        .and_then(|report| Ok((ask(request, &side, context)?, report)));
+        .and_then(|report| Ok((look(request, detail, name, &copy, context)?, report)));
     let dropped = if request.keep {
         Ok(())
     } else {
@@ -180,15 +347,89 @@ fn drill_database(
             "the drill's database {side} could not be dropped ({e}); `pgkeep undo --list` shows it"
         ));
     }
-    let (assertions, report) = outcome?;
-    Ok(DrilledDatabase {
+    let (looked, report) = outcome?;
+    Ok(Drilled::Done(Box::new(DrilledDatabase {
         name: name.to_string(),
         restored_as: side,
         kept: request.keep || dropped.is_err(),
         restore_seconds: report.restore_seconds,
         prove_seconds: report.prove_seconds,
         proof: report.proof,
-        assertions,
+        assertions: looked.assertions,
+        migrations: looked.migrations,
+        structure: looked.structure,
+        checks: looked.checks,
+    })))
+}
+
+/// What the drill server has not, when that and nothing else stands in the way.
+fn lacking(plan: &PlanSummary) -> Option<Vec<String>> {
+    let database = &plan.database;
+    let count = usize::from(!database.missing_extensions.is_empty())
+        + usize::from(!database.missing_tablespaces.is_empty())
+        + database.missing_roles.len();
+    if plan.refusals.is_empty() || plan.refusals.len() > count {
+        return None;
+    }
+    let said = |what: &str, names: &[String]| {
+        let names = names.iter();
+        names
+            .map(|name| format!("{what} {name} is not on the drill server"))
+            .collect::<Vec<_>>()
+    };
+    Some(
+        [
+            said("extension", &database.missing_extensions),
+            said("tablespace", &database.missing_tablespaces),
+            said("role", &database.missing_roles),
+        ]
+        .concat(),
+    )
+}
+
+/// What was seen of a copy besides its evidence.
+struct Looked {
+    assertions: Vec<AssertionResult>,
+    migrations: MigrationCheck,
+    structure: Option<StructureReport>,
+    checks: Vec<CheckResult>,
+}
+
+fn look(
+    request: &DrillRequest,
+    detail: &BackupDetail,
+    name: &str,
+    copy: &ConnectOptions,
+    context: &Context,
+) -> Result<Looked> {
+    let further = &request.further;
+    let mut migrations = match detail.manifest.database(name) {
+        Some(database) => {
+            examine::migrations(copy, database, further.migrations.as_ref(), context)?
+        }
+        None => MigrationCheck::default(),
+    };
+    let structure = match further.amcheck {
+        true => Some(structure::look(copy, request.jobs, &context.cancel)?),
+        false => None,
+    };
+    let mut checks = Vec::new();
+    if let Some(commands) = &further.commands {
+        let about = (detail.manifest.app.as_str(), name);
+        for words in &commands.check {
+            checks.push(run_check(words, commands, copy, about, context)?);
+        }
+        if !commands.migrate_check.is_empty() {
+            // Code that is ahead of the backup is what every deployment brings, and no fault of the backup.
+            let ended = run_check(&commands.migrate_check, commands, copy, about, context)?;
+            migrations.code_is_ahead = Some(!ended.succeeded);
+        }
+    }
+    Ok(Looked {
+        assertions: examine::ask(copy, &request.assertions, context)?,
+        migrations,
+        structure,
+        checks,
     })
 }
 
@@ -196,66 +437,53 @@ fn throwaway_name(name: &str, context: &Context) -> String {
     let stamp = context.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let mut base = name.to_string();
     // 63 bytes are PostgreSQL's limit for a name.
-    while base.len() + "_drill_".len() + stamp.len() > 63 {
+    while base.len() + MARK.len() + stamp.len() > 63 {
         base.pop();
     }
-    format!("{base}_drill_{stamp}")
+    format!("{base}{MARK}{stamp}")
 }
 
-fn ask(request: &DrillRequest, side: &str, context: &Context) -> Result<Vec<AssertionResult>> {
-    if request.assertions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut connection = Connection::open(&request.admin.with_dbname(side))?;
-    let mut results = Vec::new();
-    for sql in &request.assertions {
-        context.cancel.check()?;
-        // Nobody should learn by a drill that an assertion writes.
-        connection.execute("BEGIN READ ONLY")?;
-        let (passed, could_not_run, answer) = match connection.query(sql) {
-            Ok(rows) => {
-                let first = rows.first().map_or("no row".into(), |row| {
-                    row.optional(0).unwrap_or("null".into())
-                });
-                (rows.len() == 1 && is_true(&first), false, first)
-            }
-            Err(e) => (false, true, Error::from(e).to_string()),
-        };
-        connection.execute("ROLLBACK")?;
-        results.push(AssertionResult {
-            sql: sql.clone(),
-            passed,
-            could_not_run,
-            answer,
-        });
-    }
-    Ok(results)
-}
-
-fn is_true(answer: &str) -> bool {
-    matches!(answer, "t" | "true") || answer.parse::<f64>().is_ok_and(|n| n != 0.0)
-}
-
-/// Turns a drill that found something into an error, for callers that want one.
+/// Turns a drill that found something into an error, for callers that want one. One that was skipped found nothing.
 pub fn require_proven(report: &DrillReport) -> Result<()> {
-    if report.proven {
+    if report.passed() || report.skipped.is_some() {
         return Ok(());
     }
-    let mut details = Vec::new();
-    for database in &report.databases {
-        details.extend(
-            database
-                .proof
-                .differences
-                .iter()
-                .map(|d| format!("{}: {d}", database.name)),
-        );
-        let failed = database.assertions.iter().filter(|a| !a.passed);
-        details.extend(
-            failed.map(|a| format!("{}: assertion {} gave {}", database.name, a.sql, a.answer)),
-        );
+    if !report.unproven.is_empty() {
+        return Err(Error::new(
+            ErrorCode::ProofFailed,
+            format!("the backup is unproven: {}", report.unproven.join(", ")),
+        )
+        .hint("nothing speaks against the backup; install what is missing, or name another server for drills"));
     }
-    Err(Error::new(ErrorCode::ProofFailed, "the restored database is not what was backed up")
+    if report.proven {
+        let allowed = report.objective.as_ref().map_or(0.0, |o| o.seconds);
+        return Err(Error::new(
+            ErrorCode::ProofFailed,
+            format!(
+                "the backup is proven, but restoring it took {:.0} s, and {allowed:.0} s are the objective",
+                report.seconds
+            ),
+        )
+        .hint("give the restore more jobs or a faster server, or raise the objective"));
+    }
+    let details = report
+        .databases
+        .iter()
+        .flat_map(|d| {
+            d.findings()
+                .into_iter()
+                .map(move |f| format!("{}: {f}", d.name))
+        })
+        .collect();
+    let against = report
+        .databases
+        .iter()
+        .any(DrilledDatabase::speaks_against_backup);
+    let message = match against {
+        true => "the restored database is not what was backed up",
+        false => "the restored database did not pass its checks",
+    };
+    Err(Error::new(ErrorCode::ProofFailed, message)
         .details(details)
         .hint("keep the older backups, run `pgkeep verify --read-data` on this one and restore with --keep to look"))
 }

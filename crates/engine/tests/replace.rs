@@ -140,6 +140,7 @@ fn a_drill_marks_the_backup_proven_and_leaves_nothing() {
         no_owner: false,
         assertions: vec!["SELECT count(*) > 0 FROM orders".into()],
         keep: false,
+        further: Default::default(),
     };
     let report = drill::run(&place.repository, &request, &place.context).expect("drill");
     assert!(report.proven);

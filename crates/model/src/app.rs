@@ -61,6 +61,8 @@ pub struct Drill {
     pub commands: bool,
     /// Looks through indexes with pg_amcheck where it is installed.
     pub amcheck: bool,
+    /// The server drills the newest backup this often by itself, written like `7d`; never where absent.
+    pub every: Option<String>,
     /// A restore that takes longer than this, written like `30m`, fails the objective that the drill measures.
     pub objective: Option<String>,
     /// Free space that must remain on the drill server's disk where it can be told, written like `10GiB`.

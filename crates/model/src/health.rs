@@ -3,6 +3,10 @@
 //! Silence is an alarm: [`overdue`] is computed from the schedule alone, so a scheduler that stopped, a worker that
 //! hangs and a policy whose jobs vanish all show as late.
 
+mod reasons;
+
+pub use reasons::{Aspect, Reason};
+
 use crate::schedule::ResolvedSchedule;
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
@@ -118,6 +122,10 @@ pub struct AppFacts {
     pub failure_by_hand: Option<Failure>,
     /// When it was last proven that nothing had been written since the newest good backup.
     pub unchanged_at: Option<Timestamp>,
+    /// A repository that is somewhere else holds a backup of it.
+    pub offsite: bool,
+    /// The newest finished cleanup, if it failed.
+    pub cleanup_failure: Option<Failure>,
 }
 
 /// What is wrong with a backup.
@@ -204,7 +212,10 @@ pub struct AppHealth {
     pub sentence: String,
     /// Worst first.
     pub findings: Vec<Finding>,
-    /// 100 less what the findings cost; the same kind of finding costs once.
+    /// How it stands in each aspect, and what that costs.
+    #[serde(default)]
+    pub reasons: Vec<Reason>,
+    /// 100 less what the reasons cost; the same kind of finding costs once.
     pub score: u8,
     /// Seconds of work that would be lost now: the age of the newest good backup, or of the proof that nothing was written
     /// since.
@@ -323,9 +334,8 @@ pub fn assess(facts: &AppFacts, now: Timestamp) -> AppHealth {
 }
 
 fn judge(facts: &AppFacts, findings: Vec<Finding>, now: Timestamp) -> AppHealth {
-    let mut kinds: Vec<HealthState> = findings.iter().map(|f| f.state).collect();
-    kinds.dedup();
-    let cost: u32 = kinds.into_iter().map(|state| u32::from(state.cost())).sum();
+    let reasons = reasons::of(facts, &findings, now);
+    let cost: u32 = reasons.iter().map(|reason| u32::from(reason.cost)).sum();
     let newest = facts.newest_good.as_ref().map(|point| point.time);
     let lost_since = newest.map(|time| facts.unchanged_at.map_or(time, |at| at.max(time)));
     let well = || match newest {
@@ -336,6 +346,7 @@ fn judge(facts: &AppFacts, findings: Vec<Finding>, now: Timestamp) -> AppHealth 
         app: facts.app.clone(),
         state: findings.first().map_or(HealthState::Ok, |f| f.state),
         sentence: findings.first().map_or_else(well, |f| f.sentence.clone()),
+        reasons,
         score: 100 - cost.min(100) as u8,
         rpo_seconds: lost_since.map(|time| now.duration_since(time).as_secs().max(0)),
         findings,

@@ -105,17 +105,17 @@ fn provide(leader: &mut Connection) -> Result<Option<Place>> {
     if superuser.as_deref() != Some("t") {
         return Ok(None);
     }
-    let installed = leader.query_value(
+    let installed = leader.query(
         "SELECT n.nspname FROM pg_catalog.pg_extension e
            JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'amcheck'",
     )?;
-    if let Some(schema) = installed {
-        return Ok(Some(Place { schema, own: false }));
+    if let Some(row) = installed.first() {
+        return Ok(Some(Place {
+            schema: row.text(0),
+            own: false,
+        }));
     }
-    if leader
-        .query_value("SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'amcheck'")?
-        .is_none()
-    {
+    if !is_offered(leader)? {
         return Ok(None);
     }
     let schema = quote_ident(OWN_SCHEMA);
@@ -129,12 +129,16 @@ fn provide(leader: &mut Connection) -> Result<Option<Place>> {
     }))
 }
 
+fn is_offered(leader: &mut Connection) -> Result<bool> {
+    let rows =
+        leader.query("SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'amcheck'")?;
+    Ok(!rows.is_empty())
+}
+
 fn why_not(leader: &mut Connection) -> Result<String> {
-    let offered = leader
-        .query_value("SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'amcheck'")?;
-    Ok(match offered {
-        None => "the server does not offer the extension amcheck".into(),
-        Some(_) => "amcheck needs a superuser".into(),
+    Ok(match is_offered(leader)? {
+        false => "the server does not offer the extension amcheck".into(),
+        true => "amcheck needs a superuser".into(),
     })
 }
 

@@ -81,6 +81,19 @@ fn apps(text: &mut Text, report: &StatusReport) {
         Some(truth(app.health.state.is_alarm()))
     });
     let mut family = text.family(
+        "pgkeep_health_cost",
+        Kind::Gauge,
+        "Points that an aspect costs of the score: fresh, proven, offsite, retention.",
+    );
+    for app in &report.apps {
+        for reason in &app.health.reasons {
+            family.add(
+                &[("app", &app.health.app), ("aspect", reason.aspect.as_str())],
+                f64::from(reason.cost),
+            );
+        }
+    }
+    let mut family = text.family(
         "pgkeep_backups",
         Kind::Gauge,
         "Backups that a repository holds.",

@@ -75,17 +75,11 @@ pub async fn report(catalog: &Catalog) -> Result<StatusReport, CatalogError> {
     let mut apps = Vec::new();
     for app in catalog.apps().await? {
         let own = policies.remove(&app.name).unwrap_or_default();
-        let mut status = of_app(catalog, &app.name, &own, prove_every_days, now).await?;
+        let mut status = of_app(catalog, &app.name, &own, &offsite, prove_every_days, now).await?;
         for (policy, facts) in &own {
             let runs = runs.get(policy.name.as_str()).copied();
             let status_of = of_policy(catalog, policy, facts, runs, now).await?;
             status.policies.push(status_of);
-        }
-        for holding in &mut status.repositories {
-            holding.offsite = offsite
-                .get(&holding.repository)
-                .copied()
-                .unwrap_or_default();
         }
         apps.push(status);
     }
@@ -134,6 +128,7 @@ async fn of_app(
     catalog: &Catalog,
     app: &str,
     policies: &[(Policy, PolicyFacts)],
+    offsite: &BTreeMap<String, bool>,
     prove_every_days: u32,
     now: Timestamp,
 ) -> Result<AppStatus, CatalogError> {
@@ -153,6 +148,13 @@ async fn of_app(
         };
         Some((point(row), bad))
     });
+    let mut repositories = holdings(catalog, app).await?;
+    for holding in &mut repositories {
+        holding.offsite = offsite
+            .get(&holding.repository)
+            .copied()
+            .unwrap_or_default();
+    }
     let health = health::assess(
         &AppFacts {
             app: app.to_owned(),
@@ -168,6 +170,8 @@ async fn of_app(
                 Some(good) => facts::unchanged_at(catalog, app, &good.id).await?,
                 None => None,
             },
+            offsite: repositories.iter().any(|holding| holding.offsite),
+            cleanup_failure: facts::cleanup_failure(catalog, app).await?,
         },
         now,
     );
@@ -181,7 +185,7 @@ async fn of_app(
         proven_seconds: proven.as_ref().and_then(|row| row.proven_seconds),
         backups,
         oldest: first(catalog, &all, false).await?.map(|row| row.time),
-        repositories: holdings(catalog, app).await?,
+        repositories,
         policies: Vec::new(),
     })
 }

@@ -82,7 +82,7 @@ fn command_in(part: &str) -> Option<String> {
         }
         rest = after.trim_start();
     }
-    let end = [" #", " >", " <", ";"]
+    let end = [" #", " >", " <", ";", " ||"]
         .iter()
         .filter_map(|mark| rest.find(mark))
         .min()

@@ -11,6 +11,7 @@ mod queue;
 mod repository;
 mod restore;
 mod server;
+mod upgrade;
 mod values;
 
 pub use backup::{
@@ -32,6 +33,9 @@ pub use restore::{DrillArgs, ProofArg, RestoreArgs, UndoArgs};
 pub use server::{
     AppCommand, ApplyArgs, CatalogCommand, DeleteArgs, RepositoryCommand, RunJobArgs, ServeArgs,
     StatusArgs, WorkerArgs,
+};
+pub use upgrade::{
+    UpgradeAcceptArgs, UpgradeArgs, UpgradeCommand, UpgradeRollbackArgs, UpgradeRunArgs,
 };
 pub use values::{Clock, Moment, Percent, human_duration};
 
@@ -162,6 +166,16 @@ pub enum Command {
     RollbackMigration(RollbackArgs),
     /// Rehearse a restore in a throwaway database and record the proof
     Drill(DrillArgs),
+    /// Move a server's databases to a newer major version of PostgreSQL
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep upgrade plan --from postgres://postgres@old.example.com/ --to postgres://postgres@new.example.com/
+  pgkeep upgrade run --fence --report upgrade.md
+  pgkeep upgrade rollback --dry-run"
+    )]
+    Upgrade(UpgradeCommand),
     /// Compare two backups, or a backup with the live database
     Diff(DiffArgs),
     /// Write a backup as a file for stock PostgreSQL tools

@@ -156,6 +156,7 @@ pub struct UndoArgs {
 Examples:
   pgkeep drill
   pgkeep drill latest --app shop --assert 'SELECT count(*) > 0 FROM orders'
+  pgkeep drill --amcheck --app-checks --objective 30m
   pgkeep drill 1a2b3c4d --admin-url postgres://postgres@spare.example.com/postgres")]
 pub struct DrillArgs {
     /// Backup: the start of its id, or latest
@@ -181,6 +182,15 @@ pub struct DrillArgs {
     /// Do not restore owners: everything belongs to the restoring role
     #[arg(long)]
     pub no_owner: bool,
+    /// Look through indexes and tables with amcheck as well
+    #[arg(long)]
+    pub amcheck: bool,
+    /// Run the app's check commands against the copy
+    #[arg(long)]
+    pub app_checks: bool,
+    /// Longest time that restoring and proving may take
+    #[arg(long, value_name = "TIME", value_parser = human_duration)]
+    pub objective: Option<Duration>,
     /// Leave the throwaway database for a look at it
     #[arg(long)]
     pub keep: bool,

@@ -3,6 +3,7 @@
 use crate::{
     args::DrillArgs,
     commands::{list::app_filter, on_server, restore::proof_words},
+    config::{Settings, Source, read_secret},
     error::{CliError, CliResult},
     exit::Exit,
     output::human,
@@ -11,9 +12,12 @@ use crate::{
 };
 use pgkeep_engine::{
     ErrorCode,
-    drill::{self, DrillReport, DrillRequest},
+    drill::{self, DrillReport, DrillRequest, FurtherChecks},
 };
 use pgkeep_model::job::{DrillSpec, JobSpec};
+use pgkeep_postgres::connect::ConnectOptions;
+use pgkeep_server::targets::parse_size;
+use secrecy::ExposeSecret;
 
 pub fn run(args: &DrillArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
@@ -38,19 +42,21 @@ pub fn run(args: &DrillArgs, session: &Session) -> CliResult<Exit> {
         backup: args.backup.clone(),
         app: app_filter(&settings),
         database: args.database.clone(),
-        admin: session.admin(&settings)?,
+        admin: server(&settings, session)?,
         jobs: settings.jobs.value,
         prove: args.prove.into(),
         no_owner: args.no_owner,
-        assertions,
+        assertions: [settings.definition.drill.assertions.clone(), assertions].concat(),
         keep: args.keep,
+        further: further(args, &settings)?,
     };
     let done = session
         .repository(&settings, &context)
         .and_then(|repository| Ok(drill::run(&repository, &request, &context)?));
     let report = recording.finish_unless(done, session, |report| {
         let what = || format!("backup {} is {}", &report.backup[..8], verdict(report));
-        (!report.proven).then(|| (ErrorCode::ProofFailed, what()))
+        let bad = !report.passed() && report.skipped.is_none();
+        bad.then(|| (ErrorCode::ProofFailed, what()))
     })?;
     session.progress.finish();
     Ok(answer(&report, session))
@@ -59,10 +65,55 @@ pub fn run(args: &DrillArgs, session: &Session) -> CliResult<Exit> {
 /// Shows how a drill went; the exit code says whether the backup is proven.
 pub fn answer(report: &DrillReport, session: &Session) -> Exit {
     session.screen.answer(report, |text| render(text, report));
-    match report.proven {
-        true => Exit::Done,
-        false => Exit::NotProven,
+    match (report.passed(), &report.skipped) {
+        (true, _) => Exit::Done,
+        (false, Some(_)) => Exit::Busy,
+        (false, None) => Exit::NotProven,
     }
+}
+
+/// Where drills restore to: the server on the command line, else the app's own for drills, else the app's.
+fn server(settings: &Settings, session: &Session) -> CliResult<ConnectOptions> {
+    let by_hand = settings
+        .admin_url
+        .as_ref()
+        .is_some_and(|url| matches!(url.source, Source::Flag(_)));
+    let Some(text) = settings
+        .definition
+        .drill
+        .admin_url
+        .as_ref()
+        .filter(|_| !by_hand)
+    else {
+        return session.admin(settings);
+    };
+    let what = "drill.admin_url";
+    let (url, _) = read_secret(
+        text,
+        &session.places.current_dir,
+        &session.environment,
+        what,
+    )?;
+    session.resolve_connection(Some(url.expose_secret()), &Source::Flag(what))
+}
+
+/// What the configuration says of the app's drills, and what the options add.
+fn further(args: &DrillArgs, settings: &Settings) -> CliResult<FurtherChecks> {
+    let app = &settings.definition;
+    let configured = FurtherChecks::of(
+        &app.drill,
+        &app.commands,
+        app.migrations.as_ref(),
+        parse_size,
+    )?;
+    Ok(FurtherChecks {
+        commands: configured
+            .commands
+            .or_else(|| args.app_checks.then(|| app.commands.clone())),
+        amcheck: configured.amcheck || args.amcheck,
+        objective: args.objective.or(configured.objective),
+        ..configured
+    })
 }
 
 /// The statements that must answer true, from the options and from files.
@@ -97,6 +148,16 @@ fn statements(text: &str) -> Vec<String> {
 }
 
 fn render(text: &mut crate::output::Text, report: &DrillReport) {
+    if !report.removed.is_empty() {
+        text.line(format!(
+            "dropped what earlier drills left behind: {}",
+            report.removed.join(", ")
+        ));
+    }
+    if let Some(why) = &report.skipped {
+        text.line(format!("no drill was made: {why}"));
+        return;
+    }
     for database in &report.databases {
         text.heading(&format!("database {}", database.name));
         let name = if database.kept {
@@ -109,7 +170,29 @@ fn render(text: &mut crate::output::Text, report: &DrillReport) {
             ("restored in", human::seconds(database.restore_seconds)),
             ("proven in", human::seconds(database.prove_seconds)),
             ("proof", proof_words(&database.proof)),
+            ("schema version", schema_version(&database.migrations)),
+            (
+                "structure",
+                database
+                    .structure
+                    .as_ref()
+                    .map(|s| s.words())
+                    .unwrap_or_default(),
+            ),
         ]);
+        for problem in database.structure.iter().flat_map(|s| &s.problems) {
+            text.line(format!("not in order: {problem}"));
+        }
+        for difference in &database.migrations.differences {
+            text.line(format!("schema version differs: {difference}"));
+        }
+        for check in &database.checks {
+            let word = if check.succeeded { "passed" } else { "FAILED" };
+            text.line(format!("check {word}: {}", check.command));
+            if !check.succeeded {
+                text.line(&check.output);
+            }
+        }
         for difference in &database.proof.differences {
             text.line(format!("differs: {difference}"));
         }
@@ -131,6 +214,21 @@ fn render(text: &mut crate::output::Text, report: &DrillReport) {
         verdict(report),
         human::seconds(report.seconds)
     ));
+    if let Some(objective) = &report.objective {
+        text.line(format!(
+            "the objective of {} is {}",
+            human::seconds(objective.seconds),
+            if objective.met { "met" } else { "NOT met" }
+        ));
+    }
+}
+
+fn schema_version(migrations: &drill::MigrationCheck) -> String {
+    let mut words = migrations.states.join("; ");
+    if migrations.code_is_ahead == Some(true) {
+        words.push_str("; the app's code has newer migrations");
+    }
+    words
 }
 
 /// The proof and the user's assertions are told apart: a statement with a mistake in it says nothing of the backup.
@@ -139,20 +237,40 @@ fn verdict(report: &DrillReport) -> String {
     if report.proven {
         return "proven".into();
     }
+    if let Some(why) = &report.skipped {
+        return format!("not drilled: {why}");
+    }
+    if !report.unproven.is_empty() {
+        return format!("unproven: {}", report.unproven.join(", "));
+    }
     if let Some(why) = databases.iter().find_map(|db| db.proof.unprovable.as_ref()) {
         return format!("NOT PROVEN: {why}");
     }
-    if databases.iter().any(|db| !db.proof.proven()) {
+    let differs =
+        |db: &drill::DrilledDatabase| !db.proof.proven() || !db.migrations.differences.is_empty();
+    if databases.iter().any(differs) {
         return "NOT PROVEN".into();
     }
     let assertions = || databases.iter().flat_map(|db| &db.assertions);
     let mistaken = assertions().filter(|a| a.could_not_run).count();
     let failed = assertions().filter(|a| !a.passed).count() - mistaken;
-    let parts = [(failed, "failed"), (mistaken, "could not run")];
+    let checks = databases.iter().flat_map(|db| &db.checks);
+    let checks = checks.filter(|c| !c.succeeded).count();
+    let structure = databases.iter().filter_map(|db| db.structure.as_ref());
+    let disorder = structure.map(|s| s.problems.len()).sum();
+    let parts = [
+        (failed, "assertion", "failed"),
+        (mistaken, "assertion", "could not run"),
+        (checks, "check", "failed"),
+        (disorder, "index or table", "not in order"),
+    ];
     let parts: Vec<String> = parts
         .into_iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{} {what}", human::counted(n as u64, "assertion")))
+        .filter(|(n, ..)| *n > 0)
+        .map(|(n, noun, what)| match noun {
+            "index or table" => format!("{n} {noun} {what}"),
+            _ => format!("{} {what}", human::counted(n as u64, noun)),
+        })
         .collect();
     format!(
         "equal to its evidence, but not counted as proven: {}",

@@ -153,6 +153,7 @@ fn request(args: &GuardArgs, settings: &Settings, session: &Session) -> CliResul
             no_owner: false,
             assertions: Vec::new(),
             keep: false,
+            further: Default::default(),
         }),
     };
     Ok(GuardRequest {

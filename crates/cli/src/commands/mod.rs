@@ -30,6 +30,7 @@ mod show;
 mod status;
 mod tag;
 mod undo;
+mod upgrade;
 mod verify;
 
 use crate::{args::Command, error::CliResult, exit::Exit, session::Session};
@@ -47,6 +48,7 @@ pub fn run(command: &Command, session: &Session) -> CliResult<Exit> {
         Command::Guard(args) => guard::run(args, session),
         Command::RollbackMigration(args) => rollback_migration::run(args, session),
         Command::Drill(args) => drill::run(args, session),
+        Command::Upgrade(command) => upgrade::run(command, session),
         Command::Diff(args) => diff::run(args, session),
         Command::Export(args) => export::run(args, session),
         Command::Import(args) => import::run(args, session),

@@ -59,6 +59,7 @@ fn render(text: &mut Text, status: &Value, apps: &[Value]) {
     let mut table = Rows::new(&[
         Column::Left("app"),
         Column::Left("state"),
+        Column::Right("score"),
         Column::Left("newest backup"),
         Column::Left("proven"),
         Column::Left("would be lost"),
@@ -74,6 +75,7 @@ fn render(text: &mut Text, status: &Value, apps: &[Value]) {
         table.add([
             word(&app["app"]),
             word(&app["state"]).replace('_', " "),
+            app["score"].to_string(),
             time("/last_good/time"),
             time("/last_proven_at"),
             app["rpo_seconds"]
@@ -84,4 +86,26 @@ fn render(text: &mut Text, status: &Value, apps: &[Value]) {
         ]);
     }
     text.table(&table);
+    let lines: Vec<String> = apps.iter().flat_map(costs).collect();
+    if !lines.is_empty() {
+        text.blank();
+    }
+    lines.iter().for_each(|line| text.line(line));
+}
+
+/// What costs an app points of its score.
+fn costs(app: &Value) -> Vec<String> {
+    let reasons = app["reasons"].as_array().cloned().unwrap_or_default();
+    reasons
+        .iter()
+        .filter(|reason| reason["held"] == false)
+        .map(|reason| {
+            format!(
+                "{}: -{} {}",
+                word(&app["app"]),
+                reason["cost"],
+                word(&reason["sentence"])
+            )
+        })
+        .collect()
 }

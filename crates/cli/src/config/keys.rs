@@ -115,6 +115,7 @@ pub const DRILL: Keys = &[
     ("assertions", Value),
     ("commands", Value),
     ("amcheck", Value),
+    ("every", Value),
     ("objective", Value),
     ("leave_free", Value),
     ("max_load_percent", Value),

@@ -49,7 +49,7 @@ pub(super) fn connect(options: &ConnectOptions, context: &Context) -> Result<Con
 }
 
 /// Free bytes on the disk of the server's data, where the server is on this machine and tells where its data is.
-pub(super) fn free_bytes(connection: &mut Connection, options: &ConnectOptions) -> Option<u64> {
+pub(crate) fn free_bytes(connection: &mut Connection, options: &ConnectOptions) -> Option<u64> {
     let local = |address: &HostAddress| match address {
         HostAddress::Socket(_) => true,
         HostAddress::Tcp { name, .. } => ["localhost", "127.0.0.1", "::1"].contains(&name.as_str()),

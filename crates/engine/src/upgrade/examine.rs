@@ -65,11 +65,9 @@ impl Offer {
                 .iter()
                 .map(|row| one_spelling(&row.text(0)))
                 .collect(),
-            icu: to
-                .query_value(
-                    "SELECT 1 FROM pg_catalog.pg_collation WHERE collprovider = 'i' LIMIT 1",
-                )?
-                .is_some(),
+            icu: !to
+                .query("SELECT 1 FROM pg_catalog.pg_collation WHERE collprovider = 'i' LIMIT 1")?
+                .is_empty(),
         })
     }
 }
@@ -422,7 +420,8 @@ fn collation_version(
             quote_literal(&one_spelling(&properties.collate))
         ),
     };
-    Ok(target.query_value(&sql)?)
+    let rows = target.query(&sql)?;
+    Ok(rows.first().and_then(|row| row.optional(0)))
 }
 
 fn locale_words(properties: &DatabaseProperties) -> String {

@@ -21,6 +21,8 @@ mod rollback;
 mod run;
 mod verify;
 
+pub(crate) use cluster::free_bytes;
+
 pub use cluster::ClusterFacts;
 pub use plan::{
     DatabaseUpgrade, ExtensionUpgrade, ToolVersions, UpgradePlan, UpgradeSummary, Window, plan,
@@ -29,7 +31,7 @@ pub use rollback::{
     FoundDatabase, RollbackPlan, RollbackReport, RollbackRequest, accept, execute_rollback,
     plan_rollback,
 };
-pub use run::{CheckResult, ExtensionChange, UpgradeReport, UpgradedDatabase, run};
+pub use run::{ExtensionChange, UpgradeReport, UpgradedDatabase, run};
 pub use verify::{ComparedDatabase, VerifyReport, verify};
 
 use pgkeep_model::{app::Commands, evidence::Proof};

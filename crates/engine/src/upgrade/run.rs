@@ -5,7 +5,7 @@ use crate::{
     Context, Error, Result,
     backup::{self, BackupRequest},
     catalog::{self, ListFilter, Origin},
-    program::{self, Program},
+    drill::{self, CheckResult},
     restore::{
         self, Content, ProofReport, RestoreReport, RestoreRequest, RestoreTarget, Selection,
     },
@@ -84,16 +84,6 @@ pub struct ExtensionChange {
     pub to: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-/// How one of the app's check commands ended.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CheckResult {
-    pub command: String,
-    pub succeeded: bool,
-    pub seconds: f64,
-    /// The end of what it printed.
-    pub output: String,
 }
 
 /// Does what the plan says. A plan with refusals is refused.
@@ -343,27 +333,12 @@ impl Upgrade<'_> {
         let Some(commands) = &self.plan.request.commands else {
             return Ok(Vec::new());
         };
-        let mut results = Vec::new();
-        for words in &commands.check {
-            let program = Program {
-                words,
-                commands,
-                database: Some(target),
-                extra: vec![
-                    ("PGKEEP_APP".into(), self.plan.request.app.clone()),
-                    ("PGKEEP_DATABASE".into(), target.dbname.clone()),
-                ],
-                time_limit: None,
-            };
-            let outcome = program::run(&program, self.context, &mut |_| {})?;
-            results.push(CheckResult {
-                command: words.join(" "),
-                succeeded: outcome.succeeded(),
-                seconds: outcome.seconds,
-                output: outcome.last_lines(20).join("\n"),
-            });
-        }
-        Ok(results)
+        let about = (self.plan.request.app.as_str(), target.dbname.as_str());
+        commands
+            .check
+            .iter()
+            .map(|words| drill::run_check(words, commands, target, about, self.context))
+            .collect()
     }
 
     /// From here on the database is finished, and known as this upgrade's.

@@ -155,6 +155,8 @@ fn well() -> AppFacts {
         prove_every_days: 30,
         failure_by_hand: None,
         unchanged_at: None,
+        offsite: true,
+        cleanup_failure: None,
     }
 }
 
@@ -347,4 +349,36 @@ fn the_usual_duration_is_the_median() {
     assert_eq!(usual_secs(&[5.0]), Some(5.0));
     assert_eq!(usual_secs(&[900.0, 5.0, 7.0]), Some(7.0));
     assert_eq!(usual_secs(&[f64::NAN, 5.0]), Some(5.0));
+}
+
+#[test]
+fn the_score_is_100_less_what_the_four_aspects_cost() {
+    let health = assess(&well(), time(NOON));
+    assert_eq!(health.score, 100);
+    let held: Vec<_> = health.reasons.iter().map(|r| (r.aspect, r.held)).collect();
+    let aspects = [
+        Aspect::Fresh,
+        Aspect::Proven,
+        Aspect::Offsite,
+        Aspect::Retention,
+    ];
+    assert_eq!(held, aspects.map(|aspect| (aspect, true)));
+
+    let facts = AppFacts {
+        newest_proven: None,
+        offsite: false,
+        cleanup_failure: failure(1),
+        ..well()
+    };
+    let health = assess(&facts, time(NOON));
+    let costs: Vec<u8> = health.reasons.iter().map(|r| r.cost).collect();
+    assert_eq!(costs, [0, 15, 5, 5]);
+    assert_eq!(health.score, 75);
+    // One place is no alarm, and does not change what is said of the app.
+    assert_eq!(health.state, HealthState::Unproven);
+    assert!(
+        health.reasons[3]
+            .sentence
+            .contains("cleanup of shop failed")
+    );
 }

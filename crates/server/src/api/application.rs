@@ -169,6 +169,8 @@ mirror! {
         commands: bool,
         /// Looks through indexes with pg_amcheck where it is installed.
         amcheck: bool,
+        /// The newest backup is drilled this often, such as `7d`; never where absent.
+        every: Option<String>,
         /// A restore that takes longer fails the objective, such as `30m`.
         objective: Option<String>,
         /// Free space that must remain on the drill server's disk, such as `10GiB`.

@@ -74,6 +74,9 @@ pub struct AppStatus {
     pub sentence: String,
     /// 100 is best.
     pub score: u8,
+    /// How it stands in each aspect, and what that costs of the score.
+    #[serde(default)]
+    pub reasons: Vec<Reason>,
     /// Worst first.
     pub findings: Vec<Finding>,
     /// What would be lost now: seconds since the newest good backup, or since the proof that nothing was written after it.
@@ -89,6 +92,18 @@ pub struct AppStatus {
     pub oldest: Option<Timestamp>,
     pub repositories: Vec<Holding>,
     pub policies: Vec<PolicyStatus>,
+}
+
+/// How an app stands in one aspect.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reason {
+    /// `fresh`, `proven`, `offsite` or `retention`.
+    pub aspect: String,
+    pub held: bool,
+    pub sentence: String,
+    /// Points of 100 that it costs.
+    pub cost: u8,
 }
 
 /// One thing that is not as it should be.
@@ -174,6 +189,17 @@ impl From<&model::AppStatus> for AppStatus {
             alarm: app.health.state.is_alarm(),
             sentence: app.health.sentence.clone(),
             score: app.health.score,
+            reasons: app
+                .health
+                .reasons
+                .iter()
+                .map(|reason| Reason {
+                    aspect: reason.aspect.as_str().to_owned(),
+                    held: reason.held,
+                    sentence: reason.sentence.clone(),
+                    cost: reason.cost,
+                })
+                .collect(),
             findings: app
                 .health
                 .findings

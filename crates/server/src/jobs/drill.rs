@@ -1,13 +1,23 @@
 //! A drill: restored beside everything, proven, dropped again; the backup's row hears of the proof.
 
 use super::{Done, Failure, Work, document, restore::proof_of, rows, usual_jobs};
-use pgkeep_engine::drill::{self, DrillRequest};
+use crate::targets::parse_size;
+use pgkeep_engine::drill::{self, DrillRequest, FurtherChecks};
 use pgkeep_model::job::DrillSpec;
 
 pub(super) fn run(work: &Work<'_>, spec: &DrillSpec) -> Result<Done, Failure> {
     let app = work.app(&spec.app)?;
     let context = work.context(Some(&app));
     let repository = work.open(&spec.repository, &context)?;
+    // Drills may have a server of their own.
+    let admin = match &app.drill.admin_url {
+        Some(text) => work
+            .machine
+            .connection(text, &format!("drill.admin_url of app {}", spec.app))?,
+        None => work.machine.admin(&spec.app, &app)?,
+    };
+    let mut assertions = app.drill.assertions.clone();
+    assertions.extend(spec.assertions.iter().cloned());
     let request = DrillRequest {
         backup: match spec.backup.as_str() {
             "" => "latest".into(),
@@ -15,12 +25,18 @@ pub(super) fn run(work: &Work<'_>, spec: &DrillSpec) -> Result<Done, Failure> {
         },
         app: Some(spec.app.clone()),
         database: spec.database.clone(),
-        admin: work.machine.admin(&spec.app, &app)?,
+        admin,
         jobs: app.jobs.map_or_else(usual_jobs, usize::from),
         prove: proof_of(spec.prove),
         no_owner: false,
-        assertions: spec.assertions.clone(),
+        assertions,
         keep: false,
+        further: FurtherChecks::of(
+            &app.drill,
+            &app.commands,
+            app.migrations.as_ref(),
+            parse_size,
+        )?,
     };
     let outcome = drill::run(&repository, &request, &context);
     // A drill that broke may have marked the backup as well.
@@ -31,6 +47,9 @@ pub(super) fn run(work: &Work<'_>, spec: &DrillSpec) -> Result<Done, Failure> {
     };
     rows::refresh(work, &spec.repository, &repository, named.as_slice())?;
     let report = outcome?;
+    if report.skipped.is_some() {
+        return Ok(Done::Skipped(document(&report)));
+    }
     match drill::require_proven(&report) {
         Ok(()) => work.done(&report),
         Err(e) => Ok(Done::Found {

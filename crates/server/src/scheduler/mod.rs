@@ -13,6 +13,7 @@
 //! Everything else is a job of some worker: nothing is backed up or removed here.
 
 pub mod gauge;
+mod drills;
 mod history;
 pub mod overdue;
 pub mod retention;

@@ -858,3 +858,42 @@ async fn an_abandoned_upload_goes_with_its_file_when_its_time_is_over() {
     let left: Vec<_> = left.into_iter().map(|upload| upload.id).collect();
     assert_eq!(left, [new], "{old} is gone");
 }
+
+#[tokio::test]
+async fn the_newest_backup_is_drilled_as_often_as_its_app_says() {
+    let scene = Scene::at("2026-05-20T12:00:00Z").await;
+    with_backups(&scene, "nightly", &[18, 19]).await;
+    let drills = async || {
+        scene.tick().await;
+        scene.jobs(JobKind::Drill).await.len()
+    };
+    assert_eq!(drills().await, 0, "nobody asked for drills");
+
+    let mut app = scene
+        .catalog
+        .app("shop")
+        .await
+        .expect("read")
+        .expect("there")
+        .value;
+    app.drill.every = Some("7d".into());
+    scene
+        .catalog
+        .put_app("shop", &app, ManagedBy::Api, None)
+        .await
+        .expect("stored");
+    scene.set("2026-05-20T12:02:00Z");
+    assert_eq!(drills().await, 1);
+    let JobSpec::Drill(spec) = scene.jobs(JobKind::Drill).await.remove(0).spec else {
+        panic!("a drill");
+    };
+    assert_eq!(spec.backup, format!("{:064x}", 19));
+    for (time, count) in [
+        ("2026-05-20T12:10:00Z", 1),
+        ("2026-05-27T12:01:00Z", 1),
+        ("2026-05-27T12:02:00Z", 2),
+    ] {
+        scene.set(time);
+        assert_eq!(drills().await, count, "at {time}");
+    }
+}

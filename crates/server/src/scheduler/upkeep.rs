@@ -57,6 +57,7 @@ impl Scheduler {
                 }
             }
         }
+        made.extend(self.make_drills(now).await?);
         self.expire(now).await?;
         Ok(made)
     }

@@ -119,6 +119,31 @@ pub async fn failure_by_hand(
         }))
 }
 
+/// How the app's newest finished cleanup failed, if it did.
+pub async fn cleanup_failure(
+    catalog: &Catalog,
+    app: &str,
+) -> Result<Option<Failure>, CatalogError> {
+    let filter = JobFilter {
+        states: vec![JobState::Succeeded, JobState::Skipped, JobState::Failed],
+        kinds: vec![JobKind::Cleanup],
+        apps: Some(vec![app.to_owned()]),
+        ..JobFilter::default()
+    };
+    let page = Page {
+        limit: 1,
+        ..Page::default()
+    };
+    let newest = catalog.jobs(&filter, &page).await?.items.pop();
+    Ok(newest
+        .filter(|job| job.state == JobState::Failed)
+        .map(|job| Failure {
+            at: job.finished_at.unwrap_or(job.created_at),
+            message: message(&job),
+            count: 1,
+        }))
+}
+
 /// When the newest run of the app proved that nothing had been written since this backup.
 pub async fn unchanged_at(
     catalog: &Catalog,
