@@ -1,10 +1,12 @@
 /** Every page of a server with some history: no accessibility fault, no fault in the console, and a picture to look at. */
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import axe from 'axe-core'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { logIn, SCREENS, Scene } from './scene.ts'
+
+const DIST = resolve(import.meta.dirname, '../dist')
 
 let scene: Scene
 let backup: string
@@ -120,4 +122,25 @@ test('no page has a fault', async () => {
     found.push(...(await examine(page, title)))
   }
   expect([...found, ...faults]).toEqual([])
+})
+
+test('the first page needs little', async () => {
+  const { page, context } = await scene.window()
+  const assets: string[] = []
+  page.on('response', (response) => {
+    const { pathname } = new URL(response.url())
+    if (pathname.startsWith('/assets/')) assets.push(pathname)
+  })
+  await page.goto('/')
+  await logIn(page)
+  await page.getByText('Last good backup').first().waitFor()
+  // Charts come after what matters, and only where there is something to draw.
+  const needed = assets.filter((path) => !/\/trends-/.test(path))
+  const sizes = needed.map((path) => {
+    const file = join(DIST, path)
+    return statSync(existsSync(`${file}.gz`) ? `${file}.gz` : file).size
+  })
+  expect(needed.length).toBeGreaterThan(3)
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(250_000)
+  await context.close()
 })

@@ -13,10 +13,13 @@ function mayHelp(error: unknown) {
 export const queryClient = new QueryClient({
   defaultOptions: {
     queries: {
+      // The server may be this very machine: what the browser thinks of the network does not matter.
+      networkMode: 'always',
       staleTime: 2_000,
       retry: (failures, error) => mayHelp(error) && failures < 2,
       refetchInterval: () => pollEveryMs(),
     },
+    mutations: { networkMode: 'always' },
   },
 })
 

@@ -39,7 +39,8 @@ export function listen(listener: Listener): () => void {
   const hear = (message: Message) => {
     if (message.kind === 'change') listener.changed(message.change)
     else if (message.kind === 'missed') listener.missed()
-    else {
+    else if (message.liveness !== liveness) {
+      // The browser tries again and again, and each try fails: that is one piece of news.
       liveness = message.liveness
       listener.liveness(message.liveness)
     }

@@ -551,7 +551,7 @@ export const en = {
     elapsed: (time: string) => `since ${time}`,
     cancel: 'Cancel the job',
     cancelTitle: 'Cancel this job?',
-    cancelConsequence: (kind: string) =>
+    cancelConsequence: (kind: string): string =>
       kind === 'restore'
         ? 'The live database stays as it is; what was built so far is removed.'
         : 'What it has done so far is thrown away. Existing backups are not touched.',
