@@ -5,6 +5,7 @@ mod pgkeep;
 
 mod apply;
 mod asking;
+mod chaos;
 mod data;
 mod duties;
 mod house;
