@@ -3,6 +3,7 @@
 
 mod change;
 mod detail;
+mod schema;
 
 use super::extract::{BackupId, Query};
 use super::jobs::apps_filter;
@@ -34,6 +35,7 @@ pub fn routes() -> Routes {
     Routes::new("backups")
         .add(needs(Permission::View), routes!(list))
         .merge(detail::routes())
+        .merge(schema::routes())
         .merge(change::routes())
 }
 

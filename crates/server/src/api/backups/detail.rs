@@ -15,8 +15,10 @@ use pgkeep_engine::diff::{self, DiffSide};
 use pgkeep_model::access::Permission;
 use pgkeep_model::evidence::TableEvidence;
 use pgkeep_model::manifest::{DatabaseContent, DatabaseManifest, Manifest};
+use pgkeep_model::migrations::MigrationState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -54,6 +56,9 @@ struct BackupDetail {
     compression_level: i32,
     /// Roles and tablespaces are stored, too.
     globals: bool,
+    /// What the app said of its own version.
+    #[schema(inline)]
+    application: Option<AppVersion>,
     contents: Vec<DatabaseDetail>,
 }
 
@@ -74,7 +79,52 @@ struct DatabaseDetail {
     excluded_data: Vec<String>,
     /// Schemas that it was limited to; empty for all.
     schemas: Vec<String>,
+    /// Which migrations were applied, as read in the dump's own snapshot.
+    migrations: Vec<SchemaVersion>,
     warnings: Vec<String>,
+}
+
+/// The app's version when the backup was made.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AppVersion {
+    version: Option<String>,
+    /// `command`, `file`, `environment` or `commit`.
+    version_from: Option<String>,
+    /// Versions of framework and runtime by name.
+    runtime: BTreeMap<String, String>,
+}
+
+/// The applied migrations of one framework; all their names are in the manifest.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SchemaVersion {
+    framework: String,
+    /// Table that the framework keeps.
+    table: String,
+    /// How many are applied.
+    applied: usize,
+    newest: Option<String>,
+    /// Begun and not finished, or failed.
+    unfinished: Vec<String>,
+    /// Equal for equal versions.
+    digest: String,
+    /// All of it in a few words.
+    words: String,
+}
+
+impl From<&MigrationState> for SchemaVersion {
+    fn from(state: &MigrationState) -> Self {
+        Self {
+            framework: state.framework.as_str().to_owned(),
+            table: state.table.clone(),
+            applied: state.count(),
+            newest: state.newest(),
+            unfinished: state.unfinished.clone(),
+            digest: state.digest.clone(),
+            words: state.describe(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -110,6 +160,7 @@ impl From<&DatabaseManifest> for DatabaseDetail {
                 .map(ToString::to_string)
                 .collect(),
             schemas: database.only_schemas.clone(),
+            migrations: database.migrations.iter().map(Into::into).collect(),
             warnings: database.warnings.clone(),
         }
     }
@@ -154,6 +205,11 @@ async fn get(
             evidence_digest: manifest.evidence_digest.clone(),
             compression_level: manifest.compression_level,
             globals: manifest.globals,
+            application: manifest.application.as_ref().map(|told| AppVersion {
+                version: told.version.clone(),
+                version_from: told.version_from.clone(),
+                runtime: told.runtime.clone(),
+            }),
             contents: manifest.databases.iter().map(Into::into).collect(),
             backup: row.into(),
         },

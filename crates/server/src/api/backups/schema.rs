@@ -1,0 +1,47 @@
+//! What differs between the schemas of two backups.
+
+use super::super::extract::{BackupId, Json, Path, Query};
+use super::super::problem::Problem;
+use super::super::routes::{Routes, needs};
+use super::{Copy, load, look_for};
+use crate::auth::Principal;
+use crate::state::AppState;
+use pgkeep_engine::diff::DiffSide;
+use pgkeep_engine::schema_diff;
+use pgkeep_model::access::Permission;
+use serde_json::Value;
+use std::time::Duration;
+use utoipa_axum::routes;
+
+/// Time for a comparison.
+const COMPARE: Duration = Duration::from_secs(120);
+
+pub fn routes() -> Routes {
+    Routes::new("backups").add(needs(Permission::View).streams_out(), routes!(schema_diff))
+}
+
+/// Compares the schemas of two backups object by object and column by column; no row is read.
+#[utoipa::path(get, path = "/backups/{id}/schema-diff/{other}", params(("id" = String, Path, description = "the id of the older one, or its beginning"), ("other" = String, Path, description = "the id of the newer one, in the same repository"), Copy), responses((status = 200, description = "The document that `pgkeep schema diff --json` prints: objects that were added, removed or changed, each with its SQL and its columns", body = Object)))]
+async fn schema_diff(
+    state: AppState,
+    who: Principal,
+    Path((id, other)): Path<(BackupId, BackupId)>,
+    Query(copy): Query<Copy>,
+) -> Result<Json<Value>, Problem> {
+    let from = load(&state, &who, copy.repository.as_deref(), &id).await?;
+    let to = load(&state, &who, Some(&from.repository), &other).await?;
+    let repository = from.repository.clone();
+    let report = look_for(&state, &repository, COMPARE, move |repository, context| {
+        schema_diff::run(
+            repository,
+            &DiffSide::Backup(from.id),
+            &DiffSide::Backup(to.id),
+            None,
+            context,
+        )
+    })
+    .await?;
+    serde_json::to_value(report)
+        .map(Json)
+        .map_err(Problem::internal)
+}
