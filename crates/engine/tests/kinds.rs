@@ -38,7 +38,7 @@ fn take(place: &Place, request: &BackupRequest, kind: BackupKind) -> BackupRepor
 
 /// Backs up until nothing is written meanwhile: pages that reading marks settle, and so do the counters of sessions.
 fn settle(place: &Place, request: &BackupRequest, kind: BackupKind) -> BackupReport {
-    for _ in 0..200 {
+    for _ in 0..60 {
         let report = take(place, request, kind);
         if report.databases.iter().all(|d| d.taken_over) {
             return report;
@@ -50,13 +50,9 @@ fn settle(place: &Place, request: &BackupRequest, kind: BackupKind) -> BackupRep
 #[test]
 fn an_unchanged_database_is_taken_over_and_outlives_its_parent() {
     let server = quiet(17);
-    server.load_everything("everything");
-    server.psql("everything", "DELETE FROM pg_statistic WHERE false");
-    let unlogged = "SELECT format('ALTER TABLE %s SET LOGGED', oid::regclass) FROM pg_class \
-                    WHERE relpersistence = 'u' AND relkind = 'r' \\gexec";
-    server.psql("everything", unlogged);
+    server.load_shop("shop", ShopSize::TINY);
     let place = Place::new();
-    let request = backup_request(&server, "everything");
+    let request = backup_request(&server, "shop");
     // Without a backup to measure against, everything is read.
     let first = take(&place, &request, BackupKind::Incremental);
     assert!(first.parent.is_none() && !first.databases[0].taken_over);
@@ -116,7 +112,7 @@ fn whatever_was_written_is_read_and_a_differential_backup_looks_at_the_newest_fu
     let sequence = "SELECT format('SELECT nextval(%L)', oid::regclass) FROM pg_class \
                     WHERE relkind = 'S' LIMIT 1 \\gexec";
     for sql in [
-        "UPDATE customers SET name = name WHERE id = 1",
+        "UPDATE customers SET full_name = full_name WHERE id = 1",
         "COMMENT ON TABLE customers IS 'x'",
         sequence,
     ] {
@@ -127,7 +123,7 @@ fn whatever_was_written_is_read_and_a_differential_backup_looks_at_the_newest_fu
     }
     // Something else of the same, unwritten database is something else.
     let mut fewer = request.clone();
-    fewer.exclude_table_data = vec!["customers".into()];
+    fewer.exclude_table_data = vec!["*.customers".into()];
     assert!(!take(&place, &fewer, BackupKind::Incremental).databases[0].taken_over);
     settle(&place, &request, BackupKind::Incremental);
 
@@ -137,7 +133,7 @@ fn whatever_was_written_is_read_and_a_differential_backup_looks_at_the_newest_fu
     assert!(!before.databases[0].taken_over && before.parent.is_some());
     let mut full = take(&place, &request, BackupKind::Full);
     let mut unread = None;
-    for _ in 0..200 {
+    for _ in 0..60 {
         take(&place, &request, BackupKind::Incremental);
         let report = take(&place, &request, BackupKind::Differential);
         assert_eq!(report.parent.as_deref(), Some(full.id.as_str()));

@@ -17,6 +17,7 @@ mod folder;
 mod odd;
 mod read;
 mod references;
+pub mod restore;
 mod scan;
 mod verify;
 
