@@ -343,3 +343,56 @@ fn a_list_tells_partial_backups_from_whole_ones() {
         .collect();
     assert_eq!(states, [false, true], "{}", list.stdout);
 }
+
+#[test]
+fn files_are_backed_up_without_a_database_listed_shown_and_compared() {
+    let pgkeep = Pgkeep::new();
+    let run = |args: &[&str]| pgkeep.run(args).succeeds();
+    std::fs::create_dir(pgkeep.path().join("media")).expect("made");
+    for name in ["kept.jpg", "scratch.tmp", "gone.jpg"] {
+        pgkeep.write(&format!("media/{name}"), name);
+    }
+    pgkeep.write(
+        "pgkeep.toml",
+        "[defaults]\napp = \"shop\"\nrepository = \"./backups\"\n\n[[app.shop.files]]\nname = \"media\"\npath = \"media\"\nexclude = [\"*.tmp\"]\n",
+    );
+    run(&["init"]);
+    let first = run(&["backup", "--kind", "files", "--json"]).json();
+    assert_eq!(first["app"], "shop");
+    assert_eq!(first["files"][0]["files"], 2);
+    assert_eq!(first["databases"].as_array().map(Vec::len), Some(0));
+
+    std::fs::remove_file(pgkeep.path().join("media/gone.jpg")).expect("removed");
+    pgkeep.write("media/new.jpg", "new");
+    // A folder that is named in the file keeps what the file says of it.
+    let second = run(&[
+        "backup",
+        "--kind",
+        "files",
+        "--files",
+        "media=./media",
+        "--hash-files",
+    ]);
+    assert!(second.stdout.contains("media"), "{}", second.stdout);
+    let list = run(&["list", "--kind", "files"]).stdout;
+    assert_eq!(list.matches(" media ").count(), 2, "{list}");
+    let shown = run(&["show"]).stdout;
+    for words in ["files media", "2 files", "files/media", "digest"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let id = first["id"].as_str().expect("an id");
+    let diff = run(&["diff", id, "latest"]).stdout;
+    assert!(diff.contains("added    new.jpg"), "{diff}");
+    assert!(diff.contains("removed  gone.jpg"), "{diff}");
+    run(&["verify", "--read-data"]);
+
+    let nothing = pgkeep.run(&["backup", "--kind", "files", "--files", "x=./nowhere"]);
+    let nothing = nothing.fails_with(1);
+    assert!(
+        nothing.stderr.contains("no such file or directory"),
+        "{}",
+        nothing.stderr
+    );
+    let unnamed = pgkeep.run(&["backup", "--kind", "files", "--files", "/"]);
+    assert!(unnamed.fails_with(2).stderr.contains("give it a name"));
+}

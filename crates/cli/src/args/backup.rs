@@ -1,7 +1,8 @@
 //! Options of the commands that make, show and move backups.
 
-use super::{ConnectionArgs, Moment, human_duration};
+use super::{ConnectionArgs, Moment, TreeArgs, human_duration};
 use clap::{Args, ValueEnum};
+use pgkeep_model::{manifest::BackupKind, policy::PolicyKind};
 use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, Args)]
@@ -10,14 +11,17 @@ Examples:
   pgkeep backup --repo ./backups --database-url postgres://app@db.example.com/shop
   DATABASE_URL=postgres://… pgkeep backup --description 'before release 4.2' --tag release --pin
   pgkeep backup --app shop --exclude-table-data 'public.session*' --jobs 4
-  pgkeep backup --dbname shop --dbname billing --app platform --json")]
+  pgkeep backup --dbname shop --dbname billing --app platform --json
+  pgkeep backup --app shop --kind incremental --files media=/srv/shop/media --exclude '*.tmp'")]
 pub struct BackupArgs {
     #[command(flatten)]
     pub connection: ConnectionArgs,
     /// Database by name, on the server of the connection (repeatable: one recovery point of all)
     #[arg(long, value_name = "NAME")]
     pub dbname: Vec<String>,
-    /// What to back up: everything of the app, or its databases without roles and tablespaces
+    #[command(flatten)]
+    pub trees: TreeArgs,
+    /// What to back up, and what of it to read
     #[arg(long, value_enum, default_value_t = KindArg::Full)]
     pub kind: KindArg,
     /// Environment that the backup is of: production, staging, …
@@ -54,10 +58,40 @@ pub struct BackupArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KindArg {
-    /// Databases with roles and tablespaces
+    /// Databases with roles and tablespaces, and files; everything is read
     Full,
-    /// Databases only
+    /// The same; what is provably as the newest backup holds it is not read again
+    Incremental,
+    /// The same, measured against the newest full backup
+    Differential,
+    /// Databases without roles, tablespaces and files
     Database,
+    /// Files only
+    Files,
+}
+
+impl From<KindArg> for BackupKind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Full => Self::Full,
+            KindArg::Incremental => Self::Incremental,
+            KindArg::Differential => Self::Differential,
+            KindArg::Database => Self::Database,
+            KindArg::Files => Self::Files,
+        }
+    }
+}
+
+impl From<KindArg> for PolicyKind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Full => Self::Full,
+            KindArg::Incremental => Self::Incremental,
+            KindArg::Differential => Self::Differential,
+            KindArg::Database => Self::Database,
+            KindArg::Files => Self::Files,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,7 +110,7 @@ Examples:
   pgkeep list --json | jq '.backups[0].id'")]
 pub struct ListArgs {
     /// Only this kind
-    #[arg(long, value_name = "KIND", value_parser = ["full", "database", "import"])]
+    #[arg(long, value_name = "KIND", value_parser = ["full", "incremental", "differential", "database", "files", "import"])]
     pub kind: Option<String>,
     /// Only backups with this tag (repeatable: all of them)
     #[arg(long, value_name = "TAG")]

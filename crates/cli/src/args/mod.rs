@@ -4,6 +4,7 @@ mod backup;
 mod care;
 #[cfg(test)]
 mod documented;
+mod files;
 mod guard;
 mod people;
 mod policy;
@@ -19,6 +20,7 @@ pub use backup::{
     ShowArgs, TagArgs,
 };
 pub use care::{CompletionsArgs, ConfigCommand, DemoArgs, DoctorArgs};
+pub use files::TreeArgs;
 pub use guard::{GuardArgs, OnFailure, RollbackArgs};
 pub use people::{
     AuditCommand, NotifyCommand, PermissionArg, RoleArg, TokenArgs, TokenCommand, UserArgs,

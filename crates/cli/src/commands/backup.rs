@@ -3,20 +3,20 @@
 use crate::{
     args::{BackupArgs, KindArg, ReadBackArg},
     commands::on_server,
-    error::CliResult,
+    error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
     recording::Recording,
     session::{Session, connection_flags, required_repository},
 };
 use pgkeep_engine::{
+    application::Application,
     backup::{self, BackupReport, BackupRequest},
     catalog::Origin,
 };
 use pgkeep_model::{
     job::{BackupSpec, JobSpec},
-    manifest::BackupKind,
-    policy::PolicyKind,
+    manifest::FilesManifest,
 };
 use serde_json::Value;
 
@@ -30,7 +30,13 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
     flags.jobs = args.jobs;
     flags.compression = args.compression;
     let settings = session.settings_with(flags)?;
-    let databases = session.named_databases(&settings, "back up")?;
+    let trees = args
+        .trees
+        .over(&settings.definition.files, &session.places.current_dir);
+    let databases = match args.kind {
+        KindArg::Files => Vec::new(),
+        _ => session.named_databases(&settings, "back up")?,
+    };
     let chosen = required_repository(&settings)?.address.value.clone();
     let or_file = |given: &[String], file: &[String]| {
         if given.is_empty() {
@@ -39,19 +45,22 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
             given.to_vec()
         }
     };
-    let app = settings
-        .app
-        .as_ref()
-        .map_or_else(|| databases[0].dbname.clone(), |app| app.value.clone());
+    let app = match (&settings.app, databases.first(), trees.first()) {
+        (Some(app), _, _) => app.value.clone(),
+        (None, Some(database), _) => database.dbname.clone(),
+        (None, None, Some(tree)) => tree.name.clone(),
+        (None, None, None) => {
+            return Err(CliError::usage("no files to back up").with_hint(
+                "give --files NAME=PATH, or name folders under [[app.X.files]] in pgkeep.toml",
+            ));
+        }
+    };
     let recording = Recording::begin(
         session,
         JobSpec::Backup(BackupSpec {
             app: app.clone(),
             repository: Some(chosen.clone()),
-            backup_kind: match args.kind {
-                KindArg::Full => PolicyKind::Full,
-                KindArg::Database => PolicyKind::Database,
-            },
+            backup_kind: args.kind.into(),
             description: args.description.clone().unwrap_or_default(),
             tags: args.tag.clone(),
             pinned: args.pin,
@@ -66,21 +75,22 @@ pub fn run(args: &BackupArgs, session: &Session) -> CliResult<Exit> {
             .as_ref()
             .map(|e| e.value.clone())
             .unwrap_or_default(),
-        kind: match args.kind {
-            KindArg::Full => BackupKind::Full,
-            KindArg::Database => BackupKind::Database,
-        },
+        kind: args.kind.into(),
         description: args.description.clone().unwrap_or_default(),
         tags: args.tag.clone(),
         pinned: args.pin,
-        globals: args.kind == KindArg::Full,
+        globals: !matches!(args.kind, KindArg::Database | KindArg::Files),
         jobs: settings.jobs.value,
         compression_level: settings.compression.value,
         exclude_table_data: or_file(&args.exclude_table_data, &settings.exclude_table_data),
         schemas: or_file(&args.schema, &settings.schemas),
         lock_timeout: args.lock_timeout,
         read_back_all: args.read_back == ReadBackArg::Full,
-        application: session.application(&settings, None)?,
+        application: Application {
+            files: trees,
+            hash_files: args.trees.hash_files,
+            ..session.application(&settings, None)?
+        },
         origin: Origin {
             job: recording.job(),
             ..Origin::default()
@@ -140,8 +150,14 @@ pub fn render(text: &mut Text, report: &BackupReport, pinned: bool) {
             human::bytes(database.bytes),
         ]);
     }
-    text.table(&table);
-    text.blank();
+    if !report.databases.is_empty() {
+        text.table(&table);
+        text.blank();
+    }
+    if !report.files.is_empty() {
+        text.table(&tree_table(&report.files));
+        text.blank();
+    }
     let rate = report.bytes_read as f64 / report.seconds.max(0.001);
     let ratio = report
         .compression_ratio
@@ -191,4 +207,38 @@ pub fn render(text: &mut Text, report: &BackupReport, pinned: bool) {
         ),
         ("evidence", report.evidence_digest.clone()),
     ]);
+}
+
+/// File trees, one a line.
+pub fn tree_table(trees: &[FilesManifest]) -> Rows {
+    let mut table = Rows::new(&[
+        Column::Left("files"),
+        Column::Right("number"),
+        Column::Right("folders"),
+        Column::Right("unchanged"),
+        Column::Right("size"),
+        Column::Left("remarks"),
+    ]);
+    for tree in trees {
+        let mut remarks = Vec::new();
+        let missing = tree.references.as_ref().map_or(0, |r| r.missing_count);
+        for (count, what) in [
+            (tree.unreadable_count, "unreadable"),
+            (tree.changing_count, "changing"),
+            (missing, "missing"),
+        ] {
+            if count > 0 {
+                remarks.push(format!("{} {what}", human::count(count)));
+            }
+        }
+        table.add([
+            tree.name.clone(),
+            human::count(tree.files),
+            human::count(tree.folders),
+            human::count(tree.files_unchanged),
+            human::bytes(tree.bytes),
+            remarks.join(", "),
+        ]);
+    }
+    table
 }

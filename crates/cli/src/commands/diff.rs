@@ -46,6 +46,7 @@ pub fn answer(mut report: DiffReport, args: &DiffArgs, session: &Session) -> Cli
         && args.to != "live"
     {
         report.databases.retain(|db| db.name == *name);
+        report.files.clear();
         report
             .not_compared
             .retain(|db| db.starts_with(&format!("{name}: ")));
@@ -81,6 +82,22 @@ pub fn render(text: &mut Text, report: &DiffReport) {
     for database in report.databases.iter().filter(|db| !db.is_same()) {
         text.heading(&format!("database {}", database.name));
         render_database(text, database);
+    }
+    for tree in report.files.iter().filter(|tree| !tree.is_same()) {
+        text.heading(&format!("files {}", tree.name));
+        for (word, paths, count) in [
+            ("added", &tree.added, tree.added_count),
+            ("removed", &tree.removed, tree.removed_count),
+            ("changed", &tree.changed, tree.changed_count),
+        ] {
+            for path in paths {
+                text.line(format!("{word:8} {path}"));
+            }
+            if count > paths.len() as u64 {
+                let rest = human::count(count - paths.len() as u64);
+                text.line(format!("{word:8} … and {rest} more"));
+            }
+        }
     }
 }
 

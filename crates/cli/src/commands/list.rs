@@ -131,6 +131,7 @@ fn table(backups: &[BackupEntry], now: Timestamp) -> Rows {
         Column::Left("app"),
         Column::Left("kind"),
         Column::Left("databases"),
+        Column::Left("files"),
         Column::Left("state"),
         Column::Left("remarks"),
     ]);
@@ -147,6 +148,7 @@ fn table(backups: &[BackupEntry], now: Timestamp) -> Rows {
             app,
             entry.kind.clone(),
             entry.databases.join(", "),
+            entry.files.join(", "),
             state(entry, now),
             remarks(entry),
         ]);

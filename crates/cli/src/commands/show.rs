@@ -16,8 +16,12 @@ use jiff::Timestamp;
 use pgkeep_engine::catalog::{self, BackupDetail, ListFilter};
 use pgkeep_model::{
     Clock,
-    manifest::{DatabaseContent, DatabaseManifest},
+    manifest::{DatabaseContent, DatabaseManifest, FilesManifest, Manifest, ReferenceCheck},
+    migrations::MigrationState,
 };
+
+/// Paths of one sort that are shown; a screen is not the place for thousands.
+const SHOWN: usize = 10;
 
 pub fn run(args: &ShowArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
@@ -106,11 +110,110 @@ fn render(text: &mut Text, detail: &BackupDetail, now: Timestamp) {
                 "not stored".into()
             },
         ),
+        ("app version", app_version(manifest)),
         ("evidence", manifest.evidence_digest.clone()),
     ]);
     for database in &manifest.databases {
         render_database(text, database);
     }
+    for tree in &manifest.files {
+        render_files(text, tree);
+    }
+}
+
+fn render_files(text: &mut Text, tree: &FilesManifest) {
+    text.heading(&format!("files {}", tree.name));
+    let numbers = [
+        (tree.files, "file"),
+        (tree.folders, "folder"),
+        (tree.symlinks, "link"),
+        (tree.others, "pipe, socket or device"),
+    ];
+    let numbers: Vec<String> = numbers
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| match *what {
+            "pipe, socket or device" => {
+                format!("{} pipes, sockets or devices", human::count(*count))
+            }
+            what => human::counted(*count, what),
+        })
+        .collect();
+    let skew = tree.skew_secs.map(|skew| {
+        format!(
+            "the scan ended {} after the first database's snapshot",
+            human::seconds(skew)
+        )
+    });
+    text.facts([
+        ("read from", tree.source.clone()),
+        ("stored in", tree.path.clone()),
+        ("entries", numbers.join(", ")),
+        ("size", human::bytes(tree.bytes)),
+        ("unchanged", human::counted(tree.files_unchanged, "file")),
+        ("skew", skew.unwrap_or_default()),
+        ("digest", tree.digest.clone()),
+    ]);
+    for (odd, count, what) in [
+        (&tree.unreadable, tree.unreadable_count, "could not be read"),
+        (
+            &tree.changing,
+            tree.changing_count,
+            "changed while it was read",
+        ),
+    ] {
+        for file in odd.iter().take(SHOWN) {
+            text.line(format!("note: {} {what}: {}", file.path, file.reason));
+        }
+        more(text, count);
+    }
+    if let Some(check) = &tree.references {
+        render_references(text, check);
+    }
+}
+
+fn render_references(text: &mut Text, check: &ReferenceCheck) {
+    if let Some(error) = &check.error {
+        text.line(format!(
+            "note: which files database {} expects could not be asked: {error}",
+            check.database
+        ));
+        return;
+    }
+    text.line(format!(
+        "database {} expects {}: {} missing, {} in the tree that it does not know",
+        check.database,
+        human::counted(check.expected, "file"),
+        human::count(check.missing_count),
+        human::count(check.orphaned_count)
+    ));
+    for path in check.missing.iter().take(SHOWN) {
+        text.line(format!("missing: {path}"));
+    }
+    more(text, check.missing_count);
+    for path in check.orphaned.iter().take(SHOWN) {
+        text.line(format!("not known: {path}"));
+    }
+}
+
+fn more(text: &mut Text, count: u64) {
+    if count > SHOWN as u64 {
+        let rest = human::count(count - SHOWN as u64);
+        text.line(format!("… and {rest} more; --json lists them"));
+    }
+}
+
+/// The app's version with framework and runtime, as the app told them.
+fn app_version(manifest: &Manifest) -> String {
+    let Some(told) = &manifest.application else {
+        return String::new();
+    };
+    let runtime = told
+        .runtime
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"));
+    let parts: Vec<String> = told.version.iter().cloned().chain(runtime).collect();
+    parts.join(", ")
 }
 
 fn render_database(text: &mut Text, database: &DatabaseManifest) {
@@ -149,6 +252,15 @@ fn render_database(text: &mut Text, database: &DatabaseManifest) {
         ("rows", rows),
         ("size", human::bytes(size)),
         ("objects", objects.join(", ")),
+        (
+            "schema version",
+            database
+                .migrations
+                .iter()
+                .map(MigrationState::describe)
+                .collect::<Vec<_>>()
+                .join("; "),
+        ),
         ("schema", evidence.schema_sha256.clone()),
         ("only schemas", database.only_schemas.join(", ")),
         (

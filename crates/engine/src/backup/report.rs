@@ -39,6 +39,14 @@ pub struct BackupReport {
     pub warnings: Vec<String>,
 }
 
+impl BackupReport {
+    /// Bytes of all databases and files, read or taken over.
+    pub fn content_bytes(&self) -> u64 {
+        let databases: u64 = self.databases.iter().map(|d| d.bytes).sum();
+        databases + self.files.iter().map(|tree| tree.bytes).sum::<u64>()
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DatabaseReport {
     pub name: String,

@@ -53,7 +53,7 @@ fn request(
     spec: &BackupSpec,
     app: &AppDefinition,
 ) -> Result<BackupRequest, Failure> {
-    let kind = kind_of(spec.backup_kind)?;
+    let kind = kind_of(spec.backup_kind);
     Ok(BackupRequest {
         app: spec.app.clone(),
         environment: app.environment.clone().unwrap_or_default(),
@@ -65,8 +65,11 @@ fn request(
             policy: spec.policy.clone(),
             job: Some(work.job.id.clone()),
         },
-        databases: work.machine.databases(&spec.app, app)?,
-        globals: kind == BackupKind::Full,
+        databases: match kind {
+            BackupKind::Files => Vec::new(),
+            _ => work.machine.databases(&spec.app, app)?,
+        },
+        globals: !matches!(kind, BackupKind::Database | BackupKind::Files),
         jobs: spec.jobs.or(app.jobs).map_or_else(usual_jobs, usize::from),
         compression_level: spec.compression.or(app.compression).unwrap_or(1),
         exclude_table_data: app.exclude_table_data.clone(),
@@ -77,17 +80,14 @@ fn request(
     })
 }
 
-fn kind_of(kind: PolicyKind) -> Result<BackupKind, Failure> {
+/// An `export` policy makes a full backup, and packages of it.
+fn kind_of(kind: PolicyKind) -> BackupKind {
     match kind {
-        PolicyKind::Full | PolicyKind::Export => Ok(BackupKind::Full),
-        PolicyKind::Database => Ok(BackupKind::Database),
-        PolicyKind::Incremental | PolicyKind::Differential | PolicyKind::Files => {
-            Err(Failure::invalid(format!(
-                "backups of kind {} cannot be made yet",
-                document(&kind).as_str().unwrap_or_default()
-            ))
-            .hint("use full, database or export; unchanged data is never stored twice"))
-        }
+        PolicyKind::Full | PolicyKind::Export => BackupKind::Full,
+        PolicyKind::Incremental => BackupKind::Incremental,
+        PolicyKind::Differential => BackupKind::Differential,
+        PolicyKind::Database => BackupKind::Database,
+        PolicyKind::Files => BackupKind::Files,
     }
 }
 

@@ -55,7 +55,8 @@ pub(super) fn record_new(
     let entry = catalog::load(repository, &report.id)?;
     let row = BackupRow {
         rows: Some(report.databases.iter().map(|db| db.rows).sum()),
-        bytes: Some(report.bytes_read),
+        // What was taken over unread is part of it, too.
+        bytes: Some(report.bytes_read.max(report.content_bytes())),
         bytes_added: Some(report.bytes_added),
         seconds: Some(report.seconds),
         ..row_of(name, &entry)
@@ -123,7 +124,7 @@ pub(super) fn keep_facts(row: &mut BackupRow, known: &BackupRow) {
 pub(super) fn read_facts(row: &mut BackupRow, repository: &Repository, entry: &BackupEntry) {
     if let Ok(manifest) = catalog::manifest(repository, entry) {
         row.rows = Some(manifest.databases.iter().map(|db| db.evidence.rows()).sum());
-        row.bytes = Some(manifest.bytes());
+        row.bytes = Some(manifest.bytes_with_files());
         row.seconds = Some(took(&manifest));
     }
 }

@@ -4,7 +4,7 @@
 use super::{Failure, Work, document};
 use crate::scheduler::unchanged::{self, Mark, Noted};
 use pgkeep_engine::catalog::{self, ListFilter};
-use pgkeep_model::{app::AppDefinition, job::BackupSpec};
+use pgkeep_model::{app::AppDefinition, job::BackupSpec, policy::PolicyKind};
 use pgkeep_postgres::connect::ConnectOptions;
 use pgkeep_repository::Repository;
 use serde::Serialize;
@@ -38,6 +38,10 @@ pub(super) fn look(
     let Some(policy) = spec.policy.as_deref().filter(|_| spec.skip_if_unchanged) else {
         return Ok(Look::BackUp(None));
     };
+    // No server tells whether files were written; that takes a scan, which is what a backup of them is.
+    if spec.backup_kind != PolicyKind::Database && !app.files.is_empty() {
+        return Ok(Look::BackUp(None));
+    }
     let mark = match unchanged::read(databases, app, spec) {
         Ok(mark) => mark,
         Err(why) => {

@@ -14,7 +14,7 @@ use crate::{
     api::{Api, Call, encoded},
     args::{
         BackupArgs, CheckArgs, ConnectionArgs, DiffArgs, DoctorArgs, DrillArgs, ForgetArgs,
-        KindArg, ListArgs, PruneArgs, ReadBackArg, ShowArgs, TagArgs, VerifyArgs,
+        ListArgs, PruneArgs, ReadBackArg, ShowArgs, TagArgs, VerifyArgs,
     },
     clock::SystemClock,
     error::{CliError, CliResult},
@@ -25,7 +25,7 @@ use jiff::tz::TimeZone;
 use pgkeep_engine::{
     catalog::BackupDetail, doctor::DoctorReport, drill::DrillReport, verify::VerifyReport,
 };
-use pgkeep_model::Clock;
+use pgkeep_model::{Clock, manifest::BackupKind};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 /// Options that say where a database is, where the server knows that itself.
@@ -113,12 +113,10 @@ pub fn backup(args: &BackupArgs, api: &Api, session: &Session) -> CliResult<Exit
         ("--schema", !args.schema.is_empty()),
         ("--lock-timeout", args.lock_timeout.is_some()),
     ])?;
+    only_here(&args.trees.given())?;
     let mut body = json!({
         "app": one_app(api, session)?,
-        "kind": match args.kind {
-            KindArg::Full => "full",
-            KindArg::Database => "database",
-        },
+        "kind": BackupKind::from(args.kind).as_str(),
         "description": args.description.clone().unwrap_or_default(),
         "tags": args.tag,
         "pinned": args.pin,
