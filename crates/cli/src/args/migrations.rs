@@ -10,9 +10,10 @@ Examples:
   pgkeep migrations --backup latest
   pgkeep migrations --app shop --backup 1a2b3c4d --json
 
-It reads the tables in which frameworks write down what they applied (Django, Rails, Alembic, Flyway,
-Liquibase, Prisma, SQLx, Diesel, Refinery, SeaORM, golang-migrate, goose, dbmate, Knex, Sequelize,
-TypeORM, Laravel, EF Core, Ecto), and the code's folder where `code` is set under [app.NAME.migrations].")]
+It reads the tables in which frameworks write down what they applied (Django, Rails, Alembic,
+Flyway, Liquibase, Prisma, SQLx, Diesel, Refinery, SeaORM, golang-migrate, goose, dbmate, Knex,
+Sequelize, TypeORM, Laravel, EF Core, Ecto), and the folder of the code where the configuration
+file names one as `code` under [app.NAME.migrations].")]
 pub struct MigrationsArgs {
     /// Compare with a backup: the start of its id, or latest
     #[arg(long, value_name = "BACKUP")]
