@@ -164,7 +164,7 @@ fn a_failed_deployment_is_swapped_back_and_a_good_one_can_be_rolled_back() {
     assert_eq!(report["status"], 0);
     assert_eq!(report["proven"], true);
     assert_eq!(report["applied"][0]["name"], "20260201000000");
-    assert_eq!(report["pending"]["names"][0], "20260201000000");
+    assert_eq!(report["pending"]["names"][0], "20260201000000_drop_reviews");
     let overhead = report["overhead_seconds"].as_f64().unwrap();
     eprintln!("guard adds {overhead:.3} s");
     assert_eq!(reviews(&scene), "gone");

@@ -27,6 +27,8 @@ pub struct Application {
     pub files: Vec<FileTree>,
     /// Read every file again, even where it seems to be as the parent holds it.
     pub hash_files: bool,
+    /// `READ_ONLY_MODE` is set where pgkeep runs: the app is said to answer reads alone.
+    pub read_only_mode: bool,
 }
 
 /// A hook with its secrets resolved.
@@ -117,8 +119,13 @@ impl Application {
             },
             files: definition.files.clone(),
             hash_files: false,
+            read_only_mode: environment.get("READ_ONLY_MODE").is_some_and(is_on),
         })
     }
+}
+
+fn is_on(text: &str) -> bool {
+    ["1", "true", "yes", "on"].contains(&text.trim().to_ascii_lowercase().as_str())
 }
 
 fn time(text: Option<&str>, what: &str) -> Result<Option<Duration>> {

@@ -30,16 +30,19 @@ impl PgBouncer {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))
             .expect("an own folder can be opened up");
         let port = ReservedPort::take();
+        let users = folder.path().join("users.txt");
+        std::fs::write(&users, "\"postgres\" \"\"\n").expect("an own folder can be written");
         let configuration = folder.path().join("pgbouncer.ini");
         std::fs::write(
             &configuration,
             format!(
                 "[databases]\n{name} = host=127.0.0.1 port={} dbname={database} user=postgres\n\
-                 [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\nauth_type = any\n\
+                 [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\nadmin_users = postgres\n\
                  pool_mode = transaction\nmax_client_conn = 50\ndefault_pool_size = 5\n\
                  ignore_startup_parameters = extra_float_digits,options\n",
                 server.port(),
-                port.number
+                port.number,
+                users.display()
             ),
         )
         .expect("an own folder can be written");

@@ -241,7 +241,7 @@ fn announce(guarded: &Guarded, session: &Session) {
     let pending = format!("pending: {}", guarded.pending.words());
     let line = match (&guarded.backup, &guarded.skipped) {
         (Some(backup), _) => format!(
-            "pgkeep: backup {} in {}{}; {pending}\n",
+            "pgkeep: backup {} in {}{}; {pending}",
             &backup.id[..8],
             human::seconds(backup.seconds),
             match guarded.proven {
@@ -249,7 +249,7 @@ fn announce(guarded: &Guarded, session: &Session) {
                 _ => "",
             }
         ),
-        (None, Some(why)) => format!("pgkeep: no backup: {why}\n"),
+        (None, Some(why)) => format!("pgkeep: no backup: {why}"),
         (None, None) => return,
     };
     session.screen.note(&line);
@@ -300,7 +300,7 @@ fn way_back(
         );
         if let Err(refused) = confirm::require(None, &asked, true) {
             session.screen.note(&format!(
-                "{}: `pgkeep rollback-migration` goes back later\n",
+                "{}: `pgkeep rollback-migration` goes back later",
                 refused.message
             ));
             return Ok(Vec::new());

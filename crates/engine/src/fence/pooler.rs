@@ -61,9 +61,11 @@ impl<'a> Pooler<'a> {
             loop {
                 let left = end.saturating_duration_since(Instant::now());
                 match done.recv_timeout(left.min(Duration::from_millis(100))) {
-                    Ok(outcome) => {
-                        outcome.map_err(|e| console_failed(e.into()))?;
-                        break;
+                    Ok(Ok(())) => break,
+                    Ok(Err(e)) => {
+                        // This one is not paused, so there is nothing to resume.
+                        pooler.names.pop();
+                        return Err(console_failed(e.into()));
                     }
                     Err(RecvTimeoutError::Timeout) if left.is_zero() => break,
                     Err(RecvTimeoutError::Timeout) => context.cancel.check()?,

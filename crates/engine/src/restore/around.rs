@@ -17,7 +17,14 @@ pub(super) fn check(
     if !exists || !request.target.overwrites() {
         return Ok(());
     }
-    let fence = &request.around.application.fence;
+    let app = &request.around.application;
+    let fence = &app.fence;
+    if app.read_only_mode {
+        warnings.push(
+            "READ_ONLY_MODE is set here: an app that heeds it takes no writes meanwhile, others do"
+                .into(),
+        );
+    }
     let replaces = matches!(request.target, RestoreTarget::Replace { .. });
     if fence.read_only && !replaces {
         warnings.push(format!(
