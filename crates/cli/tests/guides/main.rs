@@ -18,6 +18,20 @@ fn a_staging_copy_is_refreshed_and_masked() {
     follow("staging.md", &["STAGING_URL", "STAGING_ADMIN_URL"]);
 }
 
+#[test]
+fn a_server_is_upgraded_and_the_way_back_works() {
+    let (old, new) = (TestPostgres::start(15), TestPostgres::start(17));
+    let place = Pgkeep::new();
+    let environment = [
+        ("PATH", path()),
+        ("HOME", place.path().display().to_string()),
+        ("PGKEEP_REPO", "./backups".to_owned()),
+        ("PGKEEP_UPGRADE_FROM", old.url()),
+        ("PGKEEP_UPGRADE_TO", new.url()),
+    ];
+    guide::follow("upgrade.md", place.path(), &environment);
+}
+
 /// Follows a page on a server with an empty database `shop`; `more` names of addresses lead to that server too.
 fn follow(page: &str, more: &[&str]) {
     let server = TestPostgres::start(15);
