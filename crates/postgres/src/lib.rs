@@ -21,6 +21,7 @@ pub mod restore;
 pub mod structure;
 pub mod throwaway;
 pub mod tools;
+pub mod unchanged;
 pub mod wire;
 
 pub use error::{Error, Result};
