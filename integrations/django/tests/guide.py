@@ -33,7 +33,7 @@ def follow(page: Path, folder: Path, environment: Mapping[str, str]) -> None:
         script += [f"exec > {folder}/.printed-{number} 2>&1", *block.commands, f"echo {number} > {folder}/.succeeded"]
     (folder / ".script").write_text("\n".join(script) + "\n")
     command = ["bash", str(folder / ".script")]
-    subprocess.run(command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, check=False, timeout=300)
+    subprocess.run(command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, check=False, timeout=1200)
     told = folder / ".succeeded"
     succeeded = int(told.read_text()) + 1 if told.exists() else 0
     for number, block in enumerate(blocks):

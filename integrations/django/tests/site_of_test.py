@@ -121,7 +121,7 @@ class Site:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
@@ -151,7 +151,7 @@ class Site:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert listed.returncode == 0, listed.stderr
         found: list[dict[str, Any]] = json.loads(listed.stdout)["backups"]

@@ -118,7 +118,7 @@ def test_policies_of_a_server_are_managed_and_run(site: Site) -> None:
             _from_elsewhere(site, said[-1].split()[-1])
         finally:
             os.kill(serve.pid, signal.SIGTERM)
-            serve.communicate(timeout=120)
+            serve.communicate(timeout=300)
     # Made without the server, so that its list does not know it.
     site.manage("backup_database").succeeds()
     synced = site.manage("sync_backups", PGKEEP_CONFIG=str(toml)).succeeds()
