@@ -26,7 +26,7 @@ fn scene() -> Scene {
     let scene = Scene::on(TestPostgres::start(17));
     scene.server.psql(
         "shop",
-        "CREATE TABLE schema_migrations (version varchar PRIMARY KEY); INSERT INTO schema_migrations VALUES ('20260101000000')",
+        "DROP TABLE schema_migrations CASCADE; CREATE TABLE schema_migrations (version varchar PRIMARY KEY); INSERT INTO schema_migrations VALUES ('20260101000000')",
     );
     let psql = scene.server.bin_dir().join("psql").display().to_string();
     std::fs::create_dir(scene.pgkeep.path().join("migrations")).unwrap();
