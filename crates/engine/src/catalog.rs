@@ -40,6 +40,9 @@ pub struct BackupEntry {
     pub pinned: bool,
     /// Left out on request: schemas, or rows of tables.
     pub partial: bool,
+    /// The newest migration that was applied, where a framework keeps count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<String>,
     #[serde(flatten)]
     pub origin: Origin,
     pub validity: Validity,
@@ -258,6 +261,7 @@ pub fn tags_of(
     }
     tags.extend(manifest.databases.iter().map(|d| format!("db:{}", d.name)));
     tags.extend(manifest.files.iter().map(|f| format!("files:{}", f.name)));
+    tags.extend(schema_version(manifest).map(|version| format!("schema:{version}")));
     tags.extend(user_tags.iter().map(|t| format!("tag:{t}")));
     tags.extend(origin.policy.iter().map(|name| format!("policy:{name}")));
     tags.extend(origin.job.iter().map(|id| format!("job:{id}")));
@@ -268,6 +272,14 @@ pub fn tags_of(
         tags.push(PARTIAL.to_string());
     }
     tags
+}
+
+/// The newest migration of the first database that has any, short enough for a list.
+fn schema_version(manifest: &Manifest) -> Option<String> {
+    const LONGEST: usize = 80;
+    let mut states = manifest.databases.iter().flat_map(|d| &d.migrations);
+    let newest = states.find_map(|state| state.newest())?;
+    Some(newest.chars().take(LONGEST).collect())
 }
 
 /// What was found out about a backup after it was made.
@@ -436,6 +448,7 @@ impl BackupEntry {
                 drill_failed_at: value("drill-failed:").parse().ok(),
             },
             partial: snapshot.tags.iter().any(|t| t == PARTIAL),
+            schema_version: values("schema:").pop(),
             origin: Origin {
                 policy: values("policy:").pop(),
                 job: values("job:").pop(),

@@ -106,6 +106,8 @@ fn entry_of(backup: &Value) -> Option<Found> {
         tags: texts("tags"),
         pinned: backup["pinned"] == true,
         partial: backup["partial"] == true,
+        // A server tells it with the backup itself.
+        schema_version: None,
         origin: Origin {
             policy: text("policy"),
             job: text("job"),

@@ -179,6 +179,7 @@ fn remarks(entry: &BackupEntry) -> String {
     if entry.pinned {
         parts.push("pinned".to_owned());
     }
+    parts.extend(entry.schema_version.iter().map(|v| format!("schema {v}")));
     parts.extend(entry.tags.iter().map(|tag| format!("#{tag}")));
     if !entry.description.is_empty() {
         parts.push(entry.description.clone());
