@@ -36,7 +36,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         // What was decided once is not what is documented now.
         if path.is_dir() && path.file_name().is_some_and(|name| name != "decisions") {
             collect(&path, files);
-        } else if path.is_file() {
+        } else if path.is_file() && path.extension().is_none_or(|kind| kind != "png") {
             files.push(path);
         }
     }
