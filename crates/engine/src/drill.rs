@@ -259,8 +259,7 @@ pub fn run(
     let databases = &report.databases;
     report.seconds = databases
         .iter()
-        .map(|d| d.restore_seconds + d.prove_seconds)
-        .sum();
+        .fold(0.0, |sum, d| sum + d.restore_seconds + d.prove_seconds);
     report.objective = request.further.objective.map(|limit| Objective {
         seconds: limit.as_secs_f64(),
         met: report.seconds <= limit.as_secs_f64(),

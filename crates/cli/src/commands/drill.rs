@@ -208,11 +208,14 @@ fn render(text: &mut crate::output::Text, report: &DrillReport) {
         }
     }
     text.blank();
+    let recovery = match report.databases.is_empty() {
+        true => String::new(),
+        false => format!("; recovery time {}", human::seconds(report.seconds)),
+    };
     text.line(format!(
-        "backup {} is {}; recovery time {}",
+        "backup {} is {}{recovery}",
         &report.backup[..8],
-        verdict(report),
-        human::seconds(report.seconds)
+        verdict(report)
     ));
     if let Some(objective) = &report.objective {
         text.line(format!(
