@@ -119,7 +119,7 @@ mod tests {
             ("/", None),
             ("..", None),
             ("/srv/my files", None),
-            (".hidden=/srv", None),
+            ("/srv/.hidden", None),
         ] {
             let found = NamedFolder::parse(text).ok();
             let found = found.as_ref();
