@@ -1,9 +1,10 @@
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 import { compress } from './build/compress.ts'
+import { libraryStyles } from './build/library-styles.ts'
 
 export default defineConfig({
-  plugins: [react(), compress()],
+  plugins: [react(), libraryStyles(), compress()],
   build: {
     target: 'es2022',
     modulePreload: { polyfill: false },

@@ -78,6 +78,25 @@ const LOOKS = [
   { name: 'dark-desktop', colorScheme: 'dark', viewport: { width: 1280, height: 900 } },
 ] as const
 
+/** One picture, once everything that moves has come to rest, and what is wrong with the page. */
+async function pictureAndFaults(page: Page, title: string): Promise<string[]> {
+  await atRest(page)
+  await page.screenshot({ path: join(SCREENS, `${title}.png`), fullPage: true })
+  return (await accessibilityFaults(page)).map((fault) => `${title}: ${fault}`)
+}
+
+/** Waits for what moves and comes to an end. */
+async function atRest(page: Page): Promise<void> {
+  await page.evaluate(() =>
+    Promise.all(
+      document
+        .getAnimations()
+        .filter((animation) => animation.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY)
+        .map((animation) => animation.finished.catch(() => {})),
+    ),
+  )
+}
+
 /** The page in light and dark, wide and narrow: a picture of each, and what is wrong with it. */
 async function examine(page: Page, title: string): Promise<string[]> {
   const found: string[] = []
@@ -88,14 +107,7 @@ async function examine(page: Page, title: string): Promise<string[]> {
       (scheme) => document.documentElement.dataset.mantineColorScheme === scheme,
       colorScheme,
     )
-    await page.evaluate(() =>
-      Promise.all(
-        document
-          .getAnimations()
-          .filter((animation) => animation.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY)
-          .map((animation) => animation.finished.catch(() => {})),
-      ),
-    )
+    await atRest(page)
     await page.screenshot({ path: join(SCREENS, `${title}-${name}.png`), fullPage: true })
     const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth)
     if (wide) found.push(`${title} ${name}: wider than the window`)
@@ -120,6 +132,58 @@ test('no page has a fault', async () => {
     await page.getByText(sign).filter({ visible: true }).first().waitFor()
     await page.waitForFunction(() => document.querySelector('[role=status][aria-label=Loading]') === null)
     found.push(...(await examine(page, title)))
+  }
+  expect([...found, ...faults]).toEqual([])
+})
+
+/** Where a dialog is, what opens it, and what shows that it is there. */
+const dialogs = (): [string, string, (page: Page) => Promise<void>][] => {
+  const press = (name: string | RegExp) => (page: Page) => page.getByRole('button', { name }).first().click()
+  const choose = (menu: string | RegExp, item: string) => async (page: Page) => {
+    await page.getByRole('button', { name: menu }).first().click()
+    await page.getByRole('menuitem', { name: item }).click()
+  }
+  return [
+    ['back-up', '/', press('Back up now')],
+    ['drill', '/drills', press('Start a drill')],
+    ['run-policy', '/policies', press('Run now: nightly')],
+    ['ready-policies', '/policies', press('Ready-made policies')],
+    ['delete-backup', `/backups/${backup}`, choose('More actions', 'Delete')],
+    ['verify-backup', `/backups/${backup}`, choose('More actions', 'Verify')],
+    ['new-account', '/people', press('New account')],
+    ['change-account', '/people', choose('Change ann', 'Role and apps')],
+    ['new-token', '/people', press('New token')],
+    ['new-target', '/settings', press('New target')],
+    ['prune', '/repositories/demo', press('Free space')],
+  ]
+}
+
+test('no dialog and no step of the wizard has a fault', async () => {
+  const { page, faults } = await scene.window()
+  await page.goto('/')
+  await logIn(page)
+  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+  const found: string[] = []
+  for (const [title, path, open] of dialogs()) {
+    await page.goto(path)
+    await open(page)
+    await page.getByRole('dialog').waitFor()
+    await page.waitForFunction(() => document.querySelector('[role=status][aria-label=Loading]') === null)
+    found.push(...(await pictureAndFaults(page, `dialog-${title}`)))
+    // Escape closes it, and the focus is back where it was.
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'hidden' })
+  }
+  await page.goto(`/backups/${backup}/restore`)
+  for (const [step, sign] of [
+    ['Where', 'beside the live one'],
+    ['Check', 'Nothing stands against it'],
+    ['Protect', 'Compare the content of every row'],
+    ['Confirm', 'Kept in the audit log'],
+  ] as const) {
+    await page.getByRole('button', { name: `Next: ${step}` }).click()
+    await page.getByText(sign).first().waitFor()
+    found.push(...(await pictureAndFaults(page, `wizard-${step.toLowerCase()}`)))
   }
   expect([...found, ...faults]).toEqual([])
 })

@@ -53,6 +53,10 @@ test('from nothing to a restore that was proven and undone', async () => {
   await page.getByLabel('Databases').fill(scene.shop)
   await button('Save shop').click()
   await heading('shop').waitFor()
+  // Changed later; the connection string, which is not shown any more, stays as it was.
+  await page.getByLabel('Environment').fill('production')
+  await button('Save shop').click()
+  await page.getByText('App shop is saved.').last().waitFor()
 
   // A policy: its schedule is said in words and shows its next runs.
   await page.goto('/policies/new?app=shop')
@@ -61,6 +65,9 @@ test('from nothing to a restore that was proven and undone', async () => {
   await page.getByText('daily at 02:00').first().waitFor()
   await button('Save nightly').click()
   await heading('nightly').waitFor()
+  await page.getByLabel('For so many days').fill('14')
+  await button('Save nightly').click()
+  await page.getByText('14 days').first().waitFor()
 
   // A backup, by the policy, now.
   await button('Run now: nightly').click()

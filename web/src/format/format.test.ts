@@ -27,6 +27,7 @@ test('counts and shares are written as the language does', () => {
 test('durations name two units at most', () => {
   const cases: [number | undefined, string][] = [
     [undefined, '–'],
+    [0.0001, '< 1 ms'],
     [0.0456, '46 ms'],
     [5.1, '5.1 s'],
     [59.6, '1 m'],

@@ -1,6 +1,7 @@
 /** `1.4 s`, `4 m 12 s`, `2 h 5 m`, `3 d 4 h`: two units at most. */
 export function duration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return '–'
+  if (seconds > 0 && seconds < 0.0005) return '< 1 ms'
   if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1000))} ms`
   if (seconds < 10) return `${seconds.toFixed(1)} s`
   const whole = Math.round(seconds)

@@ -552,7 +552,7 @@ export const de: Texts = {
     bytesOf: (done, all) => `${done} von ${all}`,
     perSecond: (size) => `${size}/s`,
     left: (time) => `noch ${time}`,
-    elapsed: (time) => `seit ${time}`,
+    elapsed: (time) => `läuft seit ${time}`,
     cancel: 'Auftrag abbrechen',
     cancelTitle: 'Diesen Auftrag abbrechen?',
     cancelConsequence: (kind) =>

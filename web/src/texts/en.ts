@@ -548,7 +548,7 @@ export const en = {
     bytesOf: (done: string, all: string) => `${done} of ${all}`,
     perSecond: (size: string) => `${size}/s`,
     left: (time: string) => `${time} left`,
-    elapsed: (time: string) => `since ${time}`,
+    elapsed: (time: string) => `running for ${time}`,
     cancel: 'Cancel the job',
     cancelTitle: 'Cancel this job?',
     cancelConsequence: (kind: string): string =>

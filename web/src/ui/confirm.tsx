@@ -1,6 +1,7 @@
-import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core'
+import { Button, Group, Stack, Text, TextInput } from '@mantine/core'
 import { type ReactNode, useState } from 'react'
 import { useTexts } from '../texts/index.ts'
+import { Dialog } from './dialog.tsx'
 import { ProblemPanel } from './problem-panel.tsx'
 
 interface ConfirmProps {
@@ -24,15 +25,9 @@ interface ConfirmProps {
 /** The one dialog before everything that is not undone by a click. */
 export function Confirm(props: ConfirmProps) {
   return (
-    <Modal
-      opened={props.opened}
-      onClose={props.onClose}
-      title={props.title}
-      centered
-      closeButtonProps={{ 'aria-label': useTexts().common.close }}
-    >
+    <Dialog opened={props.opened} onClose={props.onClose} title={props.title}>
       {props.opened && <Question {...props} />}
-    </Modal>
+    </Dialog>
   )
 }
 

@@ -37,7 +37,12 @@ export function Mark({ state, pill = false }: { state: State; pill?: boolean }) 
   const Icon = ICONS[state.icon]
   return (
     <span className={`${classes.mark} ${classes[state.tone]} ${pill ? classes.pill : ''}`}>
-      <Icon size={pill ? 16 : 18} stroke={2} aria-hidden />
+      <Icon
+        size={pill ? 16 : 18}
+        stroke={2}
+        aria-hidden
+        className={state.icon === 'running' ? 'spin' : undefined}
+      />
       <span>{state.words}</span>
     </span>
   )

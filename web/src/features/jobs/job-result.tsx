@@ -89,7 +89,12 @@ function RestoreResult({ job }: { job: Job }) {
             [t.restore.tookAll, duration(report.totalSeconds)],
             ...(report.blockedMs === undefined
               ? []
-              : [[t.restore.blocked, duration(report.blockedMs / 1000)] as [string, React.ReactNode]]),
+              : [
+                  [
+                    t.restore.blocked,
+                    report.blockedMs < 1 ? '< 1 ms' : duration(report.blockedMs / 1000),
+                  ] as [string, React.ReactNode],
+                ]),
             ...(report.safetyBackup
               ? [
                   [

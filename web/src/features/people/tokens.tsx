@@ -1,4 +1,4 @@
-import { Button, Code, CopyButton, Modal, Select, Stack, Text, TextInput } from '@mantine/core'
+import { Button, Code, CopyButton, Select, Stack, Text, TextInput } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
@@ -11,6 +11,7 @@ import { useAction } from '../../ui/action.ts'
 import { Empty, Moment, Section } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
+import { Dialog } from '../../ui/dialog.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Callout, Mark, type State } from '../../ui/mark.tsx'
 import { useNow } from '../../ui/now.ts'
@@ -106,12 +107,7 @@ export function Tokens() {
         onConfirm={() => ending && end.mutate(ending.id)}
         onClose={() => setEnding(undefined)}
       />
-      <Modal
-        opened={shown !== undefined}
-        onClose={() => setShown(undefined)}
-        title={t.tokens.made}
-        closeButtonProps={{ 'aria-label': t.common.close }}
-      >
+      <Dialog opened={shown !== undefined} onClose={() => setShown(undefined)} title={t.tokens.made}>
         <Stack>
           <Callout tone="warn">
             <Text size="sm">{t.tokens.once}</Text>
@@ -123,7 +119,7 @@ export function Tokens() {
             {({ copied, copy }) => <Button onClick={copy}>{copied ? t.common.copied : t.tokens.copy}</Button>}
           </CopyButton>
         </Stack>
-      </Modal>
+      </Dialog>
     </Section>
   )
 }

@@ -1,0 +1,32 @@
+import { Group, Modal } from '@mantine/core'
+import type { ReactNode } from 'react'
+import { useTexts } from '../texts/index.ts'
+
+/** The frame of every dialog. Its title is no landmark of the page behind it. */
+export function Dialog({
+  opened,
+  title,
+  onClose,
+  children,
+}: {
+  opened: boolean
+  title: string
+  onClose: () => void
+  children: ReactNode
+}) {
+  const t = useTexts()
+  return (
+    <Modal.Root opened={opened} onClose={onClose} centered>
+      <Modal.Overlay />
+      <Modal.Content>
+        <Modal.Body pt="md">
+          <Group justify="space-between" wrap="nowrap" mb="md">
+            <Modal.Title fw={650}>{title}</Modal.Title>
+            <Modal.CloseButton aria-label={t.common.close} />
+          </Group>
+          {children}
+        </Modal.Body>
+      </Modal.Content>
+    </Modal.Root>
+  )
+}
