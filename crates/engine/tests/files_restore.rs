@@ -8,6 +8,7 @@ use pgkeep_engine::{
     backup::{self, BackupRequest},
     catalog::Origin,
     files::restore::{self, FilesReport, FilesRequest},
+    package::{self, PackageRequest, PackageTarget, TakeInRequest},
 };
 use pgkeep_model::{app::FileTree, manifest::BackupKind};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
@@ -95,12 +96,7 @@ fn plant(root: &Path) {
     fs::write(&program, "#!/bin/sh\n").expect("room");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).expect("ours");
     // A file system without attributes of users loses nothing.
-    let _ = rustix::fs::lsetxattr(
-        &program,
-        "user.colour",
-        b"red",
-        XattrFlags::empty(),
-    );
+    let _ = rustix::fs::lsetxattr(&program, "user.colour", b"red", XattrFlags::empty());
     fs::set_permissions(root, fs::Permissions::from_mode(0o750)).expect("ours");
     for path in ["letters/a.txt", "letters", "letters/empty"] {
         let long_ago = std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 123_456_789);
@@ -266,4 +262,79 @@ fn single_files_go_to_a_new_folder_and_nothing_is_overwritten_or_followed() {
         .expect("nothing");
     assert_eq!(error.code, ErrorCode::NotFound);
     assert!(!place.folder.path().join("none").exists());
+}
+
+#[allow(clippy::disallowed_methods)] // stock programs are what is tested here
+fn run(program: &str, arguments: &[&str], folder: &Path) {
+    let mut command = std::process::Command::new(program);
+    let output = command.args(arguments).current_dir(folder).output();
+    let output = output.unwrap_or_else(|e| panic!("{program}: {e}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+}
+
+#[test]
+fn a_tree_goes_through_a_package_by_stock_tar_and_by_another_repository() {
+    let place = Place::new();
+    let root = place.folder.path().join("media");
+    plant(&root);
+    let long = root.join("deep").join("d".repeat(120));
+    fs::create_dir_all(&long).expect("room");
+    fs::write(long.join("n".repeat(90)), "far down").expect("room");
+    symlink("t".repeat(300), root.join("far")).expect("room");
+    let before = seen(&root);
+    back_up(&place, &root);
+    let request = PackageRequest {
+        backup: "latest".into(),
+        app: None,
+        to: PackageTarget::Folder(place.folder.path().to_owned()),
+        recipients: Vec::new(),
+        compress: false,
+    };
+    let written = package::write(&place.repository, &request, &place.context)
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(written.trees, ["media"]);
+
+    let arguments = [
+        "--extract",
+        "--xattrs",
+        "--preserve-permissions",
+        "--file",
+        &written.name,
+    ];
+    run("tar", &arguments, place.folder.path());
+    let unpacked = place
+        .folder
+        .path()
+        .join(written.name.strip_suffix(".tar").expect("a tar file"));
+    run(
+        "sha256sum",
+        &["--check", "--strict", "--quiet", "SHA256SUMS"],
+        &unpacked,
+    );
+    assert_eq!(seen(&unpacked.join("files/media")), before);
+
+    let other = Place::new();
+    let request = TakeInRequest {
+        path: place.folder.path().join(&written.name),
+        identities: Vec::new(),
+        app: None,
+        environment: None,
+        description: String::new(),
+        tags: Vec::new(),
+        compression_level: 1,
+        max_bytes: None,
+        origin: Origin::default(),
+    };
+    package::take_in(&other.repository, &request, &other.context)
+        .unwrap_or_else(|e| panic!("{e} {:?}", e.details));
+    let again = other.folder.path().join("again");
+    let request = FilesRequest {
+        backup: "latest".into(),
+        into: Some(again.clone()),
+        ..FilesRequest::default()
+    };
+    let report = bring_back(&other, &request, &other.context);
+    assert!(report.trees[0].proven && report.trees[0].odd.is_empty());
+    assert_eq!(seen(&again), before);
 }

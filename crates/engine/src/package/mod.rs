@@ -16,6 +16,7 @@
 
 mod contents;
 mod database;
+mod files;
 mod layers;
 mod readme;
 mod take_in;

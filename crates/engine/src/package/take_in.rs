@@ -7,11 +7,13 @@ use super::{
     GLOBALS, MANIFEST, README, SUMS,
     contents::{Contents, PackedDatabase},
     database::member_name,
+    files::TreeIntake,
     layers,
-    tape::{Content, TapeReader},
+    tape::{Content, TapeEntry, TapeReader, damaged},
+    write::sum_line,
 };
 use crate::{
-    Context, Error, ErrorCode, Result,
+    Context, Error, Result,
     backup::{self, BackupReport, RepositorySink},
     catalog,
 };
@@ -19,15 +21,15 @@ use pgkeep_model::{
     Phase,
     evidence::{self, DatabaseEvidence, Proof, TableEvidence},
     manifest::{
-        BackupKind, DatabaseContent, DatabaseManifest, FORMAT, GLOBALS_PATH, Manifest, Member,
-        MemberContent, Segment,
+        BackupKind, DatabaseContent, DatabaseManifest, FORMAT, FilesManifest, GLOBALS_PATH,
+        Manifest, Member, MemberContent, Segment,
     },
 };
 use pgkeep_postgres::{
     archive::{self, CustomBlock, CustomReader, LargeObjectSummer, RowSummer, SequenceValue, Toc},
     dump::{DumpSink, SegmentDone},
 };
-use pgkeep_repository::{LockMode, NewFile, Repository, WriterOptions};
+use pgkeep_repository::{LockMode, NewFile, Repository, Writer, WriterOptions};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -122,6 +124,7 @@ pub fn take_in(
         room: request.max_bytes.unwrap_or(u64::MAX),
         files: Vec::new(),
         sums: BTreeMap::new(),
+        writer: &writer,
     };
     let manifest = intake
         .read(TapeReader::new(input), request)
@@ -145,21 +148,17 @@ pub fn take_in(
     ))
 }
 
-fn damaged(what: impl Into<String>) -> Error {
-    Error::new(ErrorCode::Damaged, what)
-        .hint("the package was cut short or changed; copy it again from where it came")
-}
-
 struct Intake<'a> {
     sink: &'a RepositorySink<'a>,
     context: &'a Context,
     room: u64,
     files: Vec<NewFile>,
     /// Of every file that was read, by its path in the package.
-    sums: BTreeMap<String, String>,
+    sums: BTreeMap<Vec<u8>, String>,
+    writer: &'a Writer,
 }
 
-impl Intake<'_> {
+impl<'a> Intake<'a> {
     /// The manifest of the backup to be, and the words it was tagged with.
     fn read(
         &mut self,
@@ -168,15 +167,23 @@ impl Intake<'_> {
     ) -> Result<(Manifest, Vec<String>)> {
         let mut contents: Option<Contents> = None;
         let mut databases: BTreeMap<String, DatabaseManifest> = BTreeMap::new();
+        let mut trees = Trees::default();
         let mut globals = false;
         let mut listed = None;
         while let Some(entry) = tape.next()? {
             self.context.cancel.check()?;
+            if entry.path.get(1).is_some_and(|part| part == b"files") && entry.path.len() > 2 {
+                let Some(contents) = contents.as_ref().filter(|_| listed.is_none()) else {
+                    return Err(damaged("files are not expected here in the package"));
+                };
+                self.file(&entry, &mut tape, &contents.manifest, &mut trees)?;
+                continue;
+            }
             if entry.header.entry_type().is_dir() {
                 continue;
             }
             let path = path_inside(&entry.path)?;
-            if listed.is_some() || self.sums.contains_key(&path) {
+            if listed.is_some() || self.sums.contains_key(path.as_bytes()) {
                 return Err(damaged(format!("{path} is not expected in the package")));
             }
             let mut content = Summed::new(tape.content(), self.context, self.room);
@@ -188,8 +195,8 @@ impl Intake<'_> {
                     contents = Some(Contents::parse(&json)?);
                 }
                 (SUMS, _) => {
-                    let mut text = String::new();
-                    content.read_to_string(&mut text)?;
+                    let mut text = Vec::new();
+                    content.read_to_end(&mut text)?;
                     listed = Some(text);
                     continue;
                 }
@@ -228,7 +235,7 @@ impl Intake<'_> {
                 }
             }
             let (sum, room) = content.finish()?;
-            self.sums.insert(path, sum);
+            self.sums.insert(path.into_bytes(), sum);
             self.room = room;
         }
         tape.finish()?;
@@ -251,8 +258,10 @@ impl Intake<'_> {
                 ))
             })?);
         }
+        let files = trees.finish(&manifest)?;
         let manifest = Manifest {
             format: FORMAT,
+            files,
             kind: BackupKind::Import,
             app: request.app.clone().unwrap_or(manifest.app),
             environment: request.environment.clone().unwrap_or(manifest.environment),
@@ -268,6 +277,81 @@ impl Intake<'_> {
         };
         Ok((manifest, contents.tags))
     }
+
+    /// An entry of a file tree; entries of one tree follow each other.
+    fn file(
+        &mut self,
+        entry: &TapeEntry,
+        tape: &mut TapeReader<Box<dyn Read + Send>>,
+        manifest: &Manifest,
+        trees: &mut Trees<'a>,
+    ) -> Result<()> {
+        let name = entry.path[1..3].join(&b'/');
+        let tree = trees.of(&name, manifest, self.writer)?;
+        let mut content = Summed::new(tape.content(), self.context, self.room);
+        tree.entry(entry, &entry.path[3..], &mut content)?;
+        let (sum, room) = content.finish()?;
+        self.room = room;
+        if entry.header.entry_type().is_file() {
+            self.sums.insert(entry.path[1..].join(&b'/'), sum);
+        }
+        Ok(())
+    }
+}
+
+/// The trees that were read, the last of them perhaps not to its end.
+#[derive(Default)]
+struct Trees<'a> {
+    present: Option<TreeIntake<'a>>,
+    done: Vec<FilesManifest>,
+}
+
+impl<'a> Trees<'a> {
+    fn of(
+        &mut self,
+        path: &[u8],
+        manifest: &Manifest,
+        writer: &'a Writer,
+    ) -> Result<&mut TreeIntake<'a>> {
+        let is_present = |tree: &TreeIntake<'_>| tree.path().as_bytes() == path;
+        if !self.present.as_ref().is_some_and(is_present) {
+            self.close(manifest)?;
+            let expected = manifest
+                .files
+                .iter()
+                .find(|tree| tree.path.as_bytes() == path);
+            let new = |tree: &&FilesManifest| self.done.iter().all(|done| done.path != tree.path);
+            let expected = expected.filter(new).ok_or_else(|| {
+                let path = String::from_utf8_lossy(path);
+                damaged(format!("{path} is not expected in the package"))
+            })?;
+            self.present = Some(TreeIntake::new(writer, expected));
+        }
+        Ok(self.present.as_mut().expect("set above"))
+    }
+
+    fn close(&mut self, manifest: &Manifest) -> Result<()> {
+        if let Some(tree) = self.present.take() {
+            let expected = manifest
+                .files
+                .iter()
+                .find(|known| known.path == tree.path());
+            self.done
+                .push(tree.finish(expected.expect("begun because it is known"))?);
+        }
+        Ok(())
+    }
+
+    /// All trees in the manifest's order; one that did not come is damage.
+    fn finish(mut self, manifest: &Manifest) -> Result<Vec<FilesManifest>> {
+        self.close(manifest)?;
+        let found = |tree: &FilesManifest| {
+            let found = self.done.iter().find(|done| done.path == tree.path);
+            let missing = || damaged(format!("{} is missing from the package", tree.path));
+            found.cloned().ok_or_else(missing)
+        };
+        manifest.files.iter().map(found).collect()
+    }
 }
 
 /// A path below the package's own folder.
@@ -280,29 +364,26 @@ fn path_inside(path: &[Vec<u8>]) -> Result<String> {
     }
 }
 
-fn check_sums(listed: Option<&str>, found: &BTreeMap<String, String>) -> Result<()> {
+/// Every file must be listed with its sum, and every line must be of a file.
+fn check_sums(listed: Option<&[u8]>, found: &BTreeMap<Vec<u8>, String>) -> Result<()> {
     let listed =
         listed.ok_or_else(|| damaged("the package is cut short: SHA256SUMS is missing"))?;
-    let mut wanted: BTreeSet<&str> = found.keys().map(String::as_str).collect();
-    for line in listed.lines() {
-        let (sum, path) = line
-            .split_once("  ")
-            .ok_or_else(|| damaged("SHA256SUMS is damaged"))?;
-        match found.get(path) {
-            Some(have) if have == sum => {
-                wanted.remove(path);
-            }
-            Some(_) => {
-                return Err(damaged(format!(
-                    "{path} is not what it was: its sum differs"
-                )));
-            }
-            None => return Err(damaged(format!("{path} is missing from the package"))),
+    let lines: BTreeSet<&[u8]> = listed.split_inclusive(|byte| *byte == b'\n').collect();
+    for (path, sum) in found {
+        if !lines.contains(sum_line(sum, path).as_slice()) {
+            let path = String::from_utf8_lossy(path);
+            return Err(damaged(format!(
+                "{path} is not what it was: its sum differs"
+            )));
         }
     }
-    match wanted.first() {
-        None => Ok(()),
-        Some(path) => Err(damaged(format!("{path} is not listed in SHA256SUMS"))),
+    match lines.len() == found.len() {
+        true => Ok(()),
+        false => Err(damaged(format!(
+            "SHA256SUMS lists {} files, {} are in the package",
+            lines.len(),
+            found.len()
+        ))),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The bytes are untrusted. A name that leaves its folder is an error here, so nothing later has to think of it.
 
 use crate::{Error, ErrorCode, Result};
+use pgkeep_postgres::archive::ArchiveError;
 use std::{
     collections::BTreeMap,
     io::{self, Read},
@@ -26,14 +27,13 @@ pub(super) struct TapeEntry {
     /// Parts of the path, at least one; none is empty, `.` or `..`.
     pub path: Vec<Vec<u8>>,
     pub header: tar::Header,
-    pub size: u64,
     /// Target of a link.
     pub link: Vec<u8>,
     /// Extended headers by name.
     pub extended: BTreeMap<String, Vec<u8>>,
 }
 
-fn damaged(what: impl Into<String>) -> Error {
+pub(super) fn damaged(what: impl Into<String>) -> Error {
     Error::new(ErrorCode::Damaged, what)
         .hint("the package was cut short or changed; copy it again from where it came")
 }
@@ -75,12 +75,7 @@ impl<R: Read + Send> TapeReader<R> {
                 tar::EntryType::GNULongLink => long_link = Some(self.extension(true)?),
                 tar::EntryType::XHeader => {
                     let bytes = self.extension(false)?;
-                    for pair in tar::PaxExtensions::new(&bytes) {
-                        let pair = pair
-                            .map_err(|_| damaged("an extended header of the package is damaged"))?;
-                        let key = String::from_utf8_lossy(pair.key_bytes()).into_owned();
-                        extended.insert(key, pair.value_bytes().to_vec());
-                    }
+                    read_extended(&bytes, &mut extended)?;
                 }
                 tar::EntryType::XGlobalHeader => {
                     self.extension(false)?;
@@ -99,7 +94,6 @@ impl<R: Read + Send> TapeReader<R> {
                     return Ok(Some(TapeEntry {
                         path: parts(&path)?,
                         header,
-                        size,
                         link,
                         extended,
                     }));
@@ -167,7 +161,8 @@ impl<R: Read> Read for Content<'_, R> {
         }
         let n = self.tape.input.read(&mut buffer[..wanted])?;
         if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            let what = "the package".into();
+            return Err(ArchiveError::Truncated { what }.into());
         }
         self.tape.left -= n as u64;
         Ok(n)
@@ -188,6 +183,22 @@ fn check_sum(header: &tar::Header) -> Result<()> {
         Ok(told) if told == sum => Ok(()),
         _ => Err(damaged("a header of the package is damaged")),
     }
+}
+
+/// Records of `LENGTH KEY=VALUE` and a newline; a value may hold any bytes.
+fn read_extended(mut bytes: &[u8], into: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
+    let broken = || damaged("an extended header of the package is damaged");
+    while !bytes.is_empty() {
+        let space = bytes.iter().position(|b| *b == b' ').ok_or_else(broken)?;
+        let length = number(&bytes[..space])? as usize;
+        let record = bytes.get(space + 1..length).ok_or_else(broken)?;
+        let record = record.strip_suffix(b"\n").ok_or_else(broken)?;
+        let equals = record.iter().position(|b| *b == b'=').ok_or_else(broken)?;
+        let key = String::from_utf8_lossy(&record[..equals]).into_owned();
+        into.insert(key, record[equals + 1..].to_vec());
+        bytes = &bytes[length..];
+    }
+    Ok(())
 }
 
 fn number(text: &[u8]) -> Result<u64> {

@@ -4,6 +4,7 @@ use super::{
     GLOBALS, MANIFEST, README, SUMS,
     contents::{Contents, FORMAT, KIND, PackedDatabase},
     database::Laid,
+    files,
     layers::{Layers, recipient},
     readme,
     target::{PackageTarget, Place},
@@ -20,11 +21,13 @@ use pgkeep_model::{
     Phase,
     manifest::{DatabaseManifest, GLOBALS_PATH, Manifest},
 };
-use pgkeep_repository::{Repository, SnapshotReader};
+use pgkeep_repository::{NodeKind, Repository, SnapshotReader};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     io::{self, BufWriter, Read, Write},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -110,7 +113,12 @@ pub fn write(
         encrypted: !request.recipients.is_empty(),
         compressed: request.compress,
         databases: detail.entry.databases.clone(),
-        trees: Vec::new(),
+        trees: detail
+            .manifest
+            .files
+            .iter()
+            .map(|tree| tree.name.clone())
+            .collect(),
         rows: detail.manifest.rows(),
         warnings: package.contents.warnings.clone(),
     })
@@ -162,7 +170,7 @@ impl<'a> Package<'a> {
             backup: detail.entry.id.clone(),
             tags: detail.entry.tags.clone(),
             databases: packed,
-            warnings: Vec::new(),
+            warnings: what_tar_lacks(manifest, &reader)?,
             manifest: manifest.clone(),
         };
         Ok(Self {
@@ -176,7 +184,15 @@ impl<'a> Package<'a> {
 
     /// Bytes of what is in it; the tar file is a little larger.
     fn bytes(&self) -> u64 {
-        self.databases.iter().map(|(_, laid)| laid.bytes).sum()
+        let databases: u64 = self.databases.iter().map(|(_, laid)| laid.bytes).sum();
+        databases
+            + self
+                .detail
+                .manifest
+                .files
+                .iter()
+                .map(|tree| tree.bytes)
+                .sum::<u64>()
     }
 
     fn write<W: Write>(&self, tar: &mut Tape<W>, request: &PackageRequest) -> Result<()> {
@@ -206,8 +222,34 @@ impl<'a> Package<'a> {
             let sql = self.reader.read_to_vec(GLOBALS_PATH)?;
             tar.file(GLOBALS, sql.len() as u64, |out| Ok(out.write_all(&sql)?))?;
         }
+        if !self.detail.manifest.files.is_empty() {
+            tar.folder("files")?;
+        }
+        for tree in &self.detail.manifest.files {
+            self.context.progress.item(&format!("files {}", tree.name));
+            files::write_tree(tar, &self.reader, tree, self.context)?;
+        }
         tar.sums()
     }
+}
+
+/// tar knows no sockets; they are made anew by whoever listens.
+fn what_tar_lacks(manifest: &Manifest, reader: &SnapshotReader) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for tree in manifest.files.iter().filter(|tree| tree.others > 0) {
+        let mut sockets = 0;
+        for entry in reader.walk(&tree.path)? {
+            sockets += usize::from(entry?.1.kind == NodeKind::Socket);
+        }
+        if sockets > 0 {
+            warnings.push(format!(
+                "files {}: {} left out, which tar cannot hold",
+                tree.name,
+                crate::counted(sockets, "socket")
+            ));
+        }
+    }
+    Ok(warnings)
 }
 
 fn export<'a>(
@@ -226,11 +268,11 @@ fn export<'a>(
 }
 
 /// The tar file in the making: everything below one folder, with the sum of each file.
-struct Tape<W: Write> {
+pub(super) struct Tape<W: Write> {
     tar: tar::Builder<BufWriter<W>>,
     name: String,
     modified: u64,
-    sums: String,
+    sums: Vec<u8>,
 }
 
 impl<W: Write> Tape<W> {
@@ -239,11 +281,11 @@ impl<W: Write> Tape<W> {
             tar: tar::Builder::new(BufWriter::with_capacity(1 << 20, out)),
             name: name.to_owned(),
             modified: manifest.finished_at.as_second().try_into().unwrap_or(0),
-            sums: String::new(),
+            sums: Vec::new(),
         }
     }
 
-    fn header(&self, kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    pub(super) fn header(&self, kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
         header.set_mode(mode);
@@ -252,23 +294,49 @@ impl<W: Write> Tape<W> {
         header
     }
 
+    /// A path of the package as the tar file has it.
+    pub(super) fn full_path(&self, path: &Path) -> PathBuf {
+        Path::new(&self.name).join(path)
+    }
+
     fn folder(&mut self, path: &str) -> Result<()> {
-        let mut header = self.header(tar::EntryType::Directory, 0o700, 0);
-        let path = format!("{}/{path}", self.name);
-        self.tar.append_data(&mut header, path, io::empty())?;
+        let header = self.header(tar::EntryType::Directory, 0o700, 0);
+        self.bare(Path::new(path), header, [])
+    }
+
+    /// An entry without content.
+    pub(super) fn bare<'a>(
+        &mut self,
+        path: &Path,
+        mut header: tar::Header,
+        extended: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<()> {
+        let full = self.full_path(path);
+        self.tar.append_pax_extensions(extended)?;
+        self.tar.append_data(&mut header, full, io::empty())?;
         Ok(())
     }
 
-    /// A file of a size that is known before its content is written; another size is a fault of ours.
     fn file(
         &mut self,
         path: &str,
         size: u64,
         write: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<()> {
-        let mut header = self.header(tar::EntryType::Regular, 0o600, size);
-        let full = format!("{}/{path}", self.name);
-        self.tar.append_data(&mut header, full, io::empty())?;
+        let header = self.header(tar::EntryType::Regular, 0o600, size);
+        self.content(Path::new(path), header, [], size, write)
+    }
+
+    /// A file of a size that is known before its content is written; another size is a fault of ours.
+    pub(super) fn content<'a>(
+        &mut self,
+        path: &Path,
+        header: tar::Header,
+        extended: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        size: u64,
+        write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
+        self.bare(path, header, extended)?;
         let mut summed = Summed {
             out: self.tar.get_mut(),
             hash: Sha256::new(),
@@ -279,27 +347,47 @@ impl<W: Write> Tape<W> {
         if written != size {
             return Err(Error::new(
                 crate::ErrorCode::Failed,
-                format!("{path} became {written} bytes instead of {size}"),
+                format!(
+                    "{} became {written} bytes instead of {size}",
+                    path.display()
+                ),
             ));
         }
         let padding = (512 - size % 512) % 512;
         io::copy(&mut io::repeat(0).take(padding), self.tar.get_mut())?;
-        self.sums.push_str(&format!("{sum}  {path}\n"));
+        self.sums
+            .extend(sum_line(&sum, path.as_os_str().as_bytes()));
         Ok(())
     }
 
     /// The list of sums, which is the last file.
     fn sums(&mut self) -> Result<()> {
         let sums = std::mem::take(&mut self.sums);
-        self.file(SUMS, sums.len() as u64, |out| {
-            Ok(out.write_all(sums.as_bytes())?)
-        })
+        self.file(SUMS, sums.len() as u64, |out| Ok(out.write_all(&sums)?))
     }
 
     fn finish(self) -> Result<W> {
         let out = self.tar.into_inner()?;
         out.into_inner().map_err(|e| e.into_error().into())
     }
+}
+
+/// A line as sha256sum writes it: what would break the line is escaped, and a backslash in front says so.
+pub(super) fn sum_line(sum: &str, path: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(path.len());
+    for byte in path {
+        match byte {
+            b'\\' => escaped.extend(b"\\\\"),
+            b'\n' => escaped.extend(b"\\n"),
+            b'\r' => escaped.extend(b"\\r"),
+            byte => escaped.push(*byte),
+        }
+    }
+    let mark = if escaped.len() > path.len() { "\\" } else { "" };
+    let mut line = format!("{mark}{sum}  ").into_bytes();
+    line.extend(escaped);
+    line.push(b'\n');
+    line
 }
 
 struct Summed<W> {
