@@ -6,6 +6,7 @@ use pgkeep_engine::{
     catalog::Origin,
     export::{self, ExportFormat, ExportRequest, ExportTarget},
     import::{self, ImportRequest},
+    package::{self, PackageRequest, PackageTarget},
 };
 use pgkeep_model::job::{DumpFormat, ExportSpec, ImportSpec};
 use std::{
@@ -22,6 +23,16 @@ pub(super) fn export(work: &Work<'_>, spec: &ExportSpec) -> Result<Done, Failure
         given => PathBuf::from(given),
     };
     make_private_folder(&folder)?;
+    if spec.package {
+        let request = PackageRequest {
+            backup: spec.backup.clone(),
+            app: None,
+            to: PackageTarget::Folder(folder),
+            recipients: spec.recipients.clone(),
+            compress: spec.zstd,
+        };
+        return work.done(&package::write(&repository, &request, &context)?);
+    }
     let request = ExportRequest {
         backup: spec.backup.clone(),
         app: None,

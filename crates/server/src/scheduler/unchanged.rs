@@ -1,24 +1,14 @@
 //! Whether anything was written since a policy's newest backup: proven by the server's own counters, never guessed.
 //!
 //! A [`Mark`] is read before a backup begins and kept with the backup's id. The next run reads another one: only when
-//! every part is equal is the run skipped. What each part is there for:
-//!
-//! - WAL position: whatever is written to a logged table, a catalog, a large object or a role moves it, as do a checkpoint
-//!   after that, autovacuum, and pages that reading marks. Then there is a backup too many, after which it settles; never
-//!   one too few.
-//! - start of the server, its identity and timeline: another server, a restored or promoted one may show the same position.
-//! - values of sequences: `nextval` writes WAL only once in 32 calls.
-//! - counters of rows written, and when they were reset: a second witness of the same fact.
-//! - what is backed up: other databases, schemas or kinds are no less a change.
-//!
-//! Rows of unlogged tables change without a trace, so a database that has one is always backed up; so is a standby, a
-//! server that does not let the user ask, and any database with a sequence that the user may not read. What no mark can see
-//! is not part of a backup either: temporary tables, and data behind foreign tables.
+//! every part is equal is the run skipped. What a database's part is made of, and when nothing can be proven, stands with
+//! [`pgkeep_postgres::unchanged`]; that something else is to be backed up (other databases, schemas or kinds) is no less a
+//! change.
 
 use pgkeep_model::app::AppDefinition;
 use pgkeep_model::job::BackupSpec;
+use pgkeep_model::manifest::WriteMark;
 use pgkeep_postgres::connect::ConnectOptions;
-use pgkeep_postgres::wire::Connection;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,17 +17,7 @@ use std::collections::BTreeMap;
 pub struct Mark {
     /// What is backed up, and how.
     content: Vec<String>,
-    databases: BTreeMap<String, DatabaseMark>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct DatabaseMark {
-    system: String,
-    timeline: String,
-    started: String,
-    wal: String,
-    rows_written: String,
-    sequences: String,
+    databases: BTreeMap<String, WriteMark>,
 }
 
 /// A mark with the backup that was made after it was read.
@@ -52,24 +32,6 @@ pub fn key(policy: &str, repository: &str) -> String {
     format!("unchanged.{policy}.{repository}")
 }
 
-/// One row; `hindrances` counts what could change unseen.
-const QUESTION: &str = "\
-    SELECT c.system_identifier::text AS system, \
-           p.timeline_id::text AS timeline, \
-           pg_catalog.pg_postmaster_start_time()::text AS started, \
-           pg_catalog.pg_current_wal_insert_lsn()::text AS wal, \
-           (SELECT pg_catalog.concat_ws(' ', s.datid, s.stats_reset, s.tup_inserted, s.tup_updated, s.tup_deleted) \
-              FROM pg_catalog.pg_stat_database s WHERE s.datname = pg_catalog.current_database()) AS rows_written, \
-           (SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg( \
-                       pg_catalog.concat_ws(' ', q.schemaname, q.sequencename, q.last_value), E'\\n' \
-                       ORDER BY q.schemaname, q.sequencename), '')) \
-              FROM pg_catalog.pg_sequences q) AS sequences, \
-           (SELECT count(*) FROM pg_catalog.pg_class r WHERE r.relpersistence = 'u') AS unlogged, \
-           (SELECT count(*) FROM pg_catalog.pg_class r \
-             WHERE CASE WHEN r.relkind = 'S' AND r.relpersistence <> 't' \
-                        THEN NOT pg_catalog.has_sequence_privilege(r.oid, 'SELECT') END) AS hidden \
-      FROM pg_catalog.pg_control_system() c, pg_catalog.pg_control_checkpoint() p";
-
 /// Reads the mark of what a backup would hold. The error says why it cannot be known whether something was written.
 pub fn read(
     databases: &[ConnectOptions],
@@ -78,7 +40,8 @@ pub fn read(
 ) -> Result<Mark, String> {
     let mut marks = BTreeMap::new();
     for options in databases {
-        let mark = read_database(options).map_err(|why| format!("{}: {why}", options.dbname))?;
+        let mark = pgkeep_postgres::unchanged::read(options)
+            .map_err(|why| format!("{}: {why}", options.dbname))?;
         if marks.insert(options.describe(), mark).is_some() {
             return Err(format!("{} is named twice", options.dbname));
         }
@@ -97,36 +60,6 @@ pub fn read(
     })
 }
 
-fn read_database(options: &ConnectOptions) -> Result<DatabaseMark, String> {
-    let told = |e: pgkeep_postgres::Error| e.to_string();
-    let mut connection = Connection::open(options).map_err(told)?;
-    let recovering = connection
-        .query_value("SELECT pg_catalog.pg_is_in_recovery()")
-        .map_err(told)?;
-    if recovering.as_deref() != Some("f") {
-        return Err("it is a standby".to_owned());
-    }
-    let rows = connection.query_one(QUESTION).map_err(told)?;
-    connection.terminate();
-    let text = |column: &str| match rows.get(0, column) {
-        Some(value) if !value.is_empty() => Ok(value.to_owned()),
-        _ => Err(format!("the server does not tell its {column}")),
-    };
-    match (text("unlogged")?.as_str(), text("hidden")?.as_str()) {
-        ("0", "0") => {}
-        ("0", _) => return Err("it has sequences that the user may not read".to_owned()),
-        _ => return Err("it has unlogged tables, which change without a trace".to_owned()),
-    }
-    Ok(DatabaseMark {
-        system: text("system")?,
-        timeline: text("timeline")?,
-        started: text("started")?,
-        wal: text("wal")?,
-        rows_written: text("rows_written")?,
-        sequences: text("sequences")?,
-    })
-}
-
 /// Says what differs between two marks; nothing where nothing was written.
 pub fn difference(before: &Mark, now: &Mark) -> Option<String> {
     if before.content != now.content {
@@ -137,16 +70,7 @@ pub fn difference(before: &Mark, now: &Mark) -> Option<String> {
     }
     let pairs = before.databases.values().zip(now.databases.values());
     for ((name, _), (old, new)) in now.databases.iter().zip(pairs) {
-        let server = (&old.system, &old.timeline, &old.started);
-        let what = if server != (&new.system, &new.timeline, &new.started) {
-            "the server was started anew or is another one"
-        } else if old.sequences != new.sequences {
-            "a sequence has moved"
-        } else if old.rows_written != new.rows_written {
-            "rows were written"
-        } else if old.wal != new.wal {
-            "WAL was written"
-        } else {
+        let Some(what) = old.difference(new) else {
             continue;
         };
         return Some(format!("{name}: {what}"));
@@ -158,6 +82,7 @@ pub fn difference(before: &Mark, now: &Mark) -> Option<String> {
 mod tests {
     use super::*;
     use crate::scheduler::tests::machine;
+    use pgkeep_postgres::wire::Connection;
     use pgkeep_testkit::TestPostgres;
 
     /// A server that writes nothing by itself.
