@@ -213,6 +213,12 @@ pub struct ExportSpec {
     pub format: DumpFormat,
     /// Folder on the server's machine.
     pub to: String,
+    /// The whole backup as one portable file, instead of one database.
+    pub package: bool,
+    /// Public keys of age that a package is encrypted for.
+    pub recipients: Vec<String>,
+    /// Compress a package with zstd.
+    pub zstd: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! A backup job: all databases of an app as one recovery point; of an `export` policy, also files beside it.
+//! A backup job: all databases of an app as one recovery point; of an `export` policy, also a portable package of it.
 //!
 //! Order of effects: the backup is published; the lease is asked for once more, and a process that lost it meanwhile
 //! withdraws what it published, for another one does the same work; then what an attempt that died had published goes;
@@ -13,7 +13,7 @@ use pgkeep_engine::{
     Context, ErrorCode,
     backup::{self, BackupReport, BackupRequest},
     catalog::{self, BackupEntry, ListFilter, Origin},
-    export::{self, ExportFormat, ExportRequest, ExportTarget},
+    package::{self, PackageRequest, PackageTarget},
     restore as kept,
 };
 use pgkeep_model::{app::AppDefinition, job::BackupSpec, manifest::BackupKind, policy::PolicyKind};
@@ -42,7 +42,7 @@ pub(super) fn run(work: &Work<'_>, spec: &BackupSpec) -> Result<Done, Failure> {
     unchanged::note(work, spec, &name, &report.id, mark)?;
     let mut result = document(&report);
     if spec.backup_kind == PolicyKind::Export {
-        result["exports"] = json!(write_exports(work, spec, &repository, &report, &context)?);
+        result["exports"] = json!(write_package(work, spec, &repository, &report, &context)?);
     }
     drop_expired(work, &spec.app, &app, &context);
     Ok(Done::Succeeded(result))
@@ -119,8 +119,8 @@ pub(super) fn keep_only_if_ours(
     Err(lost)
 }
 
-/// Each database as a file that stock tools read, with its description beside it. Returns the paths.
-fn write_exports(
+/// The whole backup as one portable file in the policy's folder. Returns its path.
+fn write_package(
     work: &Work<'_>,
     spec: &BackupSpec,
     repository: &Repository,
@@ -132,22 +132,15 @@ fn write_exports(
         None => work.places.exports().join(backup::safe_name(&spec.app)),
     };
     super::copies::make_private_folder(&folder)?;
-    let mut written = Vec::new();
-    for database in &report.databases {
-        let exported = export::run(
-            repository,
-            &ExportRequest {
-                backup: report.id.clone(),
-                app: None,
-                database: Some(database.name.clone()),
-                format: ExportFormat::Custom,
-                to: ExportTarget::Folder(folder.clone()),
-            },
-            context,
-        )?;
-        written.extend(exported.path);
-    }
-    Ok(written)
+    let request = PackageRequest {
+        backup: report.id.clone(),
+        app: None,
+        to: PackageTarget::Folder(folder),
+        recipients: Vec::new(),
+        compress: false,
+    };
+    let written = package::write(repository, &request, context)?;
+    Ok(written.location.map(PathBuf::from).into_iter().collect())
 }
 
 /// Databases that restores replaced are kept for a set time; where the app has a connection that may drop them, they go
