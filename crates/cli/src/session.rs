@@ -5,7 +5,7 @@ use crate::{
     args::{ConnectionArgs, GlobalArgs},
     clock::SystemClock,
     config::{
-        self, Database, Environment, Flags, Key, Places, RepositorySettings, ServerFlags,
+        self, Database, Environment, Flags, Key, Places, RepositorySettings, S3Settings, ServerFlags,
         ServerSources, Settings, Source, Sourced,
     },
     error::{CliError, CliResult},
@@ -277,7 +277,7 @@ impl Session {
         Ok(RepositoryAddress {
             address: chosen.address.value.clone(),
             options: StorageOptions {
-                s3: s3_options(chosen)?,
+                s3: s3_options(&chosen.address.value, &chosen.s3)?,
                 upload_limit_bytes_per_sec: chosen.upload_limit,
                 download_limit_bytes_per_sec: chosen.download_limit,
                 retries: chosen.retries.unwrap_or(defaults.retries),
@@ -437,15 +437,15 @@ fn told_as_missing(chosen: &RepositorySettings, error: CliError) -> CliError {
     .with_hint("check the address, or make a repository there with `pgkeep init`")
 }
 
-fn s3_options(chosen: &RepositorySettings) -> CliResult<Option<S3Options>> {
-    if !chosen.address.value.starts_with("s3://") {
+/// What opens the bucket at an address; nothing for any other place.
+pub fn s3_options(address: &str, s3: &S3Settings) -> CliResult<Option<S3Options>> {
+    if !address.starts_with("s3://") {
         return Ok(None);
     }
-    let s3 = &chosen.s3;
     let (Some(access_key_id), Some(secret_access_key)) =
         (s3.access_key_id.clone(), s3.secret_access_key.clone())
     else {
-        return Err(CliError::usage(format!("no credentials for {}", chosen.address.value))
+        return Err(CliError::usage(format!("no credentials for {address}"))
             .with_hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or access_key_id and secret_access_key in pgkeep.toml"));
     };
     let server_side_encryption =

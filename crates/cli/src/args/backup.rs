@@ -171,7 +171,9 @@ Examples:
   pgkeep export latest
   pgkeep export 1a2b3c4d --format plain --output shop.sql.gz
   pgkeep export latest --format tar --output - | ssh host 'cat > shop.tar'
-  pgkeep export latest --output shop.pgcustom && pg_restore -l shop.pgcustom")]
+  pgkeep export latest --output shop.pgcustom && pg_restore -l shop.pgcustom
+  pgkeep export latest --package --to /mnt/usb --recipients-file team.txt
+  pgkeep export latest --package --zstd --to s3://archive/shop")]
 pub struct ExportArgs {
     /// Backup: the start of its id, or latest
     #[arg(value_name = "BACKUP", default_value = "latest")]
@@ -185,6 +187,21 @@ pub struct ExportArgs {
     /// File or folder to write, - for standard output [default: <app>_<env>_<db>_<time>.<ext> here]
     #[arg(long, short = 'o', value_name = "PATH")]
     pub output: Option<PathBuf>,
+    /// The whole backup as one portable tar file: every database, files, evidence, checksums
+    #[arg(long, conflicts_with_all = ["output", "format", "database"])]
+    pub package: bool,
+    /// Where the package goes: a folder, a file, s3://bucket/folder, or - for standard output [default: here]
+    #[arg(long, value_name = "PLACE", requires = "package")]
+    pub to: Option<String>,
+    /// Encrypt the package for this public key of age (repeatable)
+    #[arg(long, value_name = "AGE1…", requires = "package")]
+    pub recipient: Vec<String>,
+    /// Encrypt the package for the public keys in this file, one a line
+    #[arg(long, value_name = "FILE", requires = "package")]
+    pub recipients_file: Option<PathBuf>,
+    /// Compress the package with zstd
+    #[arg(long, requires = "package")]
+    pub zstd: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -204,11 +221,15 @@ pub enum ExportFormat {
 Examples:
   pgkeep import shop.pgcustom --app shop
   pgkeep import dump.sql.gz --app shop --database shop --environment production
-  pgkeep import ./dumpdir --description 'from the old server'")]
+  pgkeep import ./dumpdir --description 'from the old server'
+  pgkeep import shop_production_20261121T020000Z.tar.age --identity key.txt")]
 pub struct ImportArgs {
-    /// Custom, tar or directory dump, or .sql or .sql.gz script
+    /// Package of pgkeep, custom, tar or directory dump, .sql or .sql.gz script; - for a package on standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// File with a key of age that opens an encrypted package (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub identity: Vec<PathBuf>,
     /// Name of the database in the backup [default: as in the dump]
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,

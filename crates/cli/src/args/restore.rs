@@ -15,6 +15,8 @@ Examples:
   pgkeep restore latest --replace --confirm 'I understand this will irreversibly overwrite data'
   pgkeep restore latest --replace --migrate --check --read-only --dry-run
   pgkeep restore latest --table public.orders --into shop_side
+  pgkeep restore latest --files-only --file 'invoices/2026-*.pdf' --files-into ./found
+  pgkeep restore latest --replace --with-files --dry-run
 
 A restore builds a new database beside the live one and proves it. --replace then swaps the two by
 renaming; the old database is kept for --keep-old, and pgkeep undo swaps back."
@@ -51,6 +53,21 @@ pub struct RestoreArgs {
     /// Only this schema (repeatable)
     #[arg(long, value_name = "PATTERN", help_heading = "Selection")]
     pub schema: Vec<String>,
+    /// The files of the backup alone, no database
+    #[arg(long, conflicts_with_all = ["replace", "into", "in_place", "with_files"], help_heading = "Files")]
+    pub files_only: bool,
+    /// The files of the backup too: both are proven before either is put in place
+    #[arg(long, help_heading = "Files")]
+    pub with_files: bool,
+    /// Only this file tree of the backup (repeatable)
+    #[arg(long, value_name = "NAME", help_heading = "Files")]
+    pub files: Vec<String>,
+    /// Only files that match, as .gitignore writes patterns (repeatable); needs --files-into
+    #[arg(long, value_name = "PATTERN", help_heading = "Files")]
+    pub file: Vec<String>,
+    /// A new folder for the files [default: where they were read from; what is there is kept beside]
+    #[arg(long, value_name = "FOLDER", help_heading = "Files")]
+    pub files_into: Option<PathBuf>,
     /// Definitions without rows
     #[arg(long, conflicts_with = "data_only", help_heading = "Selection")]
     pub schema_only: bool,
@@ -123,6 +140,7 @@ Examples:
   pgkeep undo shop --dry-run
   pgkeep undo shop --confirm 'I understand this will irreversibly overwrite data'
   pgkeep undo shop --to shop_before_20261121T083000Z
+  pgkeep undo --files media --dry-run
   pgkeep undo --list
   pgkeep undo --drop-expired")]
 pub struct UndoArgs {
@@ -134,6 +152,9 @@ pub struct UndoArgs {
     pub to: Option<String>,
     #[command(flatten)]
     pub connection: ConnectionArgs,
+    /// Put back the folder that a restore of files replaced, by the tree's name or its path (repeatable)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["database", "to"])]
+    pub files: Vec<String>,
     /// List the databases that restores kept or left behind on the server
     #[arg(long, conflicts_with_all = ["to", "dry_run", "confirm", "drop_expired"])]
     pub list: bool,

@@ -17,6 +17,9 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
         return on_server::export(args, &api, session);
     }
+    if args.package {
+        return super::package::export(args, session);
+    }
     let settings = session.settings()?;
     let to = match args.output.as_deref() {
         Some(path) if path == Path::new("-") => {

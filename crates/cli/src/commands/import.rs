@@ -45,6 +45,9 @@ pub fn run(args: &ImportArgs, session: &Session) -> CliResult<Exit> {
     };
     let recording = Recording::begin(session, JobSpec::Import(spec))?.changing(&chosen);
     let context = recording.context(session.context(&settings));
+    if super::package::is_package(args) {
+        return super::package::import(args, session, &settings, recording, &context);
+    }
     let request = ImportRequest {
         path: args.file.clone(),
         app,

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{ProofArg, RestoreArgs},
-    commands::{list::app_filter, on_server},
+    commands::{list::app_filter, on_server, restore_files},
     config::{Settings, Source},
     confirm,
     error::{CliError, CliResult},
@@ -15,6 +15,7 @@ use pgkeep_engine::{
     ErrorCode,
     application::Application,
     catalog::{self, BackupEntry, ListFilter},
+    files,
     restore::{
         self, Around, Content, PlanSummary, ProofReport, RestoreReport, RestoreRequest, RestoreTarget,
         Selection,
@@ -33,6 +34,13 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
         return on_server::restore(args, &api, session);
     }
+    if args.files_only {
+        return restore_files::run(args, session);
+    }
+    if !args.with_files && (!args.files.is_empty() || !args.file.is_empty()) {
+        return Err(CliError::usage("--files and --file choose among files")
+            .with_hint("add --files-only, or --with-files to restore the database too"));
+    }
     let mut flags = connection_flags(&args.connection);
     flags.jobs = args.jobs;
     let settings = session.settings_with(flags)?;
@@ -49,6 +57,12 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     )?;
     let database = chosen_database(args.database.as_deref(), &entry)?;
     let target = target(args, session, &settings, &database)?;
+    if args.with_files && !args.replace && args.files_into.is_none() {
+        return Err(CliError::usage(
+            "only --replace puts files in the place of the live ones",
+        )
+        .with_hint("say with --files-into which new folder they go to"));
+    }
     let mut application = session.application(&settings, Some(target.name()))?;
     application.fence.read_only |= args.read_only;
     let request = RestoreRequest {
@@ -85,22 +99,52 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     let plan = restore::plan(&repository, &request, &context)?;
     let summary = &plan.summary;
     session.progress.finish();
+    let files = match args.with_files {
+        true => {
+            let planned = restore_files::plan(
+                args, &entry.id, &settings, session, &repository, &context,
+            )?;
+            Some(planned)
+        }
+        false => None,
+    };
     if args.dry_run {
-        return Ok(answer_plan(summary, session));
+        return Ok(match &files {
+            None => answer_plan(summary, session),
+            Some(files) => restore_files::answer_both_plans(summary, &files.summary, session),
+        });
+    }
+    if let Some(files) = &files {
+        restore_files::show(&files.summary, session)?;
     }
     agree(summary, args.confirm.as_deref(), session)?;
     let chosen = required_repository(&settings)?.address.value.clone();
     let spec = spec_of(summary, args, chosen.clone());
     let recording = Recording::begin(session, JobSpec::Restore(spec))?.changing(&chosen);
     let context = recording.context(context);
-    let done = restore::execute(&repository, plan, &context).map_err(CliError::from);
+    let mut placed = None;
+    let done = match &files {
+        None => restore::execute(&repository, plan, &context),
+        Some(files) => {
+            files::restore::execute_with_database(&repository, files, plan, &context).map(
+                |(report, files)| {
+                    placed = files;
+                    report
+                },
+            )
+        }
+    }
+    .map_err(CliError::from);
     let report = recording.finish_unless(done, session, |report| {
         let differences = report.proof.differences.len() as u64;
         let what = || format!("{} found", human::counted(differences, "difference"));
         (differences > 0).then(|| (ErrorCode::ProofFailed, what()))
     })?;
     session.progress.finish();
-    Ok(answer(&report, session))
+    Ok(match &placed {
+        None => answer(&report, session),
+        Some(placed) => restore_files::answer_both(&report, placed, session),
+    })
 }
 
 /// How long sessions have to end by themselves.
@@ -332,6 +376,15 @@ fn render_intent(text: &mut Text, plan: &PlanSummary) {
         ("sessions", database.sessions.join(", ")),
         ("missing", missing(plan)),
     ]);
+    if let Some(versions) = &plan.migrations {
+        text.heading("schema version");
+        for version in &versions.backup {
+            text.line(format!("the backup holds {version}"));
+        }
+        for words in &versions.words {
+            text.line(words);
+        }
+    }
     if !plan.steps.is_empty() {
         text.heading("steps");
         for (at, step) in plan.steps.iter().enumerate() {
@@ -496,7 +549,7 @@ pub fn proof_words(proof: &ProofReport) -> String {
     }
 }
 
-fn proof_exit(proof: &ProofReport) -> Exit {
+pub fn proof_exit(proof: &ProofReport) -> Exit {
     if proof.differences.is_empty() {
         Exit::Done
     } else {

@@ -22,6 +22,9 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
         return on_server::undo(args, &api, session);
     }
+    if !args.files.is_empty() {
+        return super::restore_files::undo(args, session);
+    }
     let settings = session.settings_for(&args.connection)?;
     let context = session.context(&settings);
     let admin = session.admin(&settings)?;

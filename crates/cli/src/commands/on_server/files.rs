@@ -22,6 +22,7 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
     let Api::There(http) = api else {
         return Err(CliError::usage("there is no server to download from"));
     };
+    only_here(&[("--package", args.package)])?;
     let app = session.named_app();
     let repository = session.named_repository();
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
@@ -138,6 +139,7 @@ pub fn import(args: &ImportArgs, api: &Api, session: &Session) -> CliResult<Exit
     only_here(&[
         ("--environment", args.environment.is_some()),
         ("--compression", args.compression.is_some()),
+        ("--identity", !args.identity.is_empty()),
     ])?;
     let wrong = |e: std::io::Error| {
         let exit = match e.kind() {

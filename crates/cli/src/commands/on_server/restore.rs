@@ -16,6 +16,11 @@ use serde_json::{Value, json};
 pub fn restore(args: &RestoreArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     no_connection(&args.connection)?;
     only_here(&[
+        ("--files-only", args.files_only),
+        ("--with-files", args.with_files),
+        ("--files", !args.files.is_empty()),
+        ("--file", !args.file.is_empty()),
+        ("--files-into", args.files_into.is_some()),
         ("--role", args.role.is_some()),
         ("--vacuum", args.vacuum),
         ("--keep-failed", args.keep_failed),
