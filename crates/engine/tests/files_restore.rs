@@ -11,6 +11,7 @@ use pgkeep_engine::{
     package::{self, PackageRequest, PackageTarget, TakeInRequest},
 };
 use pgkeep_model::{app::FileTree, manifest::BackupKind};
+use pgkeep_testkit::TestPostgres;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use std::{
     collections::BTreeMap,
@@ -23,7 +24,7 @@ use std::{
     },
     path::{Path, PathBuf},
 };
-use support::Place;
+use support::{Place, backup_request, into, replace, restore_request};
 
 /// What a person could see of an entry.
 #[derive(Debug, PartialEq, Eq)]
@@ -337,4 +338,61 @@ fn a_tree_goes_through_a_package_by_stock_tar_and_by_another_repository() {
     let report = bring_back(&other, &request, &other.context);
     assert!(report.trees[0].proven && report.trees[0].odd.is_empty());
     assert_eq!(seen(&again), before);
+}
+
+#[test]
+fn a_database_and_its_files_come_back_together_or_not_at_all() {
+    let server = TestPostgres::start(17);
+    server.create_database("shop");
+    server.psql(
+        "shop",
+        "CREATE TABLE letters (file text); INSERT INTO letters VALUES ('a.txt')",
+    );
+    let place = Place::new();
+    let root = place.folder.path().join("media");
+    plant(&root);
+    let mut request = backup_request(&server, "shop");
+    request.application.files = vec![FileTree {
+        name: "media".into(),
+        path: root.display().to_string(),
+        ..FileTree::default()
+    }];
+    let taken = backup::run(&place.repository, &request, &place.context);
+    let backup = taken.unwrap_or_else(|e| panic!("{e}")).id;
+    let before = seen(&root);
+    server.psql("shop", "DELETE FROM letters");
+    fs::remove_file(root.join("letters/a.txt")).expect("ours");
+    let spoilt = seen(&root);
+
+    let whole = FilesRequest {
+        backup: backup.clone(),
+        keep_old_secs: 3600,
+        ..FilesRequest::default()
+    };
+    let together = |target| {
+        let files = restore::plan(&place.repository, &whole, &place.context).expect("plans");
+        let mut request = restore_request(&server, target);
+        request.backup = backup.clone();
+        let database = pgkeep_engine::restore::plan(&place.repository, &request, &place.context);
+        (files, database.unwrap_or_else(|e| panic!("{e}")))
+    };
+    // The database cannot be made any more: the files, though proven, stay where they are.
+    let (files, database) = together(into("side"));
+    server.create_database("side");
+    let failed =
+        restore::execute_with_database(&place.repository, &files, database, &place.context);
+    assert!(failed.is_err());
+    assert_eq!(seen(&root), spoilt);
+    assert_eq!(fs::read_dir(place.folder.path()).expect("opens").count(), 2);
+
+    let (files, database) = together(replace("shop"));
+    let (report, placed) =
+        restore::execute_with_database(&place.repository, &files, database, &place.context)
+            .unwrap_or_else(|e| panic!("{e} {:?}", e.details));
+    assert!(report.proof.proven() && placed.expect("in place").trees[0].proven);
+    assert_eq!(seen(&root), before);
+    assert_eq!(
+        server.psql("shop", "SELECT file FROM letters").trim(),
+        "a.txt"
+    );
 }

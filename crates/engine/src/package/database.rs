@@ -66,7 +66,7 @@ impl Export<'_> {
 }
 
 /// The members' names that a package tells must be its manifest's.
-pub(super) fn member_name<'a>(members: &'a BTreeMap<i64, String>, dump_id: i64) -> Result<&'a str> {
+pub(super) fn member_name(members: &BTreeMap<i64, String>, dump_id: i64) -> Result<&str> {
     members.get(&dump_id).map(String::as_str).ok_or_else(|| {
         Error::new(
             crate::ErrorCode::Damaged,

@@ -34,7 +34,7 @@ pub(super) struct Place {
 enum To {
     File { file: NamedTempFile, path: PathBuf },
     Stdout(io::Stdout),
-    Object(ObjectUpload),
+    Object(Box<ObjectUpload>),
 }
 
 /// What was written where.
@@ -47,17 +47,19 @@ pub(super) struct Placed {
 
 impl Place {
     pub(super) fn open(target: &PackageTarget, name: &str, bytes: u64) -> Result<Self> {
-        let to = match target {
-            PackageTarget::Stdout => To::Stdout(io::stdout()),
-            PackageTarget::File(path) => file_at(path.clone())?,
-            PackageTarget::Folder(folder) => {
-                fs::create_dir_all(folder).map_err(|e| Error::from(e).context(folder.display()))?;
-                file_at(folder.join(name))?
-            }
-            PackageTarget::Bucket { address, options } => {
-                To::Object(storage::upload(address, name, Some(bytes), options)?)
-            }
-        };
+        let to =
+            match target {
+                PackageTarget::Stdout => To::Stdout(io::stdout()),
+                PackageTarget::File(path) => file_at(path.clone())?,
+                PackageTarget::Folder(folder) => {
+                    fs::create_dir_all(folder)
+                        .map_err(|e| Error::from(e).context(folder.display()))?;
+                    file_at(folder.join(name))?
+                }
+                PackageTarget::Bucket { address, options } => To::Object(Box::new(
+                    storage::upload(address, name, Some(bytes), options)?,
+                )),
+            };
         Ok(Self {
             to,
             hash: Sha256::new(),
