@@ -383,6 +383,12 @@ export const de: Texts = {
     noTable: 'Keine Tabelle heißt so',
     hash: 'Hash des Inhalts',
     manifest: 'Manifest',
+    application: 'Die App in diesem Augenblick',
+    appVersion: 'Version',
+    migrations: (database, framework, applied, latest) =>
+      `${database}: ${applied} Migrationen von ${framework}, die letzte ${latest}`,
+    unfinished: 'Migrationen, die nicht fertig wurden',
+    tree: (name, source, files, size) => `${name}: ${files} Dateien, ${size}, aus ${source}`,
   },
   compare: {
     title: 'Zwei Backups vergleichen',
@@ -670,6 +676,8 @@ export const de: Texts = {
     sameAsDatabase: 'dieselbe wie die der Datenbanken',
     excluded: 'Tabellen, deren Zeilen wegbleiben',
     excludedHint: 'Eine je Zeile, etwa public.sessions.',
+    folders: 'Ordner mit Dateien',
+    foldersHint: 'Einer je Zeile, als Name=Pfad auf der Maschine, die sichert, etwa hochgeladene Bilder.',
     definition: 'Definition',
     needsRepository: 'Noch gibt es kein Repository: Backups brauchen einen Ort.',
     role: 'Eine Rolle, die nur lesen darf',

@@ -381,6 +381,13 @@ export const en = {
     noTable: 'No table of this name',
     hash: 'Content hash',
     manifest: 'Manifest',
+    application: 'The app at that moment',
+    appVersion: 'Version',
+    migrations: (database: string, framework: string, applied: string, latest: string) =>
+      `${database}: ${applied} migrations of ${framework}, the latest ${latest}`,
+    unfinished: 'Migrations that were not finished',
+    tree: (name: string, source: string, files: string, size: string) =>
+      `${name}: ${files} files, ${size}, from ${source}`,
   },
   compare: {
     title: 'Compare two backups',
@@ -664,6 +671,8 @@ export const en = {
     sameAsDatabase: 'the same as the databases’',
     excluded: 'Tables whose rows are left out',
     excludedHint: 'One a line, such as public.sessions.',
+    folders: 'Folders of files',
+    foldersHint: 'One a line, as name=path on the machine that makes the backups, such as uploaded pictures.',
     definition: 'Definition',
     needsRepository: 'There is no repository yet: backups need a place.',
     role: 'A role that may only read',

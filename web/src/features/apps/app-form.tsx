@@ -15,6 +15,7 @@ import { Callout } from '../../ui/mark.tsx'
 import { useTell } from '../../ui/notices.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { entries, expecting } from '../saving.ts'
+import { readTrees, treesText } from './trees.ts'
 
 /** Makes or changes an app. Passwords that the server masks are kept as they are unless they are typed anew. */
 export function AppForm({ app }: { app?: App }) {
@@ -28,6 +29,7 @@ export function AppForm({ app }: { app?: App }) {
   const [repository, setRepository] = useState<string | null>(app?.definition.repository ?? null)
   const [adminUrl, setAdminUrl] = useState(app?.definition.adminUrl ?? '')
   const [excluded, setExcluded] = useState((app?.definition.excludeTableData ?? []).join('\n'))
+  const [folders, setFolders] = useState(treesText(app?.definition.files))
   const wanted = repository ?? repositories.data?.[0]?.name ?? null
   const save = useAction(
     () => {
@@ -38,6 +40,7 @@ export function AppForm({ app }: { app?: App }) {
         repository: wanted,
         adminUrl: adminUrl.trim() || null,
         excludeTableData: entries(excluded),
+        files: readTrees(folders, app?.definition.files),
       }
       return call(
         api.PUT('/api/v1/apps/{name}', {
@@ -126,6 +129,17 @@ export function AppForm({ app }: { app?: App }) {
             value={excluded}
             onChange={(event) => setExcluded(event.currentTarget.value)}
             error={problem?.field('excludeTableData')}
+            spellCheck={false}
+          />
+          <Textarea
+            label={t.apps.folders}
+            description={t.apps.foldersHint}
+            placeholder="media=/srv/shop/media"
+            autosize
+            minRows={1}
+            value={folders}
+            onChange={(event) => setFolders(event.currentTarget.value)}
+            error={problem?.field('files')}
             spellCheck={false}
           />
           <ProblemPanel error={problem} />

@@ -110,6 +110,12 @@ function Detail({ app }: { app: App }) {
                 t.apps.databases,
                 (definition.databases ?? []).map((address) => <div key={address}>{address}</div>),
               ],
+              [
+                t.apps.folders,
+                (definition.files ?? []).map((tree) => (
+                  <div key={tree.name}>{`${tree.name}=${tree.path}`}</div>
+                )),
+              ],
               [t.apps.environment, definition.environment || '–'],
               [t.common.repository, definition.repository ?? '–'],
               [t.apps.adminUrl, definition.adminUrl ?? t.apps.sameAsDatabase],

@@ -16,6 +16,7 @@ import { Page } from '../../ui/page.tsx'
 import { JobLog } from '../jobs/job-log.tsx'
 import { useMay } from '../session/session.ts'
 import { backupKind, backupState } from '../states.ts'
+import { Application } from './application.tsx'
 import { Actions } from './backup-actions.tsx'
 import { Manifest } from './manifest.tsx'
 import { Tables } from './tables.tsx'
@@ -192,6 +193,7 @@ function Detail({ backup }: { backup: BackupDetail }) {
         ))}
         <Command line={commands.show(backup.id)} />
       </Section>
+      <Application backup={backup} />
       <Tabs defaultValue="tables" keepMounted={false}>
         <Tabs.List>
           <Tabs.Tab value="tables">{t.backups.tables}</Tabs.Tab>
