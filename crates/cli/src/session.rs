@@ -5,8 +5,8 @@ use crate::{
     args::{ConnectionArgs, GlobalArgs},
     clock::SystemClock,
     config::{
-        self, Database, Environment, Flags, Key, Places, RepositorySettings, S3Settings, ServerFlags,
-        ServerSources, Settings, Source, Sourced,
+        self, Database, Environment, Flags, Key, Places, RepositorySettings, S3Settings,
+        ServerFlags, ServerSources, Settings, Source, Sourced,
     },
     error::{CliError, CliResult},
     exit::Exit,

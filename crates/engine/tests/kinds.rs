@@ -2,6 +2,7 @@
 
 mod support;
 
+use jiff::SignedDuration;
 use pgkeep_engine::{
     backup::{self, BackupReport, BackupRequest},
     catalog::{self, Finding, ListFilter},
@@ -11,7 +12,6 @@ use pgkeep_engine::{
 use pgkeep_model::manifest::BackupKind;
 use pgkeep_repository::PruneOptions;
 use pgkeep_testkit::{ShopSize, TestPostgres};
-use jiff::SignedDuration;
 use std::time::Duration;
 use support::{Place, backup_request, into, restore_request};
 

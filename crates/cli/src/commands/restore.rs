@@ -17,8 +17,8 @@ use pgkeep_engine::{
     catalog::{self, BackupEntry, ListFilter},
     files,
     restore::{
-        self, Around, Content, PlanSummary, ProofReport, RestoreReport, RestoreRequest, RestoreTarget,
-        Selection,
+        self, Around, Content, PlanSummary, ProofReport, RestoreReport, RestoreRequest,
+        RestoreTarget, Selection,
     },
 };
 use pgkeep_model::{
@@ -58,10 +58,10 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     let database = chosen_database(args.database.as_deref(), &entry)?;
     let target = target(args, session, &settings, &database)?;
     if args.with_files && !args.replace && args.files_into.is_none() {
-        return Err(CliError::usage(
-            "only --replace puts files in the place of the live ones",
-        )
-        .with_hint("say with --files-into which new folder they go to"));
+        return Err(
+            CliError::usage("only --replace puts files in the place of the live ones")
+                .with_hint("say with --files-into which new folder they go to"),
+        );
     }
     let mut application = session.application(&settings, Some(target.name()))?;
     application.fence.read_only |= args.read_only;
@@ -101,9 +101,8 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     session.progress.finish();
     let files = match args.with_files {
         true => {
-            let planned = restore_files::plan(
-                args, &entry.id, &settings, session, &repository, &context,
-            )?;
+            let planned =
+                restore_files::plan(args, &entry.id, &settings, session, &repository, &context)?;
             Some(planned)
         }
         false => None,
@@ -125,14 +124,11 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     let mut placed = None;
     let done = match &files {
         None => restore::execute(&repository, plan, &context),
-        Some(files) => {
-            files::restore::execute_with_database(&repository, files, plan, &context).map(
-                |(report, files)| {
-                    placed = files;
-                    report
-                },
-            )
-        }
+        Some(files) => files::restore::execute_with_database(&repository, files, plan, &context)
+            .map(|(report, files)| {
+                placed = files;
+                report
+            }),
     }
     .map_err(CliError::from);
     let report = recording.finish_unless(done, session, |report| {

@@ -170,7 +170,10 @@ fn exported_files_go_with_their_backup() {
     assert_eq!(first.state, JobState::Succeeded, "{first:#?}");
     let written = files();
     assert_eq!(written.len(), 1, "one package: {written:?}");
-    assert!(written[0].to_string_lossy().ends_with(".tar"), "{written:?}");
+    assert!(
+        written[0].to_string_lossy().ends_with(".tar"),
+        "{written:?}"
+    );
     fs::write(folder.join("mine.txt"), "not pgkeep's").unwrap();
     // Names of exports carry their second.
     wait_until("another second", || {

@@ -26,6 +26,7 @@ use crate::{
     hooks::{Facts, Hooks},
     migrations,
 };
+use files::{scan_beside, take_files};
 use pgkeep_model::{
     Phase,
     app::HookMoment,
@@ -33,7 +34,6 @@ use pgkeep_model::{
 };
 use pgkeep_postgres::{connect::ConnectOptions, dump};
 use pgkeep_repository::{LockMode, Repository, WriterOptions};
-use files::{scan_beside, take_files};
 use sources::{dump_options, freeze_all, open_sources};
 use std::time::Instant;
 use store::{store_globals, take_database};
@@ -90,7 +90,13 @@ pub fn run(
             Some(dir) => {
                 let database = first.unwrap_or_default();
                 let holder = format!("backup of {}", request.app);
-                Some(LockFile::take(dir, LockKind::Backup, &holder, &database, context)?)
+                Some(LockFile::take(
+                    dir,
+                    LockKind::Backup,
+                    &holder,
+                    &database,
+                    context,
+                )?)
             }
             None => None,
         };
@@ -126,11 +132,7 @@ fn take(
     }
     let sources = open_sources(request, context)?;
     // Asked before anything is locked: it may be a program that takes its time.
-    let told = migrations::version::tell(
-        &request.application,
-        request.databases.first(),
-        context,
-    )?;
+    let told = migrations::version::tell(&request.application, request.databases.first(), context)?;
     let lock = repository.lock(LockMode::Shared, "backup")?;
     let writer = repository.writer(WriterOptions {
         compression_level: request.compression_level,
@@ -158,36 +160,49 @@ fn take(
     // Files are read beside the dump: the sooner they are, the nearer they are to the databases' moment.
     let (mut files, mut databases, mut globals) = (Vec::new(), Vec::new(), false);
     let parent_read = parent.as_ref();
-    let (scanned, ()) = scan_beside(repository, &writer, request, parent_read, context, |context| {
-        for (n, (source, frozen)) in sources.iter().zip(&frozen).enumerate() {
-            let (name, done) = (&source.options.dbname, &databases);
-            let taken = match parent_read {
-                Some(parent) => parent.take_over(&writer, name, &marks_now[n], done, context)?,
-                None => None,
-            };
-            if let Some(taken) = taken {
-                databases.push(taken);
-                continue;
+    let (scanned, ()) = scan_beside(
+        repository,
+        &writer,
+        request,
+        parent_read,
+        context,
+        |context| {
+            for (n, (source, frozen)) in sources.iter().zip(&frozen).enumerate() {
+                let (name, done) = (&source.options.dbname, &databases);
+                let taken = match parent_read {
+                    Some(parent) => {
+                        parent.take_over(&writer, name, &marks_now[n], done, context)?
+                    }
+                    None => None,
+                };
+                if let Some(taken) = taken {
+                    databases.push(taken);
+                    continue;
+                }
+                let dumped = dump::dump_database(
+                    frozen,
+                    &source.tools,
+                    &sink,
+                    &dump_options(request),
+                    &context.cancel,
+                    &*context.progress,
+                )?;
+                let mut manifest =
+                    take_database(dumped, &sink, started_at, &mut files, &databases)?;
+                manifest.mark = marks[n].clone().ok();
+                databases.push(manifest);
             }
-            let dumped = dump::dump_database(
-                frozen,
-                &source.tools,
-                &sink,
-                &dump_options(request),
-                &context.cancel,
-                &*context.progress,
-            )?;
-            let mut manifest =
-                take_database(dumped, &sink, started_at, &mut files, &databases)?;
-            manifest.mark = marks[n].clone().ok();
-            databases.push(manifest);
-        }
-        if let Some(first) = sources.first().filter(|_| request.globals) {
-            globals = store_globals(first, &sink, started_at, &mut files, context)?;
-        }
-        Ok(())
-    })?;
-    let named: Vec<_> = databases.iter().map(|d| d.name.as_str()).zip(&frozen).collect();
+            if let Some(first) = sources.first().filter(|_| request.globals) {
+                globals = store_globals(first, &sink, started_at, &mut files, context)?;
+            }
+            Ok(())
+        },
+    )?;
+    let named: Vec<_> = databases
+        .iter()
+        .map(|d| d.name.as_str())
+        .zip(&frozen)
+        .collect();
     let trees = take_files(scanned, &writer, request, &named, frozen_at, context);
     drop(named);
     drop(frozen);

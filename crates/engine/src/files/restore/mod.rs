@@ -151,9 +151,9 @@ pub fn plan(
         ));
     }
     if !is_root() {
-        summary
-            .warnings
-            .push("only root may set owners: the files will belong to the account of this process".into());
+        summary.warnings.push(
+            "only root may set owners: the files will belong to the account of this process".into(),
+        );
     }
     for tree in &trees {
         if tree.unreadable_count > 0 {
@@ -185,9 +185,14 @@ fn chosen(all: &[FilesManifest], names: &[String]) -> Result<Vec<FilesManifest>>
         return Err(Error::not_found("the backup holds no files")
             .hint("`pgkeep list --kind files` shows backups that do"));
     }
-    if let Some(name) = names.iter().find(|name| all.iter().all(|t| t.name != **name)) {
-        return Err(Error::not_found(format!("the backup holds no files {name}"))
-            .hint(format!("it holds {}", known())));
+    if let Some(name) = names
+        .iter()
+        .find(|name| all.iter().all(|t| t.name != **name))
+    {
+        return Err(
+            Error::not_found(format!("the backup holds no files {name}"))
+                .hint(format!("it holds {}", known())),
+        );
     }
     Ok(all
         .iter()
@@ -287,7 +292,9 @@ fn matcher(patterns: &[String]) -> Result<Option<Gitignore>> {
             .map_err(|e| Error::invalid(format!("pattern {pattern:?}: {e}")))?;
     }
     let built = builder.build();
-    Ok(Some(built.map_err(|e| Error::invalid(format!("patterns: {e}")))?))
+    Ok(Some(
+        built.map_err(|e| Error::invalid(format!("patterns: {e}")))?,
+    ))
 }
 
 fn is_root() -> bool {
@@ -376,18 +383,20 @@ fn prove_one(
     context: &Context,
 ) -> Result<()> {
     if written.partial && written.entries == 0 {
-        return Err(Error::not_found(format!(
-            "nothing in files {} matches",
-            tree.name
-        ))
-        .hint("patterns are written as in .gitignore, relative to the tree"));
+        return Err(
+            Error::not_found(format!("nothing in files {} matches", tree.name))
+                .hint("patterns are written as in .gitignore, relative to the tree"),
+        );
     }
     context.progress.phase(Phase::Prove, Some(report.bytes));
     let found = prove::tree(reader, root, folder, written, context)?;
     if !found.differences.is_empty() {
         return Err(Error::new(
             ErrorCode::ProofFailed,
-            format!("files {} are not on disk as the backup holds them", tree.name),
+            format!(
+                "files {} are not on disk as the backup holds them",
+                tree.name
+            ),
         )
         .details(found.differences)
         .hint("nothing was replaced; look at the disk"));
@@ -462,6 +471,10 @@ pub fn execute_with_database(
 }
 
 /// Carries a plan out.
-pub fn execute(repository: &Repository, plan: &FilesPlan, context: &Context) -> Result<FilesReport> {
+pub fn execute(
+    repository: &Repository,
+    plan: &FilesPlan,
+    context: &Context,
+) -> Result<FilesReport> {
     build(repository, plan, context)?.swap(context)
 }

@@ -81,12 +81,7 @@ pub(super) fn open_to_others(root: &Node, folder: &Path, owners: bool) -> Result
     }
     for (name, value) in &root.attributes {
         // A file system that has none had none to lose but here; the tree is not kept out of its place for that.
-        let _ = fs::fsetxattr(
-            &opened,
-            name.as_str(),
-            value,
-            XattrFlags::empty(),
-        );
+        let _ = fs::fsetxattr(&opened, name.as_str(), value, XattrFlags::empty());
     }
     fs::fchmod(&opened, Mode::from_raw_mode(root.mode)).map_err(failed)?;
     fs::futimens(&opened, &times(root)).map_err(failed)
