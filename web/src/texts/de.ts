@@ -182,6 +182,7 @@ export const de: Texts = {
     doctor: 'Prüfung einer App',
     sync: 'Einlesen eines Repositorys',
     catalog_backup: 'Backup des Katalogs',
+    guard: 'Befehl unter Bewachung',
   },
   jobStates: {
     queued: 'Wartet',

@@ -180,6 +180,7 @@ export const en = {
     doctor: 'Check of an app',
     sync: 'Reading of a repository',
     catalog_backup: 'Backup of the catalog',
+    guard: 'Guarded command',
   },
   jobStates: {
     queued: 'Waiting',
