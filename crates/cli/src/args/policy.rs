@@ -221,11 +221,17 @@ pub struct PolicyArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PolicyKindArg {
-    /// Databases with roles and tablespaces
+    /// Databases with roles and tablespaces, and files; everything is read
     Full,
-    /// Databases only
+    /// The same; what is provably as the newest backup holds it is not read again
+    Incremental,
+    /// The same, measured against the newest full backup
+    Differential,
+    /// Databases without roles, tablespaces and files
     Database,
-    /// A full backup, and a portable file of each database
+    /// Files only
+    Files,
+    /// A full backup, and a portable package of it
     Export,
 }
 
@@ -233,6 +239,9 @@ impl From<PolicyKindArg> for PolicyKind {
     fn from(arg: PolicyKindArg) -> Self {
         match arg {
             PolicyKindArg::Full => PolicyKind::Full,
+            PolicyKindArg::Incremental => PolicyKind::Incremental,
+            PolicyKindArg::Differential => PolicyKind::Differential,
+            PolicyKindArg::Files => PolicyKind::Files,
             PolicyKindArg::Database => PolicyKind::Database,
             PolicyKindArg::Export => PolicyKind::Export,
         }

@@ -23,13 +23,6 @@ fn each_wrong_field_is_named() {
         refused(|p| p.name = name.to_owned(), "name", "letters");
     }
     refused(|p| p.app.clear(), "app", "names no app");
-    for kind in [
-        PolicyKind::Incremental,
-        PolicyKind::Differential,
-        PolicyKind::Files,
-    ] {
-        refused(|p| p.kind = kind, "kind", "cannot be made yet");
-    }
     refused(
         |p| p.schedule.at = Some("25:00".into()),
         "schedule.at",
@@ -109,11 +102,11 @@ fn each_wrong_field_is_named() {
 #[test]
 fn all_errors_come_at_once() {
     let mut policy = Policy::new("", "");
-    policy.kind = PolicyKind::Files;
+    policy.export_to = Some("/srv/exports".into());
     policy.schedule.at = Some("x".into());
     let errors = policy.validate().expect_err("four errors");
     let fields: Vec<&str> = errors.iter().map(|e| e.field.as_str()).collect();
-    assert_eq!(fields, ["name", "app", "kind", "schedule.at"]);
+    assert_eq!(fields, ["name", "app", "export_to", "schedule.at"]);
 }
 
 #[test]

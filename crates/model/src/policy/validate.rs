@@ -66,16 +66,6 @@ impl Policy {
     }
 
     fn check_kind(&self, errors: &mut Errors) {
-        match self.kind {
-            PolicyKind::Full | PolicyKind::Database | PolicyKind::Export => {}
-            kind => errors.add(
-                "kind",
-                format!(
-                    "{} backups cannot be made yet: choose full, database or export",
-                    kind.as_str()
-                ),
-            ),
-        }
         if self.export_to.is_some() && self.kind != PolicyKind::Export {
             errors.add("export_to", "is only for kind \"export\"");
         }
