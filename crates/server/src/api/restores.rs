@@ -503,7 +503,16 @@ async fn kept(
     who: Principal,
     Query(query): Query<KeptQuery>,
 ) -> Result<Json<PageOf<KeptDatabase>>, Problem> {
-    let app = app_in_field(&state, &who, &query.app).await?;
+    // Where the rest of the request is a query, what it says wrongly is a request that cannot be understood.
+    let app = app_in_field(&state, &who, &query.app)
+        .await
+        .map_err(|problem| match problem.code {
+            Code::Invalid => Problem {
+                code: Code::InvalidRequest,
+                ..problem
+            },
+            _ => problem,
+        })?;
     let machine = state.machine.clone();
     let found = state
         .blocking
