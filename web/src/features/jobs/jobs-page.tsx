@@ -62,7 +62,7 @@ export function jobColumns(t: ReturnType<typeof useTexts>): Column<Job>[] {
       key: 'state',
       title: t.common.state,
       cell: (row) => (
-        <Stack gap={0}>
+        <Stack gap={0} align="flex-start">
           <Mark state={jobState(row, t)} pill />
           {row.state === 'running' && row.phase && (
             <Text size="xs" c="dimmed">
