@@ -6,6 +6,7 @@ mod care;
 mod documented;
 mod files;
 mod guard;
+mod migrations;
 mod people;
 mod policy;
 mod queue;
@@ -22,6 +23,7 @@ pub use backup::{
 pub use care::{CompletionsArgs, ConfigCommand, DemoArgs, DoctorArgs};
 pub use files::TreeArgs;
 pub use guard::{GuardArgs, OnFailure, RollbackArgs};
+pub use migrations::{MigrationsArgs, SchemaCommand, SchemaDiffArgs};
 pub use people::{
     AuditCommand, NotifyCommand, PermissionArg, RoleArg, TokenArgs, TokenCommand, UserArgs,
     UserCommand,
@@ -166,6 +168,17 @@ pub enum Command {
     Guard(GuardArgs),
     /// Go back to the newest backup that was taken before a migration
     RollbackMigration(RollbackArgs),
+    /// Show at which schema version the databases, the code and a backup are
+    Migrations(MigrationsArgs),
+    /// Compare schemas
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  pgkeep schema diff latest
+  pgkeep schema diff 1a2b3c4d 5e6f7a8b --json"
+    )]
+    Schema(SchemaCommand),
     /// Rehearse a restore in a throwaway database and record the proof
     Drill(DrillArgs),
     /// Move a server's databases to a newer major version of PostgreSQL

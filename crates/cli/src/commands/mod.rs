@@ -19,6 +19,7 @@ mod init;
 mod job;
 mod key;
 mod list;
+mod migrations;
 mod on_server;
 mod package;
 mod people;
@@ -27,6 +28,7 @@ mod prune;
 mod restore;
 mod restore_files;
 mod rollback_migration;
+mod schema;
 mod serve;
 mod show;
 mod status;
@@ -49,6 +51,8 @@ pub fn run(command: &Command, session: &Session) -> CliResult<Exit> {
         Command::Undo(args) => undo::run(args, session),
         Command::Guard(args) => guard::run(args, session),
         Command::RollbackMigration(args) => rollback_migration::run(args, session),
+        Command::Migrations(args) => migrations::run(args, session),
+        Command::Schema(command) => schema::run(command, session),
         Command::Drill(args) => drill::run(args, session),
         Command::Upgrade(command) => upgrade::run(command, session),
         Command::Diff(args) => diff::run(args, session),

@@ -59,11 +59,11 @@ pub fn of_code<'a>(
 pub fn in_folder(framework: Framework, folder: &Path) -> io::Result<Option<CodeMigrations>> {
     // A folder that is not there is an error, never an app without migrations.
     fs::read_dir(folder)?;
-    let places = std::iter::once(folder.to_owned()).chain(
-        usual_places(framework)
-            .iter()
-            .map(|place| folder.join(place)),
-    );
+    // The usual place first: a project's own folder holds scripts that only look like migrations.
+    let places = usual_places(framework)
+        .iter()
+        .map(|place| folder.join(place))
+        .chain(std::iter::once(folder.to_owned()));
     for place in places.filter(|place| place.is_dir()) {
         let found = match framework {
             Framework::Django => django(&place)?,

@@ -1,6 +1,5 @@
 //! The objects of a schema, as a table of contents lists them.
 
-use pgkeep_model::evidence::quote_ident;
 use pgkeep_postgres::archive::{self, Toc};
 use std::collections::BTreeMap;
 
@@ -185,17 +184,20 @@ fn put_into_column(object: &Object, tables: &mut BTreeMap<(String, String), Obje
         return false;
     };
     // In the statement, too, so that what people read is the whole table.
-    let line = format!("    {} {text}", quote_ident(name));
-    let with_default = format!("{line}{default}");
-    for end in [",\n", "\n"] {
-        if table.sql.contains(&format!("{line}{end}")) {
-            table.sql =
-                table
-                    .sql
-                    .replacen(&format!("{line}{end}"), &format!("{with_default}{end}"), 1);
-            break;
-        }
-    }
+    let is_column = |line: &str| {
+        let found = identifier(line.trim());
+        found.is_some_and(|(n, rest)| {
+            n == *name && rest.trim().trim_end_matches(',') == text.as_str()
+        })
+    };
+    let lines = table.sql.split('\n').map(|line| match is_column(line) {
+        true => match line.strip_suffix(',') {
+            Some(line) => format!("{line}{default},"),
+            None => format!("{line}{default}"),
+        },
+        false => line.to_owned(),
+    });
+    table.sql = lines.collect::<Vec<_>>().join("\n");
     text.push_str(&default);
     true
 }
