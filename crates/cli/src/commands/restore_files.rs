@@ -335,7 +335,7 @@ fn list(
     let answer = serde_json::json!({ "kept": kept });
     session.screen.answer(&answer, |text| {
         if kept.is_empty() {
-            text.line("no restore keeps a folder here".to_owned());
+            text.line("no restore keeps a folder here");
             return;
         }
         let mut table = Rows::new(&[
