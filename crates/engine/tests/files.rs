@@ -176,7 +176,7 @@ fn oddities(root: &Path) {
         .expect("the file system of temporary files has user attributes");
     let setuid = put(&text("setuid"), b"#!/bin/true\n");
     rustix::fs::chmod(&setuid, Mode::from_raw_mode(0o6751)).expect("chmod");
-    for n in 0..10_000 {
+    for n in 0..2_000 {
         put(
             &text(&format!("many/{}/{n}.txt", n % 97)),
             format!("file {n}").as_bytes(),
@@ -277,9 +277,19 @@ fn a_tree_of_oddities_is_stored_whole_and_given_back_by_stock_restic() {
     let restored = entries(&target.join("files/media"));
     let names = |of: &BTreeMap<PathBuf, Entry>| of.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&restored), names(&expected));
-    for (path, entry) in &expected {
-        assert!(restored[path] == *entry, "{path:?} came back otherwise");
-    }
+    // Before 0.17 restic cannot put back the target of a link that is not UTF-8; it is stored as it is all the same.
+    let otherwise: Vec<&PathBuf> = expected
+        .iter()
+        .filter(|(path, entry)| restored[*path] != **entry)
+        .map(|(path, _)| path)
+        .filter(|path| path.as_os_str() != "dangling")
+        .collect();
+    assert!(otherwise.is_empty(), "came back otherwise: {otherwise:?}");
+    let snapshot = place.repository.find_snapshot(&report.id).expect("there");
+    let reader = place.repository.open_snapshot(&snapshot).expect("readable");
+    let link = reader.node("files/media/dangling").expect("readable");
+    let target = link.expect("stored").target.expect("a link");
+    assert_eq!(target.as_os_str().as_bytes(), b"nowhere/caf\xe9");
 
     // Reading it back finds what is stored equal to its digest, and names what is not.
     let wish = VerifyRequest {

@@ -53,10 +53,10 @@ pub(super) fn scan_beside<T>(
         },
         ..context.clone()
     };
-    let location = PathBuf::from(repository.storage().location());
+    let keep_out = [PathBuf::from(repository.storage().location())];
     std::thread::scope(|scope| {
         let scanning = scope.spawn(|| {
-            let scan = |tree| scan_one(tree, writer, request, parent, &location, &scan_context);
+            let scan = |tree| scan_one(tree, writer, request, parent, &keep_out, &scan_context);
             let scanned: Result<Vec<Scanned>> = trees.iter().map(scan).collect();
             if scanned.is_err() {
                 both.cancel();
@@ -85,7 +85,7 @@ fn scan_one(
     writer: &Writer,
     request: &BackupRequest,
     parent: Option<&Parent>,
-    repository: &PathBuf,
+    keep_out: &[PathBuf],
     context: &Context,
 ) -> Result<Scanned> {
     let parent = parent.filter(|_| !request.application.hash_files);
@@ -102,7 +102,7 @@ fn scan_one(
     let options = ScanOptions {
         tree,
         previous,
-        keep_out: std::slice::from_ref(repository),
+        keep_out,
         keep_paths: tree.references.is_some() && !request.databases.is_empty(),
     };
     let scanned = files::scan(writer, &options, context)?;
