@@ -869,13 +869,7 @@ async fn the_newest_backup_is_drilled_as_often_as_its_app_says() {
     };
     assert_eq!(drills().await, 0, "nobody asked for drills");
 
-    let mut app = scene
-        .catalog
-        .app("shop")
-        .await
-        .expect("read")
-        .expect("there")
-        .value;
+    let mut app = scene.catalog.app("shop").await.expect("read").value;
     app.drill.every = Some("7d".into());
     scene
         .catalog
