@@ -5,6 +5,7 @@
 
 mod backups;
 mod database;
+mod files;
 mod measure;
 mod report;
 mod restores;
@@ -55,6 +56,8 @@ pub(crate) struct Options {
 enum Part {
     /// Measure `pgkeep serve` instead: idle, starting, listing, claiming, answering beside a backup
     Server(server::Options),
+    /// Measure backups of a folder of 100,000 files beside stock restic
+    Files(files::Options),
 }
 
 /// What every contender gets to know.
@@ -73,8 +76,10 @@ impl Course {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    if let Some(Part::Server(options)) = &options.part {
-        return server::run(options);
+    match &options.part {
+        Some(Part::Server(options)) => return server::run(options),
+        Some(Part::Files(options)) => return files::run(options),
+        None => {}
     }
     let (scale, rounds) = if options.quick {
         (1.0, 1)
