@@ -12,8 +12,8 @@
 //!
 //! Everything else is a job of some worker: nothing is backed up or removed here.
 
-pub mod gauge;
 mod drills;
+pub mod gauge;
 mod history;
 pub mod overdue;
 pub mod retention;
