@@ -57,7 +57,6 @@ struct BackupDetail {
     /// Roles and tablespaces are stored, too.
     globals: bool,
     /// What the app said of its own version.
-    #[schema(inline)]
     application: Option<AppVersion>,
     contents: Vec<DatabaseDetail>,
 }
