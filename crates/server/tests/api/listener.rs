@@ -95,7 +95,7 @@ async fn a_head_that_is_too_large_is_refused() {
 fn most_open() -> usize {
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let most = most.map_or(10_000, |most| usize::try_from(most).unwrap_or(10_000));
-    (most / 4).clamp(16, 2_500)
+    (most / 4).clamp(16, 500)
 }
 
 fn open_files() -> usize {
