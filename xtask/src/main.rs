@@ -4,9 +4,9 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bench;
+mod chaos;
 mod ci;
 mod django;
-mod chaos;
 mod fixtures;
 mod http;
 mod schemathesis;

@@ -116,7 +116,8 @@ pub fn run(
         jobs: 1,
         globals: false,
         evidence_digest: backup::evidence_digest(&databases)?,
-        databases,        files: Vec::new(),
+        databases,
+        files: Vec::new(),
         parent: None,
         application: None,
     };
@@ -205,11 +206,7 @@ struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    fn new(
-        sink: &'a RepositorySink<'a>,
-        context: &'a Context,
-        max_bytes: Option<u64>,
-    ) -> Self {
+    fn new(sink: &'a RepositorySink<'a>, context: &'a Context, max_bytes: Option<u64>) -> Self {
         Self {
             sink,
             context,

@@ -76,6 +76,6 @@ pub use reader::{BlobStream, FileEntry, SnapshotReader, Walk};
 pub use repository::Repository;
 pub use snapshot::{Snapshot, UnreadableSnapshot};
 pub use writer::{
-    FileWriter, NewFile, SnapshotMeta, StoredContent, StreamParts, StreamWriter, WriteSummary, Writer,
-    WriterOptions,
+    FileWriter, NewFile, SnapshotMeta, StoredContent, StreamParts, StreamWriter, WriteSummary,
+    Writer, WriterOptions,
 };

@@ -605,7 +605,7 @@ export const de: Texts = {
     nextRuns: 'Die nächsten zehn Läufe',
     keep: 'Was bleibt',
     keepHint:
-      'Ein Backup bleibt, solange eine dieser Regeln es will. Angeheftete, das neueste bewiesene und die neuesten guten bleiben immer.',
+      'Die Grenze, die zuerst erreicht ist, entfernt ein Backup, außer wenn eine der Zahlen darunter es will. Angeheftete, das neueste bewiesene und die neuesten guten bleiben immer.',
     keepDays: 'So viele Tage',
     keepMost: 'Höchstens so viele Backups',
     noLimit: 'keine Grenze',

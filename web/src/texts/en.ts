@@ -602,7 +602,7 @@ export const en = {
     nextRuns: 'The next ten runs',
     keep: 'What is kept',
     keepHint:
-      'A backup stays as long as any of these rules wants it. Pinned backups, the newest proven one and the newest good ones always stay.',
+      'Whichever of the two limits is hit first removes a backup, unless one of the counts below wants it. Pinned backups, the newest proven one and the newest good ones always stay.',
     keepDays: 'For so many days',
     keepMost: 'At most so many backups',
     noLimit: 'no limit',

@@ -4,9 +4,9 @@
 //! a server that is killed at any moment leaves either the job and its answer, or neither.
 
 use crate::Catalog;
-use crate::queue::Job;
 use crate::db::{Tx, params};
 use crate::error::Result;
+use crate::queue::Job;
 use jiff::SignedDuration;
 
 /// After this time a request that was never answered is taken for dead, and its key is free again.

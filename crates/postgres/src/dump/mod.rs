@@ -32,8 +32,8 @@ pub use sink::{DumpSink, NullSink, SegmentDone, SegmentWriter};
 use crate::{Result, archive::Toc, migrations, tools::Tools, wire::Connection};
 use pgkeep_model::{
     CancelToken, Phase, Progress,
-    evidence::DatabaseEvidence,
     app::Migrations,
+    evidence::DatabaseEvidence,
     manifest::{DatabaseContent, DatabaseManifest},
 };
 use std::time::Duration;

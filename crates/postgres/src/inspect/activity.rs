@@ -201,6 +201,7 @@ pub fn replicas(connection: &mut Connection) -> Result<Vec<String>> {
 /// Publications of the database that the options name.
 pub fn publications(database: &ConnectOptions) -> Result<Vec<String>> {
     let mut connection = Connection::open(database)?;
-    let rows = connection.query("SELECT pubname FROM pg_catalog.pg_publication ORDER BY pubname")?;
+    let rows =
+        connection.query("SELECT pubname FROM pg_catalog.pg_publication ORDER BY pubname")?;
     Ok(rows.iter().map(|row| row.text(0)).collect())
 }

@@ -107,7 +107,8 @@ pub fn database_properties(connection: &mut Connection, name: &str) -> Result<Da
     let mut settings = role_settings(connection, &oid)?;
     for role in &mut settings {
         // What is restored from a fenced database is not fenced.
-        role.settings.retain(|setting| !read_only::is_fence(setting));
+        role.settings
+            .retain(|setting| !read_only::is_fence(setting));
     }
     settings.retain(|role| !role.settings.is_empty());
     Ok(DatabaseProperties {
