@@ -76,7 +76,7 @@ fn request(
         schemas: app.schemas.clone(),
         lock_timeout: None,
         read_back_all: spec.read_back_all,
-        application: super::application(&work.machine, &spec.app, app, None)?,
+        application: super::application(work.machine, &spec.app, app, None)?,
     })
 }
 

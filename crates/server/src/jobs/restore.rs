@@ -44,7 +44,7 @@ fn request(
     spec: &RestoreSpec,
     app: &AppDefinition,
 ) -> Result<RestoreRequest, Failure> {
-    Ok(restore_request(spec, app, &work.machine)?)
+    Ok(restore_request(spec, app, work.machine)?)
 }
 
 /// From the wire's words to the engine's.
@@ -146,7 +146,7 @@ pub(super) fn undo(work: &Work<'_>, spec: &UndoSpec) -> Result<Done, Failure> {
     let app = work.app(&spec.app)?;
     let context = work.context(Some(&app));
     let admin = work.machine.admin(&spec.app, &app)?;
-    let around = application(&work.machine, &spec.app, &app, Some(&spec.database))?;
+    let around = application(work.machine, &spec.app, &app, Some(&spec.database))?;
     let plan = restore::plan_undo(&admin, &spec.database, None, &context)?;
     (work.still_ours)()?;
     let report = restore::execute_undo(&admin, &plan, grace_secs(&around), &around, &context)?;
