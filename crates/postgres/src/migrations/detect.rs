@@ -51,8 +51,8 @@ pub(super) fn tables(
         // With a table of its own, Rails is told from dbmate by the framework's name alone.
         let fits = |adapter: &&&'static Adapter| {
             wanted(candidate, adapter)
-                && adapter.has.iter().all(|c| has(&c))
-                && !adapter.lacks.iter().any(|c| has(&c))
+                && adapter.has.iter().all(has)
+                && !adapter.lacks.iter().any(has)
                 && (framework.is_some()
                     || adapter.beside.is_none_or(|(name, there)| {
                         beside(&candidate.name.schema, name).is_some() == there

@@ -43,14 +43,14 @@ impl TreeReader {
         index: &Index,
         id: &BlobId,
     ) -> Result<Tree> {
-        if let Some(json) = self.from_whole_pack(repository, index, id) {
+        if let Some(json) = self.in_whole_pack(repository, index, id) {
             return Tree::parse(*id, &json);
         }
         Tree::parse(*id, &read_blob(repository, index, id, BlobKind::Tree)?)
     }
 
     /// The tree out of a pack that is loaded whole; `None` where that is not worth it, or does not succeed for any reason.
-    fn from_whole_pack(
+    fn in_whole_pack(
         &mut self,
         repository: &Repository,
         index: &Index,
