@@ -275,7 +275,7 @@ fn read_backup(
         databases,
         not_read: Vec::new(),
         // Whoever asks for one database does not ask for files.
-        stored: only.is_none().then(|| (reader, manifest.files)),
+        stored: only.is_none().then_some((reader, manifest.files)),
     })
 }
 

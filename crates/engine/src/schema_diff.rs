@@ -135,7 +135,7 @@ pub fn compare(from: &Toc, to: &Toc) -> Vec<ObjectChange> {
 /// # Errors
 /// A database that cannot be reached or read.
 pub fn of_live(options: &ConnectOptions, context: &Context) -> Result<Toc> {
-    let tools = |major| Ok(Tools::for_dump(major, &context.tool_dirs)?);
+    let tools = |major| Tools::for_dump(major, &context.tool_dirs);
     Ok(dump::schema_of(options, tools, &context.cancel)?)
 }
 

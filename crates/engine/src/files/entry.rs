@@ -65,6 +65,7 @@ pub fn node_from(name: impl Into<OsString>, stat: &Stat) -> Node {
         FileType::Unknown => NodeKind::Other("irregular".into()),
     };
     let modified = time(stat.st_mtime, stat.st_mtime_nsec);
+    #[expect(clippy::useless_conversion, reason = "not as wide everywhere")]
     let links = stat.st_nlink.into();
     let mut node = Node::new(name, kind);
     node.mode = stat.st_mode & 0o7777;

@@ -257,12 +257,9 @@ fn parts(text: &str) -> Vec<&str> {
     let mut quote = None;
     for (i, c) in text.char_indices() {
         match (quote, c) {
-            (Some(open), c) => {
-                // A doubled quote closes and opens again, which comes to the same.
-                if c == open {
-                    quote = None;
-                }
-            }
+            // A doubled quote closes and opens again, which comes to the same.
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(c),
             (None, '(' | '[') => depth += 1,
             (None, ')') if depth == 0 => {
