@@ -24,6 +24,10 @@ pub struct BackupRow {
     pub kind: String,
     pub time: Timestamp,
     pub databases: Vec<String>,
+    /// Names of its file trees.
+    pub files: Vec<String>,
+    /// The newest migration that was applied, where a framework keeps count.
+    pub schema_version: Option<String>,
     pub description: String,
     pub tags: Vec<String>,
     pub pinned: bool,
@@ -433,6 +437,8 @@ impl BackupRow {
             kind: row.text("kind")?,
             time: row.time("time")?,
             databases: row.json("databases")?,
+            files: row.json("files")?,
+            schema_version: row.opt_text("schema_version")?,
             description: row.text("description")?,
             tags: row.json("tags")?,
             pinned: row.bool("pinned")?,
@@ -518,14 +524,16 @@ async fn upsert(tx: &mut Tx, row: &BackupRow) -> Result<bool> {
         &row.hostname,
         &row.username,
         now,
+        json(&row.files)?,
+        &row.schema_version,
     ];
     let written = tx
         .row(
             "INSERT INTO backups (repository, id, app, environment, kind, time, databases, description, tags, pinned,
                  partial, checked_at, proven_at, proven_seconds, damaged_at, drill_failed_at, policy, job, row_count,
-                 bytes, bytes_added, seconds, hostname, username, written_at, revision)
+                 bytes, bytes_added, seconds, hostname, username, written_at, files, schema_version, revision)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                 $21, $22, $23, $24, $25, 1)
+                 $21, $22, $23, $24, $25, $26, $27, 1)
              ON CONFLICT (repository, id) DO UPDATE SET app = excluded.app, environment = excluded.environment,
                  kind = excluded.kind, time = excluded.time, databases = excluded.databases,
                  description = excluded.description, tags = excluded.tags, pinned = excluded.pinned,
@@ -538,6 +546,7 @@ async fn upsert(tx: &mut Tx, row: &BackupRow) -> Result<bool> {
                  bytes_added = coalesce(excluded.bytes_added, backups.bytes_added),
                  seconds = coalesce(excluded.seconds, backups.seconds),
                  hostname = excluded.hostname, username = excluded.username,
+                 files = excluded.files, schema_version = excluded.schema_version,
                  written_at = excluded.written_at, revision = backups.revision + 1
              RETURNING revision",
             params,

@@ -24,7 +24,11 @@ macro_rules! step {
     };
 }
 
-const STEPS: &[Step] = &[step!(1, "0001_core"), step!(2, "0002_people")];
+const STEPS: &[Step] = &[
+    step!(1, "0001_core"),
+    step!(2, "0002_people"),
+    step!(3, "0003_whole_apps"),
+];
 
 /// The newest version that this build knows.
 pub const SCHEMA_VERSION: i64 = STEPS[STEPS.len() - 1].version;

@@ -106,8 +106,7 @@ fn entry_of(backup: &Value) -> Option<Found> {
         tags: texts("tags"),
         pinned: backup["pinned"] == true,
         partial: backup["partial"] == true,
-        // A server tells it with the backup itself.
-        schema_version: None,
+        schema_version: text("schema_version"),
         origin: Origin {
             policy: text("policy"),
             job: text("job"),

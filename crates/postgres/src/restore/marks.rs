@@ -155,6 +155,7 @@ fn mark_of(name: &str, comment: Option<&str>, connection_limit: Option<i32>) -> 
 }
 
 /// Drops a database only if it still carries exactly this mark: one that was finished or swapped back meanwhile stays.
+/// Returns whether it was there to be dropped.
 pub fn drop_marked(admin: &mut Connection, database: &MarkedDatabase) -> Result<bool> {
     let now = list_marked(admin)?
         .into_iter()

@@ -51,6 +51,10 @@ pub struct Backup {
     pub kind: String,
     pub time: Timestamp,
     pub databases: Vec<String>,
+    /// Names of its file trees.
+    pub files: Vec<String>,
+    /// The newest migration that was applied, where a framework keeps count.
+    pub schema_version: Option<String>,
     pub description: String,
     pub tags: Vec<String>,
     pub pinned: bool,
@@ -126,6 +130,8 @@ impl From<BackupRow> for Backup {
             kind: row.kind,
             time: row.time,
             databases: row.databases,
+            files: row.files,
+            schema_version: row.schema_version,
             description: row.description,
             tags: row.tags,
             pinned: row.pinned,

@@ -24,6 +24,8 @@ pub fn row_of(repository: &str, entry: &BackupEntry) -> BackupRow {
         kind: entry.kind.clone(),
         time: to_millis(entry.time),
         databases: entry.databases.clone(),
+        files: entry.files.clone(),
+        schema_version: entry.schema_version.clone(),
         description: entry.description.clone(),
         tags: entry.tags.clone(),
         pinned: entry.pinned,
