@@ -1,6 +1,6 @@
 //! Which schema version a database is at, and how two versions stand to each other.
 //!
-//! A [`MigrationState`] is what a database says; [`CodeMigrations`] is what the app's code says. [`compare`] tells how two
+//! A [`MigrationState`] is what a database says; [`CodeMigrations`] is what the app's code says. [`compare()`] tells how two
 //! databases stand to each other, [`against_code`] how a database stands to the code. Tools differ in what they write
 //! down and in what they would run: see `order`.
 

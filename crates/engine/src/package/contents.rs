@@ -13,9 +13,9 @@ pub const KIND: &str = "pgkeep-package";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Contents {
-    /// Always [`KIND`].
+    /// Always `KIND`.
     pub kind: String,
-    /// See [`FORMAT`].
+    /// See `FORMAT`.
     pub format: u32,
     pub pgkeep_version: String,
     pub made_at: Timestamp,

@@ -116,7 +116,7 @@ pub fn with_ancestors(state: &MigrationState, code: &CodeMigrations) -> Option<B
     Some(found)
 }
 
-/// As [`super::compare`], with what the code knows of the order: two revisions of a graph can be told apart by it.
+/// As [`super::compare()`], with what the code knows of the order: two revisions of a graph can be told apart by it.
 pub fn compare_knowing(
     have: &MigrationState,
     other: &MigrationState,

@@ -1,6 +1,6 @@
 //! Which migrations a database says were applied to it.
 //!
-//! Each framework is one [`Adapter`]: how its table is recognised, and one statement that reads it. Tables are looked for by
+//! Each framework is one `Adapter`: how its table is recognised, and one statement that reads it. Tables are looked for by
 //! name and by columns in every schema, for several frameworks call theirs the same. Everything is read in the transaction
 //! that the caller is in, each table behind a savepoint, so that whatever fails leaves the transaction good.
 

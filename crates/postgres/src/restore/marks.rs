@@ -64,7 +64,7 @@ pub enum Mark {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,
     },
-    /// Was made by a restore that ended before it could say more. No comment says so: see [`birth_limit`].
+    /// Was made by a restore that ended before it could say more. No comment says so: see `birth_limit`.
     #[serde(skip)]
     Begun,
 }
