@@ -69,8 +69,8 @@ fn choose(wanted: &[String]) -> anyhow::Result<Vec<&'static str>> {
         .collect()
 }
 
-/// The program under test.
-fn program(use_built: bool) -> anyhow::Result<PathBuf> {
+/// The program under test; built, unless what lies there is asked for.
+pub(crate) fn program(use_built: bool) -> anyhow::Result<PathBuf> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let program = target.join("debug/pgkeep");

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::django;
 use anyhow::{Context, ensure};
 use pgkeep_testkit::cache_dir;
 
@@ -26,16 +27,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     npm(&["run", "--silent", "check"])?;
     npm(&["run", "--silent", "test"])?;
-    let program = root().join("target/debug/pgkeep");
-    if !options.use_built || !program.is_file() {
-        let built = Command::new("cargo")
-            .args(["build", "--locked", "-p", "pgkeep"])
-            .current_dir(root())
-            .status()
-            .context("starting cargo")?;
-        ensure!(built.success(), "pgkeep does not build");
-    }
-    npm(&["run", "--silent", "e2e"])
+    let program = django::program(options.use_built)?;
+    npm_with(&["run", "--silent", "e2e"], &[("PGKEEP_BINARY", &program)])
 }
 
 /// Installs what the lock file names, where that is not there already.
@@ -52,8 +45,13 @@ fn install() -> anyhow::Result<()> {
 }
 
 fn npm(arguments: &[&str]) -> anyhow::Result<()> {
+    npm_with(arguments, &[])
+}
+
+fn npm_with(arguments: &[&str], environment: &[(&str, &PathBuf)]) -> anyhow::Result<()> {
     let status = Command::new("npm")
         .args(arguments)
+        .envs(environment.iter().copied())
         .current_dir(root().join("web"))
         .env("PATH", path()?)
         .status()
