@@ -257,17 +257,7 @@ fn read_backup(
     }
     let mut databases = Vec::new();
     for database in manifest.databases {
-        let toc = database
-            .members
-            .iter()
-            .find(|m| m.what == MemberContent::Toc);
-        let toc = match toc {
-            Some(member) => {
-                let bytes = reader.read_to_vec(&format!("{}/{}", database.path, member.file))?;
-                Some(archive::read_directory_toc(bytes.as_slice())?)
-            }
-            None => None,
-        };
+        let toc = toc_of(&reader, &database)?;
         databases.push((database, toc));
     }
     Ok(Read {
@@ -277,6 +267,19 @@ fn read_backup(
         // Whoever asks for one database does not ask for files.
         stored: only.is_none().then_some((reader, manifest.files)),
     })
+}
+
+/// The table of contents of a backup's database; an imported script has none.
+pub(crate) fn toc_of(reader: &SnapshotReader, database: &DatabaseManifest) -> Result<Option<Toc>> {
+    let member = database
+        .members
+        .iter()
+        .find(|m| m.what == MemberContent::Toc);
+    let Some(member) = member else {
+        return Ok(None);
+    };
+    let bytes = reader.read_to_vec(&format!("{}/{}", database.path, member.file))?;
+    Ok(Some(archive::read_directory_toc(bytes.as_slice())?))
 }
 
 /// Reads the databases that `other` holds, or the one of the connection where `other` holds a single one.

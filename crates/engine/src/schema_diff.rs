@@ -9,17 +9,11 @@ mod objects;
 use crate::{
     Context, Error, Result,
     catalog::{self, ListFilter},
-    diff::{Change, DiffSide, LiveDatabases},
+    diff::{Change, DiffSide, LiveDatabases, toc_of},
     shown,
 };
 use objects::{Object, objects};
-use pgkeep_model::manifest::MemberContent;
-use pgkeep_postgres::{
-    archive::{self, Toc},
-    connect::ConnectOptions,
-    dump,
-    tools::Tools,
-};
+use pgkeep_postgres::{archive::Toc, connect::ConnectOptions, dump, tools::Tools};
 use pgkeep_repository::Repository;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -145,17 +139,7 @@ fn of_backup(repository: &Repository, wanted: &str, filter: &ListFilter) -> Resu
     let manifest = catalog::manifest(repository, &entry)?;
     let mut databases = Vec::new();
     for database in manifest.databases {
-        let member = database
-            .members
-            .iter()
-            .find(|m| m.what == MemberContent::Toc);
-        let toc = match member {
-            Some(member) => {
-                let bytes = reader.read_to_vec(&format!("{}/{}", database.path, member.file))?;
-                Some(archive::read_directory_toc(bytes.as_slice())?)
-            }
-            None => None,
-        };
+        let toc = toc_of(&reader, &database)?;
         databases.push((database.name, toc));
     }
     Ok(Side {
