@@ -7,7 +7,7 @@ use std::time::Duration;
 /// # Errors
 /// A sentence for a user, naming the text.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not a duration such as 90s, 15m or 1d12h");
+    let wrong = || format!("'{text}' is not a duration such as 90s, 15m, 24h, 7d or 1d12h");
     let trimmed = text.trim();
     if trimmed == "0" {
         return Ok(Duration::ZERO);

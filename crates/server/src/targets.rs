@@ -11,6 +11,7 @@ use pgkeep_engine::{
 use pgkeep_model::{
     CancelToken, Clock, Progress,
     app::{AppDefinition, RepositoryDefinition},
+    duration::parse_duration,
 };
 use pgkeep_postgres::{
     connect::{ConnectOptions, Environment},
@@ -138,11 +139,7 @@ impl Machine {
                 .transpose()
         };
         let usual = StorageOptions::default();
-        let timeout = definition
-            .timeout
-            .as_deref()
-            .map(parse_duration)
-            .transpose();
+        let timeout = definition.timeout.as_deref().map(time_limit).transpose();
         Ok(RepositoryAddress {
             options: StorageOptions {
                 s3: self.s3(name, &address, definition)?,
@@ -342,34 +339,11 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(wrong)
 }
 
-/// `90s`, `15m`, `24h`, `7d`, `1d12h`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not a duration such as 90s, 15m or 1d12h");
-    let mut total: u64 = 0;
-    let mut digits = String::new();
-    for c in text.trim().chars() {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            'w' => 604_800,
-            _ => return Err(wrong()),
-        };
-        let count: u64 = digits.parse().map_err(|_| wrong())?;
-        digits.clear();
-        total = count
-            .checked_mul(unit)
-            .and_then(|n| total.checked_add(n))
-            .ok_or_else(wrong)?;
-    }
-    match digits.is_empty() && total > 0 {
-        true => Ok(Duration::from_secs(total)),
-        false => Err(wrong()),
+/// A time limit; none at all would let nothing pass.
+fn time_limit(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(format!("'{text}' leaves no time at all")),
+        limit => Ok(limit),
     }
 }
 
@@ -556,9 +530,9 @@ mod tests {
         for text in ["", "M", "-1k", "1T", "0"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
-        assert_eq!(parse_duration("1d12h"), Ok(Duration::from_secs(129_600)));
+        assert_eq!(time_limit("1d12h"), Ok(Duration::from_secs(129_600)));
         for text in ["", "12", "h", "1y"] {
-            assert!(parse_duration(text).is_err(), "{text}");
+            assert!(time_limit(text).is_err(), "{text}");
         }
     }
 }

@@ -1,42 +1,8 @@
 //! Values that need more than a plain parse: durations, moments, percentages.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
+pub use pgkeep_model::duration::parse_duration as human_duration;
 use std::time::Duration;
-
-/// Parses `90s`, `15m`, `24h`, `7d`, `2w` and sums of them such as `1d12h`.
-pub fn human_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not a duration such as 90s, 15m, 24h, 7d or 1d12h");
-    let mut total: u64 = 0;
-    let mut digits = String::new();
-    for c in text.trim().chars() {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            'w' => 604_800,
-            _ => return Err(wrong()),
-        };
-        let count: u64 = digits.parse().map_err(|_| wrong())?;
-        digits.clear();
-        total = count
-            .checked_mul(unit)
-            .and_then(|n| total.checked_add(n))
-            .ok_or_else(wrong)?;
-    }
-    // "0" alone is a duration; any other number needs its unit.
-    if text.trim() == "0" {
-        return Ok(Duration::ZERO);
-    }
-    if !digits.is_empty() || text.trim().is_empty() {
-        return Err(wrong());
-    }
-    Ok(Duration::from_secs(total))
-}
 
 /// A point in time given as a timestamp, a date, or a time ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
