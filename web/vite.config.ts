@@ -20,5 +20,7 @@ export default defineConfig({
     setupFiles: ['src/testing/setup.ts'],
     include: ['src/**/*.test.{ts,tsx}'],
     css: false,
+    // A slow machine is no fault.
+    testTimeout: 60_000,
   },
 })

@@ -24,6 +24,7 @@ export const commands = {
   runPolicy: (name: string) => line('policy', 'run', word(name)),
   nextRuns: (name: string) => line('policy', 'next', word(name)),
   undo: (database: string) => line('undo', word(database)),
+  apply: () => line('apply', 'pgkeep.toml'),
   doctor: (app: string) => line('doctor', '--app', word(app)),
   restore: (id: string, body: Pick<RestoreBody, 'mode' | 'name' | 'tables' | 'schemas'>) =>
     line(

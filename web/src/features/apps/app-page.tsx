@@ -9,7 +9,7 @@ import { commands } from '../../commands.ts'
 import { paths } from '../../paths.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
-import { Command, Facts, Section } from '../../ui/bits.tsx'
+import { Command, Section } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
 import { TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
@@ -17,12 +17,14 @@ import { ManagedByFile } from '../../ui/managed.tsx'
 import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { Snippet } from '../../ui/snippet.tsx'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
 import { AppCard } from '../overview/app-card.tsx'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
 import { AppForm } from './app-form.tsx'
+import { tomlOf } from './toml.ts'
 
 const route = getRouteApi('/inside/apps/$name')
 
@@ -104,24 +106,7 @@ function Detail({ app }: { app: App }) {
       {app.managedBy === 'file' ? (
         <Section title={t.apps.definition}>
           <ManagedByFile />
-          <Facts
-            facts={[
-              [
-                t.apps.databases,
-                (definition.databases ?? []).map((address) => <div key={address}>{address}</div>),
-              ],
-              [
-                t.apps.folders,
-                (definition.files ?? []).map((tree) => (
-                  <div key={tree.name}>{`${tree.name}=${tree.path}`}</div>
-                )),
-              ],
-              [t.apps.environment, definition.environment || '–'],
-              [t.common.repository, definition.repository ?? '–'],
-              [t.apps.adminUrl, definition.adminUrl ?? t.apps.sameAsDatabase],
-              [t.apps.excluded, (definition.excludeTableData ?? []).join(', ') || '–'],
-            ]}
-          />
+          <Snippet label={t.apps.definition} text={tomlOf(app.name, definition)} />
         </Section>
       ) : (
         may('configure') && <AppForm key={app.revision} app={app} />
