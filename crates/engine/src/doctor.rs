@@ -1,5 +1,7 @@
 //! Looking for what would make a backup or a restore fail, before it does; each finding comes with its remedy.
 
+mod pooler;
+
 use crate::{
     Context, Error, Result,
     catalog::{self, ListFilter},
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub struct DoctorRequest {
     pub databases: Vec<ConnectOptions>,
     pub admin: Option<ConnectOptions>,
+    /// Console of the PgBouncer in front of the databases.
+    pub pgbouncer: Option<ConnectOptions>,
     pub repository: Option<RepositoryAddress>,
 }
 
@@ -64,6 +68,7 @@ pub fn run(request: &DoctorRequest, context: &Context) -> Result<DoctorReport> {
             findings.error(&subject, e);
         }
     }
+    pooler::look(request, &mut findings);
     if let Some(address) = &request.repository {
         context.cancel.check()?;
         if let Err(e) = look_at_repository(address, context, &mut findings) {

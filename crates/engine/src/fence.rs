@@ -5,13 +5,17 @@
 //! operation ends, however it ends. After a crash the lock file grows stale, and the database's fence is recognised by its
 //! spelling and lifted by the next restore, by an undo, or by `pgkeep undo --drop-expired`.
 
+mod claim;
 mod lock_file;
 mod pooler;
 
 pub use lock_file::{LockFile, LockKind};
-pub use pooler::{PooledDatabase, Pooler, pooled};
+pub use pooler::{
+    PausedFor, PooledDatabase, Pooler, left_over as left_paused, pooled, resume_left_over,
+};
 
 use crate::{Context, Error, ErrorCode, Result, application::Application};
+use claim::{Claim, What};
 use pgkeep_model::evidence::quote_literal;
 use pgkeep_postgres::{
     connect::ConnectOptions,
@@ -75,7 +79,7 @@ struct ReadOnly<'a> {
     context: &'a Context,
     up: bool,
     /// Holds the claim by which a living fence is told from one that was left.
-    _claim: Connection,
+    _claim: Claim,
 }
 
 impl<'a> ReadOnly<'a> {
@@ -86,14 +90,13 @@ impl<'a> ReadOnly<'a> {
         context: &'a Context,
     ) -> Result<Self> {
         let mut connection = connect_beside(admin, &[database])?;
-        let mut claim = connect_beside(admin, &[database])?;
-        if !try_claim(&mut claim, database)? {
-            return Err(Error::new(
+        let claim = Claim::take(admin, What::Fence, database)?.ok_or_else(|| {
+            Error::new(
                 ErrorCode::Busy,
                 format!("another restore has its fence around database {database}"),
             )
-            .hint("wait until it has ended"));
-        }
+            .hint("wait until it has ended")
+        })?;
         let overriding = overriding_roles(&mut connection, database)?;
         if !overriding.is_empty() {
             context.progress.warn(&format!(
@@ -152,19 +155,9 @@ pub fn lift(admin: &ConnectOptions, database: &str) -> Result<bool> {
     )?)
 }
 
-/// A fence belongs to a living restore for as long as this lock of a session beside the database is held.
-fn try_claim(connection: &mut Connection, database: &str) -> Result<bool> {
-    let held = connection.query_value(&format!(
-        "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext('pgkeep fence'), pg_catalog.hashtext({}))",
-        quote_literal(database)
-    ))?;
-    Ok(held.as_deref() == Some("t"))
-}
-
 /// True when nobody lives any more who put the fence up.
 pub fn is_left_over(admin: &ConnectOptions, database: &str) -> Result<bool> {
-    // The session ends here, and the claim with it.
-    try_claim(&mut connect_beside(admin, &[database])?, database)
+    Ok(!Claim::is_held(admin, What::Fence, database)?)
 }
 
 /// Databases that the fence of a restore is on, by name.

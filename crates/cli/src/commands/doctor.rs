@@ -41,6 +41,7 @@ pub fn run(args: &DoctorArgs, session: &Session) -> CliResult<Exit> {
     let request = DoctorRequest {
         databases: session.databases(&settings)?,
         admin,
+        pgbouncer: session.application(&settings, None)?.fence.pgbouncer,
         repository,
     };
     let report = doctor::run(&request, &context)?;

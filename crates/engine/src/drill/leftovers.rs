@@ -80,6 +80,7 @@ mod tests {
                 },
                 size_bytes: 0,
                 sessions,
+                paused: None,
             };
         let (drill, soon, long_ago) = (
             "shop_drill_20261121T110000Z",

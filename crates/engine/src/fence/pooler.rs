@@ -2,11 +2,17 @@
 //!
 //! PAUSE waits for running transactions. It is given the grace time; after that the swap goes on and ends the sessions,
 //! which lets PAUSE through as well.
+//!
+//! Order of effects: what is about to be paused is written beside the mark of the database that will be swapped in, then it
+//! is paused; it is resumed, then the note goes. A process that dies in between leaves the note, and no living one holds
+//! the claim: [`resume_left_over`] resumes just those names. A pause of somebody else's is never touched.
 
+use super::claim::{Claim, What};
 use crate::{Context, Error, ErrorCode, Result};
 use pgkeep_model::evidence::quote_ident;
 use pgkeep_postgres::{
     connect::ConnectOptions,
+    restore::{self as pg, Paused},
     wire::{CancelHandle, Connection},
 };
 use std::{
@@ -25,38 +31,79 @@ pub struct PooledDatabase {
     pub paused: bool,
 }
 
+/// The swap that PgBouncer is paused for.
+#[derive(Clone, Copy)]
+pub struct PausedFor<'a> {
+    pub admin: &'a ConnectOptions,
+    pub live: &'a str,
+    /// The marked database that will take its place.
+    pub replacement: &'a str,
+}
+
 /// What PgBouncer leads to the live database, paused; resumed when the value goes away.
 pub struct Pooler<'a> {
     console: &'a ConnectOptions,
+    admin: &'a ConnectOptions,
+    /// What is written down; `names` of these are paused.
+    noted: Paused,
     names: Vec<String>,
     waiting: Vec<CancelHandle>,
     context: &'a Context,
+    /// Holds the claim by which a living pause is told from one that was left.
+    claim: Option<Claim>,
 }
 
 impl<'a> Pooler<'a> {
     /// Pauses every name under which PgBouncer offers the database.
     pub fn pause(
         console: &'a ConnectOptions,
-        database: &str,
+        swap: PausedFor<'a>,
         grace: Duration,
         context: &'a Context,
     ) -> Result<Self> {
-        let found = pooled(console, database)?;
+        let found = pooled(console, swap.live)?;
         if found.is_empty() {
             context.progress.warn(&format!(
-                "PgBouncer knows no database {database}, so none is paused"
+                "PgBouncer knows no database {}, so none is paused",
+                swap.live
             ));
         }
+        let found: Vec<String> = found
+            .into_iter()
+            .filter(|database| !database.paused)
+            .map(|database| database.name)
+            .collect();
         let mut pooler = Self {
             console,
+            admin: swap.admin,
+            noted: Paused {
+                console: address(console),
+                database: swap.live.to_owned(),
+                names: found.clone(),
+            },
             names: Vec::new(),
             waiting: Vec::new(),
             context,
+            claim: None,
         };
+        if found.is_empty() {
+            return Ok(pooler);
+        }
+        let claim = Claim::take(swap.admin, What::Pause, swap.live)?.ok_or_else(|| {
+            Error::new(
+                ErrorCode::Busy,
+                format!("another restore has paused PgBouncer for {}", swap.live),
+            )
+            .hint("wait until it has ended")
+        })?;
+        pooler.claim = Some(claim);
+        let mut beside = pg::connect_beside(swap.admin, &[swap.live, swap.replacement])?;
+        pg::note_pause(&mut beside, swap.replacement, pooler.noted.clone())?;
+        drop(beside);
         let end = Instant::now() + grace;
-        for database in found.into_iter().filter(|database| !database.paused) {
-            let (handle, done) = pause_apart(console, &database.name)?;
-            pooler.names.push(database.name.clone());
+        for name in found {
+            let (handle, done) = pause_apart(console, &name)?;
+            pooler.names.push(name);
             pooler.waiting.push(handle);
             loop {
                 let left = end.saturating_duration_since(Instant::now());
@@ -83,19 +130,29 @@ impl<'a> Pooler<'a> {
 
     /// Lets the clients through again.
     pub fn resume(mut self) -> Result<()> {
+        self.let_through()
+    }
+
+    fn let_through(&mut self) -> Result<()> {
         let names = std::mem::take(&mut self.names);
-        resume_all(self.console, &names)
+        resume_all(self.console, &names)?;
+        if self.claim.is_some() {
+            let mut beside = pg::connect_beside(self.admin, &[])?;
+            pg::forget_pause(&mut beside, &self.noted)?;
+            self.claim = None;
+        }
+        Ok(())
     }
 }
 
 impl Drop for Pooler<'_> {
     fn drop(&mut self) {
-        if !self.names.is_empty()
-            && let Err(e) = resume_all(self.console, &self.names)
+        if self.claim.is_some()
+            && let Err(e) = self.let_through()
         {
             self.context.progress.warn(&format!(
-                "PgBouncer could not be resumed ({e}): run RESUME {} in its console",
-                self.names.join(", ")
+                "PgBouncer could not be resumed ({e}): run RESUME {} in its console, or `pgkeep doctor`",
+                self.noted.names.join(", ")
             ));
         }
         // A PAUSE that still waits has nothing to wait for any more.
@@ -103,6 +160,42 @@ impl Drop for Pooler<'_> {
             handle.cancel();
         }
     }
+}
+
+/// Host and port of a console, as they are written down.
+fn address(console: &ConnectOptions) -> String {
+    let hosts: Vec<String> = console.hosts.iter().map(ToString::to_string).collect();
+    hosts.join(",")
+}
+
+/// Pauses that were left by somebody who died, on whichever console.
+pub fn left_over(admin: &ConnectOptions) -> Result<Vec<Paused>> {
+    let noted = pg::list_marked(&mut pg::connect_beside(admin, &[])?)?;
+    let mut left = Vec::new();
+    for paused in noted.into_iter().filter_map(|marked| marked.paused) {
+        if !Claim::is_held(admin, What::Pause, &paused.database)? {
+            left.push(paused);
+        }
+    }
+    Ok(left)
+}
+
+/// Resumes what a restore paused on this console and did not resume because it was killed; the names.
+pub fn resume_left_over(console: &ConnectOptions, admin: &ConnectOptions) -> Result<Vec<String>> {
+    let here = address(console);
+    let mut resumed = Vec::new();
+    for paused in left_over(admin)? {
+        if paused.console != here {
+            continue;
+        }
+        let Some(_claim) = Claim::take(admin, What::Pause, &paused.database)? else {
+            continue;
+        };
+        resume_all(console, &paused.names)?;
+        pg::forget_pause(&mut pg::connect_beside(admin, &[])?, &paused)?;
+        resumed.extend(paused.names);
+    }
+    Ok(resumed)
 }
 
 /// The names under which PgBouncer offers a database of the server.

@@ -45,11 +45,14 @@ pub(super) fn check(
                 "PgBouncer knows no database {name}, so none will be paused"
             )),
             Ok(found) => {
+                let left = fence::left_paused(&request.admin)?;
                 for paused in found.iter().filter(|pooled| pooled.paused) {
-                    warnings.push(format!(
-                        "PgBouncer holds {} paused already; it stays so",
-                        paused.name
-                    ));
+                    let ours = left.iter().any(|left| left.names.contains(&paused.name));
+                    let then = match ours {
+                        true => "since a restore that did not end; it is resumed first",
+                        false => "already; it stays so",
+                    };
+                    warnings.push(format!("PgBouncer holds {} paused {then}", paused.name));
                 }
             }
             Err(e) => refusals.push(Refusal {

@@ -10,7 +10,7 @@ pub use migrate::{CheckOutcome, MigrateReport};
 pub use proof::ProofReport;
 pub use report::RestoreReport;
 
-use super::{RestorePlan, RestoreTarget, plan};
+use super::{RestorePlan, RestoreTarget, plan, swap::resume_left_over};
 use crate::{
     Context, Error, Result,
     application::Application,
@@ -62,6 +62,8 @@ fn carry_out(
     context: &Context,
 ) -> Result<RestoreReport> {
     hooks.before(HookMoment::BeforeRestore)?;
+    let request = &plan.request;
+    resume_left_over(&request.around.application, &request.admin, context)?;
     let _lock = lock_for_reading(repository, "restore", context)?;
     let run = Run::new(repository, plan, context)?;
     match &plan.request.target {
@@ -271,8 +273,17 @@ impl<'a> Run<'a> {
     }
 
     fn drop_unfinished(&mut self, name: &str) {
-        let dropped = pg::connect_beside(&self.plan.request.admin, &[name])
-            .and_then(|mut admin| pg::drop_database(&mut admin, name));
+        let dropped =
+            pg::connect_beside(&self.plan.request.admin, &[name]).and_then(|mut admin| {
+                // Nobody else knows that PgBouncer is still paused.
+                let found = pg::list_marked(&mut admin)?;
+                let tells =
+                    |marked: &pg::MarkedDatabase| marked.name == name && marked.paused.is_some();
+                match found.iter().any(tells) {
+                    true => Ok(()),
+                    false => pg::drop_database(&mut admin, name),
+                }
+            });
         if let Err(e) = dropped {
             self.context.progress.warn(&format!(
                 "the unfinished database {name} could not be dropped ({e}); `pgkeep undo --list` shows it, `--drop-expired` drops it"

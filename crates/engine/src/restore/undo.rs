@@ -1,6 +1,6 @@
 //! Taking a replacement back: the database that was kept changes places with the one that replaced it.
 
-use super::swap::{Change, swap_around};
+use super::swap::{Change, resume_left_over, swap_around};
 use crate::{
     Context, Error, Result,
     application::Application,
@@ -92,6 +92,7 @@ pub fn execute_undo(
     app: &Application,
     context: &Context,
 ) -> Result<UndoReport> {
+    resume_left_over(app, admin, context)?;
     let options = SwapOptions {
         keep_until: plan.keep_current_until,
         grace: Duration::from_secs(grace_secs),

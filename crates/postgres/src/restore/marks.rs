@@ -69,6 +69,41 @@ pub enum Mark {
     Begun,
 }
 
+/// A connection pooler that was paused for a swap: written beside the mark of the database that is swapped in before the
+/// pooler is paused, taken over by the one that is swapped out, and gone once the pooler was resumed. Whoever finds it
+/// after a crash knows which pause was pgkeep's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Host and port of the pooler's console.
+    pub console: String,
+    /// The live database.
+    pub database: String,
+    /// The names under which the pooler offers it.
+    pub names: Vec<String>,
+}
+
+/// All that a comment of pgkeep's holds.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    #[serde(flatten)]
+    mark: Mark,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused: Option<Paused>,
+}
+
+impl Note {
+    fn parse(comment: &str) -> Option<Note> {
+        serde_json::from_str(comment.strip_prefix(PREFIX)?).ok()
+    }
+
+    fn to_comment(&self) -> String {
+        format!(
+            "{PREFIX}{}",
+            serde_json::to_string(self).expect("a mark is plain data")
+        )
+    }
+}
+
 impl Mark {
     /// Reads a mark from a database's comment.
     pub fn parse(comment: &str) -> Option<Mark> {
@@ -77,10 +112,12 @@ impl Mark {
 
     /// The comment that carries it.
     pub fn to_comment(&self) -> String {
-        format!(
-            "{PREFIX}{}",
-            serde_json::to_string(self).expect("a mark is plain data")
-        )
+        self.clone().to_comment_with(None)
+    }
+
+    /// The same, with the pause that goes with it.
+    pub(super) fn to_comment_with(self, paused: Option<Paused>) -> String {
+        Note { mark: self, paused }.to_comment()
     }
 
     /// The comment that belongs to the database itself.
@@ -105,6 +142,8 @@ pub struct MarkedDatabase {
     pub mark: Mark,
     pub size_bytes: u64,
     pub sessions: u64,
+    /// A pooler that is paused, or was when somebody died.
+    pub paused: Option<Paused>,
 }
 
 /// The connection limit that a database of this name is made with: as good as none, and none that a person would set.
@@ -142,6 +181,7 @@ pub fn list_marked(admin: &mut Connection) -> Result<Vec<MarkedDatabase>> {
                 mark: mark_of(name, rows.get(i, "comment"), limit)?,
                 size_bytes: number(i, "size"),
                 sessions: number(i, "sessions"),
+                paused: rows.get(i, "comment").and_then(noted_pause),
             })
         })
         .collect())
@@ -154,13 +194,43 @@ fn mark_of(name: &str, comment: Option<&str>, connection_limit: Option<i32>) -> 
     }
 }
 
-/// Drops a database only if it still carries exactly this mark: one that was finished or swapped back meanwhile stays.
-/// Returns whether it was there to be dropped.
+/// The pause that stands in a database's comment.
+pub(super) fn noted_pause(comment: &str) -> Option<Paused> {
+    Note::parse(comment)?.paused
+}
+
+/// Writes beside the mark of `name` what is about to be paused; it is on the server's disk when this returns.
+pub fn note_pause(admin: &mut Connection, name: &str, paused: Paused) -> Result<()> {
+    let comment = read_comment(admin, name)?;
+    let mark = comment.as_deref().and_then(Mark::parse).ok_or_else(|| {
+        crate::Error::refused(
+            format!("database {name} carries no mark of pgkeep's"),
+            "it was finished or renamed meanwhile; start again",
+        )
+    })?;
+    admin.execute("SET synchronous_commit = on")?;
+    let comment = mark.to_comment_with(Some(paused));
+    admin.execute(&comment_statement(name, Some(&comment)))?;
+    Ok(())
+}
+
+/// Removes the note of a pause that is over, from whichever database carries it now.
+pub fn forget_pause(admin: &mut Connection, paused: &Paused) -> Result<()> {
+    for marked in list_marked(admin)? {
+        if marked.paused.as_ref() == Some(paused) {
+            mark_again(admin, &marked.name, &marked.mark)?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops a database only if it still carries exactly this mark: one that was finished or swapped back meanwhile stays, and
+/// so does one that tells of a pooler that is paused. Returns whether it was dropped.
 pub fn drop_marked(admin: &mut Connection, database: &MarkedDatabase) -> Result<bool> {
     let now = list_marked(admin)?
         .into_iter()
         .find(|other| other.name == database.name);
-    if now.is_none_or(|now| now.mark != database.mark) {
+    if now.is_none_or(|now| now.mark != database.mark || now.paused.is_some()) {
         return Ok(false);
     }
     match database.mark {
@@ -299,6 +369,27 @@ mod tests {
         );
         assert_eq!(Mark::parse("pgkeep {not a mark"), None);
         assert_eq!(Mark::parse("the shop"), None);
+    }
+
+    #[test]
+    fn a_pause_is_noted_beside_the_mark_and_changes_nothing_else() {
+        let mark = Mark::Restoring {
+            database: "shop".into(),
+            host: "here".into(),
+            pid: 7,
+            started_at: at("2026-11-21T08:00:00Z"),
+            comment: Some("the shop".into()),
+        };
+        let paused = Paused {
+            console: "127.0.0.1:6432".into(),
+            database: "shop".into(),
+            names: vec!["store".into()],
+        };
+        let comment = mark.clone().to_comment_with(Some(paused.clone()));
+        assert_eq!(Mark::parse(&comment), Some(mark.clone()));
+        assert_eq!(noted_pause(&comment), Some(paused));
+        assert_eq!(noted_pause(&mark.to_comment()), None);
+        assert_eq!(noted_pause("the shop"), None);
     }
 
     #[test]

@@ -17,7 +17,9 @@
 
 use super::{
     beside::connect_beside,
-    marks::{Mark, MarkedDatabase, comment_statement, kept_name, list_marked, read_comment},
+    marks::{
+        Mark, MarkedDatabase, comment_statement, kept_name, list_marked, noted_pause, read_comment,
+    },
 };
 use crate::{
     Error, Result,
@@ -310,6 +312,10 @@ fn statements(
     options: &SwapOptions,
 ) -> Result<Vec<String>> {
     let comment = read_comment(admin, live)?;
+    // The replacement's comment becomes its own again.
+    let paused = read_comment(admin, replacement)?
+        .as_deref()
+        .and_then(noted_pause);
     let mark = Mark::Kept {
         database: live.into(),
         replaced_at: options.now,
@@ -327,7 +333,7 @@ fn statements(
             quote_ident(replacement),
             quote_ident(live)
         ),
-        comment_statement(kept_as, Some(&mark.to_comment())),
+        comment_statement(kept_as, Some(&mark.to_comment_with(paused))),
     ];
     if let Some(comment) = own_comment(admin, replacement)? {
         statements.push(comment_statement(live, comment.as_deref()));

@@ -1,6 +1,6 @@
 //! Looking after what is stored and what is there: forget, prune, diff, doctor.
 
-use super::{Done, Failure, Work, document, rows};
+use super::{Done, Failure, Work, application, document, rows};
 use pgkeep_engine::{
     Context, ErrorCode,
     diff::{self, DiffSide, LiveDatabases},
@@ -140,6 +140,9 @@ pub(super) fn doctor(work: &Work<'_>, spec: &AppSpec) -> Result<Done, Failure> {
     let request = DoctorRequest {
         databases: work.machine.databases(&spec.app, &app)?,
         admin,
+        pgbouncer: application(work.machine, &spec.app, &app, None)?
+            .fence
+            .pgbouncer,
         repository,
     };
     work.done(&doctor::run(&request, &context)?)

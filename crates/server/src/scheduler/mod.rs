@@ -16,6 +16,7 @@ mod drills;
 pub mod gauge;
 mod history;
 pub mod overdue;
+mod pauses;
 pub mod retention;
 pub mod tick;
 pub mod unchanged;

@@ -58,6 +58,7 @@ impl Scheduler {
             }
         }
         made.extend(self.make_drills(now).await?);
+        made.extend(self.look_for_pauses(now, first).await?);
         self.expire(now).await?;
         Ok(made)
     }
