@@ -124,6 +124,12 @@ export class Scene {
     await ended
   }
 
+  /** Writes the demonstration's configuration anew; the server reads it when it starts. */
+  configure(change: (text: string) => string): void {
+    const path = join(this.demo, 'pgkeep.toml')
+    writeFileSync(path, change(readFileSync(path, 'utf8')))
+  }
+
   /** The connection string of the shop. */
   get shop(): string {
     const text = readFileSync(join(this.demo, 'pgkeep.toml'), 'utf8')

@@ -1,5 +1,5 @@
 import { Box, Group, Stack, Text, Title } from '@mantine/core'
-import { type ReactNode, useEffect } from 'react'
+import { type ReactNode, useEffect, useRef } from 'react'
 import { TextLink } from './links.tsx'
 
 interface PageProps {
@@ -14,6 +14,9 @@ interface PageProps {
 
 /** The frame of every page: title, one sentence, actions. */
 export function Page({ title, about, up, actions, children }: PageProps) {
+  const heading = useRef<HTMLHeadingElement>(null)
+  // A new page begins at its title, also for who does not see it. What led here, such as a dialog, may be gone.
+  useEffect(() => heading.current?.focus({ preventScroll: true }), [])
   useEffect(() => {
     document.title = `${title} · pgkeep`
   }, [title])
@@ -26,7 +29,7 @@ export function Page({ title, about, up, actions, children }: PageProps) {
               {up.label}
             </TextLink>
           )}
-          <Title order={1} tabIndex={-1} style={{ overflowWrap: 'anywhere' }}>
+          <Title ref={heading} order={1} tabIndex={-1} style={{ overflowWrap: 'anywhere' }}>
             {title}
           </Title>
           {about && (

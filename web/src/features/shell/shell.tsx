@@ -22,7 +22,7 @@ export function Shell() {
   const navigate = useNavigate()
   const liveness = useLiveness()
 
-  // A new page begins at its title, also for who does not see it; and the menu of phones closes.
+  // The menu of phones closes; and where one page follows another of its kind, it begins at its title, too.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the path is what it is about
   useEffect(() => {
     menu.close()
