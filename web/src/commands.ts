@@ -19,6 +19,7 @@ export const commands = {
   forget: (id: string) => line('forget', shortId(id)),
   show: (id: string) => line('show', shortId(id)),
   diff: (from: string, to: string) => line('diff', shortId(from), shortId(to)),
+  schemaDiff: (from: string, to: string) => line('schema', 'diff', shortId(from), shortId(to)),
   download: (id: string) => line('export', shortId(id)),
   drill: (app: string) => line('drill', '--app', word(app)),
   runPolicy: (name: string) => line('policy', 'run', word(name)),

@@ -99,6 +99,16 @@ export const queries = {
       queryFn: () => call(api.GET('/api/v1/backups/compare', { params: { query: { from, to } } })),
       staleTime: Number.POSITIVE_INFINITY,
     }),
+  schemaDiff: (from: string, to: string) =>
+    queryOptions({
+      queryKey: ['backup', 'schema-diff', from, to],
+      queryFn: () =>
+        call(
+          api.GET('/api/v1/backups/{id}/schema-diff/{other}', { params: { path: { id: from, other: to } } }),
+        ),
+      staleTime: Number.POSITIVE_INFINITY,
+      retry: false,
+    }),
 
   jobs: (filter: JobFilter) =>
     infiniteQueryOptions({

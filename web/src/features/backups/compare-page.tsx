@@ -9,9 +9,11 @@ import { useLocale, useTexts } from '../../texts/index.ts'
 import { Command, Empty, Section } from '../../ui/bits.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
-import { Mark, type State } from '../../ui/mark.tsx'
+import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { type Comparison, type DatabaseComparison, readComparison } from './comparison.ts'
+import { changeOf } from './schema-diff.ts'
+import { changeState, SchemaDiff } from './schema-diff.tsx'
 
 const route = getRouteApi('/inside/backups/compare')
 
@@ -24,7 +26,11 @@ export function ComparePage() {
       {from && to ? (
         <>
           <Loaded query={query}>{(data) => <Result comparison={readComparison(data)} />}</Loaded>
-          <Command line={commands.diff(from, to)} />
+          <SchemaDiff from={from} to={to} />
+          <Stack gap="xs">
+            <Command line={commands.diff(from, to)} />
+            <Command line={commands.schemaDiff(from, to)} />
+          </Stack>
         </>
       ) : (
         <Empty title={t.compare.chooseTwo} hint={t.compare.chooseHint} />
@@ -57,12 +63,6 @@ function Result({ comparison }: { comparison: Comparison }) {
 function Database({ database }: { database: DatabaseComparison }) {
   const t = useTexts()
   const locale = useLocale()
-  const change = (words: string): State =>
-    words === 'added'
-      ? { tone: 'good', icon: 'info', words: t.compare.added }
-      : words === 'removed'
-        ? { tone: 'bad', icon: 'cross', words: t.compare.removed }
-        : { tone: 'warn', icon: 'warning', words: t.compare.changed }
   return (
     <Section title={t.backups.database(database.name)}>
       {database.tables.length === 0 ? (
@@ -77,7 +77,7 @@ function Database({ database }: { database: DatabaseComparison }) {
             {
               key: 'change',
               title: t.compare.change,
-              cell: (row) => <Mark state={change(row.change)} pill />,
+              cell: (row) => <Mark state={changeState(changeOf(row.change), t)} pill />,
             },
             {
               key: 'from',
@@ -100,7 +100,7 @@ function Database({ database }: { database: DatabaseComparison }) {
             {
               key: 'change',
               title: t.compare.change,
-              cell: (row) => <Mark state={change(row.change)} pill />,
+              cell: (row) => <Mark state={changeState(changeOf(row.change), t)} pill />,
             },
             {
               key: 'from',

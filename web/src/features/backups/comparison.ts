@@ -1,4 +1,4 @@
-/** Reads the comparison of two backups, which the server sends as a free document. */
+/** Reads the comparison of two backups, which the server sends as a free document. Schemas are compared apart, as SQL. */
 
 export interface TableChange {
   name: string
@@ -59,7 +59,6 @@ export function readComparison(answer: unknown): Comparison {
         rowsTo: number(table.rows_to),
       })),
       definitions: [
-        ...definitions(database.schema, 'definition'),
         ...definitions(database.sequences, 'sequence'),
         ...definitions(database.settings, 'setting'),
       ],
