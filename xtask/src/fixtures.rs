@@ -1,9 +1,9 @@
 //! The tables that migration frameworks keep, made by the frameworks themselves.
 //!
 //! Each project below `crates/postgres/tests/migrations/projects` migrates an empty database with the real framework; what it
-//! left there is written down as SQL, with the framework's version in the first line. Frameworks come from PyPI, npm and
-//! Debian; those that cannot be had that way have fixtures written by hand after their documentation, which this
-//! leaves alone.
+//! left there is written down as SQL, with the framework's version in the first line. Frameworks come from crates.io, PyPI,
+//! npm and Debian; those that cannot be had that way have fixtures written by hand after their documentation, which this
+//! leaves alone. A project of a Rust framework is a package of its own, built outside of this workspace.
 
 use anyhow::{Context, bail, ensure};
 use pgkeep_testkit::{TestPostgres, cache_dir};
@@ -20,6 +20,12 @@ const NODE_PACKAGES: &[&str] = &[
     "typeorm",
     "reflect-metadata",
     "dbmate",
+    "prisma",
+    "@prisma/schema-engine-wasm",
+    "@prisma/adapter-pg",
+    "@prisma/driver-adapter-utils",
+    // The last version that has Liquibase's own jars inside.
+    "liquibase@4.28.1",
 ];
 const DEBIAN_PACKAGES: &[&str] = &[
     "ruby-activerecord",
@@ -29,6 +35,8 @@ const DEBIAN_PACKAGES: &[&str] = &[
     "php-illuminate-database",
     "php-illuminate-filesystem",
     "php-illuminate-events",
+    "default-jre-headless",
+    "libpq-dev",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -52,6 +60,10 @@ enum Program {
     Ruby,
     Php,
     Dbmate,
+    /// Java, with npm's package of Liquibase; the project's last change set is left out.
+    Liquibase,
+    /// A package of its own.
+    Cargo,
 }
 
 enum Version {
@@ -61,6 +73,10 @@ enum Version {
     Flag(&'static str),
     /// A Debian package's, after a title.
     Package(&'static str, &'static str),
+    /// An npm package's, after a title.
+    Npm(&'static str, &'static str),
+    /// That of a dependency of the maker, after a title.
+    Crate(&'static str, &'static str),
 }
 
 const MAKERS: &[Maker] = &[
@@ -77,6 +93,32 @@ const MAKERS: &[Maker] = &[
         Version::Package("Laravel (illuminate/database)", "php-illuminate-database"),
     ),
     maker("dbmate", Program::Dbmate, "", Version::Flag("--version")),
+    maker("prisma", Program::Node, "make.cjs", Version::Told),
+    maker(
+        "liquibase",
+        Program::Liquibase,
+        "",
+        Version::Npm("Liquibase (npm's liquibase)", "liquibase"),
+    ),
+    maker("sqlx", Program::Cargo, "", Version::Crate("SQLx", "sqlx")),
+    maker(
+        "diesel",
+        Program::Cargo,
+        "",
+        Version::Crate("Diesel (diesel_migrations)", "diesel_migrations"),
+    ),
+    maker(
+        "refinery",
+        Program::Cargo,
+        "",
+        Version::Crate("Refinery", "refinery-core"),
+    ),
+    maker(
+        "sea_orm",
+        Program::Cargo,
+        "",
+        Version::Crate("SeaORM (sea-orm-migration)", "sea-orm-migration"),
+    ),
 ];
 
 const fn maker(
@@ -174,17 +216,21 @@ fn make(
         &format!("CREATE DATABASE {database} TEMPLATE template0"),
     );
     let url = server.url_for(&database);
+    let program = match maker.program {
+        Program::Python => tools.python.clone(),
+        Program::Node => "node".into(),
+        Program::Ruby => "ruby".into(),
+        Program::Php => "php".into(),
+        Program::Dbmate => tools.node_modules.join(".bin/dbmate"),
+        Program::Liquibase => "java".into(),
+        Program::Cargo => build(maker.framework, &project)?,
+    };
     let command = || {
-        let mut command = match maker.program {
-            Program::Python => Command::new(&tools.python),
-            Program::Node => Command::new("node"),
-            Program::Ruby => Command::new("ruby"),
-            Program::Php => Command::new("php"),
-            Program::Dbmate => Command::new(tools.node_modules.join(".bin/dbmate")),
-        };
+        let mut command = Command::new(&program);
         command
             .env("DATABASE_URL", &url)
-            .env("NODE_PATH", &tools.node_modules);
+            .env("NODE_PATH", &tools.node_modules)
+            .env("PROJECT", &project);
         if !maker.script.is_empty() {
             command.arg(project.join(maker.script));
         }
@@ -198,6 +244,13 @@ fn make(
                 .arg(project.join("db/migrations"))
                 .arg("up"),
         )?,
+        Program::Liquibase => must(&mut liquibase(
+            command(),
+            &project,
+            tools,
+            server,
+            &database,
+        ))?,
         _ => must(&mut command())?,
     };
     let version = match maker.version {
@@ -206,6 +259,19 @@ fn make(
         Version::Package(title, package) => {
             let version =
                 must(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]))?;
+            format!("{title} {version}")
+        }
+        Version::Npm(title, package) => {
+            let told = tools.node_modules.join(package).join("package.json");
+            let told: serde_json::Value = serde_json::from_slice(&std::fs::read(told)?)?;
+            format!("{title} {}", told["version"].as_str().unwrap_or_default())
+        }
+        Version::Crate(title, name) => {
+            let spec = format!("--package={name}");
+            let mut cargo = Command::new("cargo");
+            cargo.args(["pkgid", &spec, "--manifest-path"]);
+            let id = must(cargo.arg(built_in(maker.framework).join("Cargo.toml")))?;
+            let version = id.trim().rsplit(['@', '#']).next().unwrap_or_default();
             format!("{title} {version}")
         }
     };
@@ -219,6 +285,63 @@ fn make(
         version.trim(),
         essence(&dump)
     ))
+}
+
+/// Where a package is built: beside this workspace's own output, so that it is no part of the workspace.
+fn built_in(framework: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/fixtures/{framework}"))
+}
+
+/// Builds a project that is a package of its own; its program.
+fn build(framework: &str, project: &Path) -> anyhow::Result<PathBuf> {
+    let folder = built_in(framework);
+    std::fs::create_dir_all(folder.join("src"))?;
+    std::fs::copy(project.join("Cargo.toml"), folder.join("Cargo.toml"))?;
+    for entry in std::fs::read_dir(project.join("src"))? {
+        let path = entry?.path();
+        let name = path.file_name().context("a file has a name")?;
+        std::fs::copy(&path, folder.join("src").join(name))?;
+    }
+    let target = folder.with_file_name("build");
+    must(
+        Command::new("cargo")
+            .args([
+                "build",
+                "--quiet",
+                "-j2",
+                "--config=profile.dev.debug=false",
+            ])
+            .arg("--manifest-path")
+            .arg(folder.join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&target),
+    )?;
+    Ok(target.join(format!("debug/made-by-{}", framework.replace('_', "-"))))
+}
+
+/// Runs all change sets but the last one.
+fn liquibase(
+    mut java: Command,
+    project: &Path,
+    tools: &Tools,
+    server: &TestPostgres,
+    database: &str,
+) -> Command {
+    let home = tools.node_modules.join("liquibase/dist/liquibase");
+    java.arg("-cp")
+        .arg(home.join("internal/lib/*"))
+        .arg("liquibase.integration.commandline.LiquibaseCommandLine")
+        .arg("--show-banner=false")
+        .arg(format!("--search-path={}", project.display()))
+        .arg("update-count")
+        .args(["--changelog-file=changelog.xml", "--contexts=production"])
+        .arg("--count=6")
+        .arg(format!(
+            "--url=jdbc:postgresql://127.0.0.1:{}/{database}",
+            server.port()
+        ))
+        .arg("--username=postgres");
+    java
 }
 
 /// What a dump says, without comments, settings and psql's own commands.

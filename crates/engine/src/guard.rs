@@ -308,7 +308,7 @@ fn versions(
     let report = migrations::run(
         &MigrationsRequest {
             databases: request.backup.databases.clone(),
-            configured: request.application.migrations.clone(),
+            application: request.application.clone(),
         },
         None,
         context,

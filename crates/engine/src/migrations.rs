@@ -1,14 +1,19 @@
 //! The schema version of an app: in its databases, in a backup, and in its code; and how they stand to each other.
 //!
-//! Databases are asked by `pgkeep_postgres::migrations`, the code by its files ([`files`]). What follows for a restore is
-//! in [`plan`], what the app says of its own version in [`version`].
+//! Databases are asked by `pgkeep_postgres::migrations`; the code by its files ([`files`]) or by a program of the app's, see
+//! `code`. What follows for a restore is in [`plan`], what the app says of its own version in [`version`].
 
+mod changelog;
+mod checksums;
+pub(crate) mod code;
 pub mod files;
+mod listing;
 pub mod plan;
 pub mod version;
 
 use crate::{
     Context, Result,
+    application::Application,
     catalog::{self, ListFilter},
     shown,
 };
@@ -31,7 +36,8 @@ use serde::{Deserialize, Serialize};
 pub struct MigrationsRequest {
     /// The live databases of the app.
     pub databases: Vec<ConnectOptions>,
-    pub configured: Option<Migrations>,
+    /// What is configured of its migrations, and its program that lists those of the code.
+    pub application: Application,
 }
 
 /// A backup that is compared with the live databases.
@@ -46,7 +52,7 @@ pub struct WantedBackup<'a> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MigrationsReport {
     pub databases: Vec<DatabaseVersion>,
-    /// What the code's folder holds.
+    /// What the code holds.
     pub code: Vec<CodeMigrations>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupVersion>,
@@ -96,7 +102,7 @@ pub fn run(
     let mut live: Vec<(String, Vec<MigrationState>)> = Vec::new();
     for options in &request.databases {
         context.cancel.check()?;
-        let found = of_database(options, request.configured.as_ref(), context)?;
+        let found = of_database(options, request.application.migrations.as_ref(), context)?;
         let name = options.dbname.clone();
         warnings.extend(found.warnings.iter().map(|w| format!("{name}: {w}")));
         live.push((name, found.states));
@@ -110,7 +116,9 @@ pub fn run(
         .iter()
         .flat_map(|(_, states)| states)
         .chain(backup_states.flat_map(|d| &d.states));
-    let code = files::of_code(request.configured.as_ref(), states, &mut warnings);
+    let (app, database) = (&request.application, request.databases.first());
+    let code = code::of_code(app, database, states, &mut warnings, context);
+    context.cancel.check()?;
     let backup = backup.map(|backup| with_comparisons(backup, &live, &code));
     Ok(MigrationsReport {
         databases: live

@@ -358,7 +358,7 @@ fn a_backup_knows_its_version_and_a_plan_tells_how_it_stands_to_the_rest() {
     // Live database, code and backup side by side.
     let request = MigrationsRequest {
         databases: vec![connect(&server, "shop")],
-        configured: application(&code).migrations,
+        application: application(&code),
     };
     let wanted = WantedBackup {
         repository: &place.repository,

@@ -33,6 +33,9 @@ pub struct MigrationState {
     /// Version up to which everything counts as applied, for it was there before the tool was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<String>,
+    /// Where the tool writes down heads only: what the code knew of them and of all before them, each with its parents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revisions: BTreeMap<String, Vec<String>>,
     /// SHA-256, hexadecimal, over framework, labels and names in order: equal for equal versions.
     pub digest: String,
 }
@@ -65,8 +68,21 @@ impl MigrationState {
             applied,
             unfinished,
             baseline,
+            revisions: BTreeMap::new(),
             digest,
         }
+    }
+
+    /// Takes in what the code knows of the heads, so that they can be compared where there is no code.
+    pub fn remember_revisions(&mut self, code: &CodeMigrations) {
+        if self.framework != code.framework || self.framework.order() != order::Order::Heads {
+            return;
+        }
+        let Some(all) = with_ancestors(self, code) else {
+            return;
+        };
+        let known = code.migrations.iter().filter(|m| all.contains(&m.name));
+        self.revisions = known.map(|m| (m.name.clone(), m.parents.clone())).collect();
     }
 
     /// Number of applied migrations.

@@ -2,7 +2,7 @@
 
 use pgkeep_model::{
     app::{Framework, Migrations},
-    migrations::MigrationState,
+    migrations::{MigrationState, compare},
 };
 use pgkeep_postgres::{
     connect::{ConnectOptions, Environment},
@@ -83,12 +83,12 @@ fn every_framework_is_recognised_by_the_tables_that_it_makes() {
             TypeOrm,
             "Products1704067200000 Orders1704153600000",
         ),
+        (fixture!("sqlx"), Sqlx, orders),
         (
-            fixture!("sqlx"),
-            Sqlx,
-            "20240101000000 20240102000000; unfinished 20240103000000",
+            fixture!("diesel"),
+            Diesel,
+            "00000000000000 20240101000000 20240102000000",
         ),
-        (fixture!("diesel"), Diesel, "00000000000000 20240101000000"),
         (fixture!("refinery"), Refinery, "1 2"),
         (
             fixture!("sea_orm"),
@@ -105,7 +105,9 @@ fn every_framework_is_recognised_by_the_tables_that_it_makes() {
         (
             fixture!("liquibase"),
             Liquibase,
-            "changelog.xml::1::ann changelog.xml::2::ann; unfinished locked by build7 (10.0.0.7)",
+            "changelog.xml::1::ann changes/10-orders.yaml::1::ann \
+             changes/10-orders.yaml::total::bob: the builder changes/20-prices.sql::prices::ann \
+             changes/20-prices.sql::odd name::ann changes/30-stock.json::stock::ann",
         ),
         (
             fixture!("prisma"),
@@ -144,14 +146,21 @@ fn every_framework_is_recognised_by_the_tables_that_it_makes() {
         view.applied_at.map(|at| at.to_string()).as_deref(),
         Some("2024-01-05T10:00:04Z")
     );
-    assert_eq!(
-        state("f_sqlx").applied[""][0].checksum.as_deref(),
-        Some("0102")
-    );
-    assert_eq!(
-        state("f_prisma").applied[""][1].checksum.as_deref(),
-        Some("bbbc")
-    );
+    let checksum = |name: &str, at: usize| state(name).applied[""][at].checksum.clone();
+    for (name, begins) in [
+        ("f_sqlx", "d0234f3070e9b351"),
+        ("f_prisma", "fb3b85fc509f2a83"),
+        ("f_refinery", "14844218732153231210"),
+        ("f_liquibase", "9:5cc3a00e89c4"),
+    ] {
+        let sum = checksum(name, 1).expect("it is kept");
+        assert!(sum.starts_with(begins), "{name}: {sum}");
+    }
+    for name in ["f_sqlx", "f_diesel", "f_sea_orm", "f_liquibase", "f_prisma"] {
+        let at = state(name).applied[""][0].applied_at;
+        let at = at.expect("the time is kept").to_string();
+        assert!(at.starts_with("202"), "{name}: {at}");
+    }
     assert_eq!(state("f_goose").newest().as_deref(), Some("2"));
 
     // Django's labels, of libraries and own ones; the squashed migration is recorded with those that it replaces.
@@ -170,6 +179,196 @@ fn every_framework_is_recognised_by_the_tables_that_it_makes() {
         ["0001_initial", "0002_price", "0001_squashed_0002_price"]
     );
     assert!(state.applied["shop"].iter().all(|m| m.applied_at.is_some()));
+}
+
+/// What happens to a framework's table, and what that must mean.
+struct Change {
+    fixture: (&'static str, &'static str),
+    /// Takes the newest migration back.
+    back: &'static str,
+    /// After that, runs one that the others do not have, or one with another text.
+    aside: &'static str,
+    /// How that stands to where it began.
+    stands: &'static str,
+    /// Leaves one unfinished, where the framework writes that down.
+    breaks: Option<(&'static str, &'static str)>,
+}
+
+#[test]
+fn what_a_framework_writes_next_decides_how_two_states_stand_to_each_other() {
+    let change = |fixture, back, aside, stands| Change {
+        fixture,
+        back,
+        aside,
+        stands,
+        breaks: None,
+    };
+    let breaking = |mut change: Change, sql, unfinished| {
+        change.breaks = Some((sql, unfinished));
+        change
+    };
+    let version = "DELETE FROM schema_migrations WHERE version::text = '20240102000000'";
+    let changes = [
+        change(
+            fixture!("django"),
+            "DELETE FROM django_migrations WHERE name = '0002_price'",
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0002_other', now())",
+            "diverged",
+        ),
+        change(
+            fixture!("rails"),
+            version,
+            "INSERT INTO schema_migrations VALUES ('20240102000001')",
+            "diverged",
+        ),
+        change(
+            fixture!("dbmate"),
+            version,
+            "INSERT INTO schema_migrations VALUES ('20240102000001')",
+            "diverged",
+        ),
+        change(
+            fixture!("ecto"),
+            version,
+            "INSERT INTO schema_migrations VALUES (20240102000001, now())",
+            "diverged",
+        ),
+        // Only the newest is written down: nothing can lie aside.
+        breaking(
+            change(
+                fixture!("golang_migrate"),
+                "UPDATE schema_migrations SET version = 1",
+                "UPDATE schema_migrations SET version = 9",
+                "newer",
+            ),
+            "UPDATE schema_migrations SET version = 3, dirty = true",
+            "3",
+        ),
+        breaking(
+            change(
+                fixture!("flyway"),
+                "DELETE FROM flyway_schema_history WHERE version = '2'",
+                "INSERT INTO flyway_schema_history VALUES (20, '2', 'orders', 'SQL', 'V2__orders.sql', 5, 'app', now(), 1, true)",
+                "diverged",
+            ),
+            "UPDATE flyway_schema_history SET success = false WHERE version = '2'",
+            "2 4",
+        ),
+        breaking(
+            change(
+                fixture!("liquibase"),
+                "DELETE FROM databasechangelog WHERE id = 'stock'",
+                "UPDATE databasechangelog SET md5sum = '9:00' WHERE id = 'prices'",
+                "diverged",
+            ),
+            "UPDATE databasechangelog SET exectype = 'FAILED' WHERE id = 'stock'; \
+             UPDATE databasechangeloglock SET locked = true, lockedby = 'build7 (10.0.0.7)'",
+            "changes/30-stock.json::stock::ann locked by build7 (10.0.0.7)",
+        ),
+        breaking(
+            change(
+                fixture!("prisma"),
+                "DELETE FROM _prisma_migrations WHERE migration_name LIKE '%orders'",
+                "UPDATE _prisma_migrations SET checksum = 'aa' WHERE migration_name LIKE '%products'",
+                "diverged",
+            ),
+            "UPDATE _prisma_migrations SET rolled_back_at = now() WHERE migration_name LIKE '%stock'",
+            "",
+        ),
+        breaking(
+            change(
+                fixture!("sqlx"),
+                "DELETE FROM _sqlx_migrations WHERE version = 20240102000000",
+                "UPDATE _sqlx_migrations SET checksum = 'x'",
+                "diverged",
+            ),
+            "UPDATE _sqlx_migrations SET success = false WHERE version = 20240102000000",
+            "20240102000000",
+        ),
+        change(
+            fixture!("diesel"),
+            "DELETE FROM __diesel_schema_migrations WHERE version = '20240102000000'",
+            "INSERT INTO __diesel_schema_migrations VALUES ('20240102000001')",
+            "diverged",
+        ),
+        change(
+            fixture!("refinery"),
+            "DELETE FROM refinery_schema_history WHERE version = 2",
+            "UPDATE refinery_schema_history SET checksum = '7'",
+            "diverged",
+        ),
+        change(
+            fixture!("sea_orm"),
+            "DELETE FROM seaql_migrations WHERE version LIKE '%orders'",
+            "INSERT INTO seaql_migrations VALUES ('m20240102_000002_other', 1)",
+            "diverged",
+        ),
+        change(
+            fixture!("goose"),
+            "INSERT INTO goose_db_version (version_id, is_applied) VALUES (2, false)",
+            "INSERT INTO goose_db_version (version_id, is_applied) VALUES (3, true)",
+            "diverged",
+        ),
+        breaking(
+            change(
+                fixture!("knex"),
+                "DELETE FROM knex_migrations WHERE name LIKE '%orders.js'",
+                "INSERT INTO knex_migrations (name, batch) VALUES ('20240102000001_other.js', 2)",
+                "diverged",
+            ),
+            "UPDATE knex_migrations_lock SET is_locked = 1",
+            "locked by a run of knex",
+        ),
+        change(
+            fixture!("sequelize"),
+            r#"DELETE FROM "SequelizeMeta" WHERE name LIKE '%orders.js'"#,
+            r#"INSERT INTO "SequelizeMeta" VALUES ('20240102000001_other.js')"#,
+            "diverged",
+        ),
+        change(
+            fixture!("typeorm"),
+            "DELETE FROM migrations WHERE name LIKE 'Orders%'",
+            "INSERT INTO migrations (timestamp, name) VALUES (1704153600001, 'Other1704153600001')",
+            "diverged",
+        ),
+        change(
+            fixture!("laravel"),
+            "DELETE FROM migrations WHERE migration LIKE '%orders_table'",
+            "INSERT INTO migrations (migration, batch) VALUES ('2024_01_02_000001_other', 2)",
+            "diverged",
+        ),
+        change(
+            fixture!("ef_core"),
+            r#"DELETE FROM "__EFMigrationsHistory" WHERE "MigrationId" LIKE '%Orders'"#,
+            r#"INSERT INTO "__EFMigrationsHistory" VALUES ('20240102000001_Other', '8')"#,
+            "diverged",
+        ),
+    ];
+    let server = TestPostgres::start(17);
+    for change in changes {
+        let (name, sql) = change.fixture;
+        let mut connection = database(&server, name, sql);
+        let begun = look(&mut connection).states.remove(0);
+        // Within a transaction that is given up, as the dump's is.
+        let mut after = |statements: &[&str]| {
+            let all = format!("BEGIN; {}", statements.join("; "));
+            connection.execute(&all).expect("it is changed");
+            let state = look(&mut connection).states.remove(0);
+            connection.execute("ROLLBACK").expect("it is given up");
+            state
+        };
+        let stands = |a: &MigrationState, b: &MigrationState| compare(a, b).word();
+        let back = after(&[change.back]);
+        assert_eq!(stands(&begun, &after(&[])), "same", "{name}");
+        assert_eq!(stands(&back, &begun), "older", "{name}");
+        assert_eq!(stands(&begun, &back), "newer", "{name}");
+        assert_eq!(compare(&back, &begun).missing().len(), 1, "{name}");
+        let aside = after(&[change.back, change.aside]);
+        assert_eq!(stands(&aside, &begun), change.stands, "{name}");
+        if let Some((sql, unfinished)) = change.breaks {
+            assert_eq!(after(&[sql]).unfinished.join(" "), unfinished, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub fn run(args: &MigrationsArgs, session: &Session) -> CliResult<Exit> {
     let context = session.context(&settings);
     let request = MigrationsRequest {
         databases: session.named_databases(&settings, "look at")?,
-        configured: settings.definition.migrations.clone(),
+        application: session.application(&settings, None)?,
     };
     let repository = match &args.backup {
         Some(_) => Some(session.repository(&settings, &context)?),

@@ -79,6 +79,7 @@ pub const MIGRATIONS: Keys = &[
     ("query", Value),
     ("table", Value),
     ("code", Value),
+    ("command", Value),
 ];
 
 pub const COMMANDS: Keys = &[

@@ -206,6 +206,9 @@ fn take(
     let trees = take_files(scanned, &writer, request, &named, frozen_at, context);
     drop(named);
     drop(frozen);
+    let (app, database) = (&request.application, request.databases.first());
+    migrations::code::remember_revisions(app, database, &mut databases, context);
+    context.cancel.check()?;
 
     context.progress.phase(Phase::Publish, None);
     let manifest = Manifest {

@@ -1,15 +1,16 @@
 //! The migrations that the app's code holds, read from its folder.
 //!
-//! Nothing of the code is run: names of files tell, and for Django and Alembic a look into them. Frameworks whose
-//! migrations are no files of one kind (Liquibase), and statements of the user's, cannot be told this way.
+//! Nothing of the code is run: names of files tell, and for Django and Alembic a look into them. Checksums are computed as
+//! the tools do it, see `checksums`; Liquibase's change logs are read by `changelog`. Statements of the user's cannot be
+//! told this way.
 
+use super::{changelog, checksums};
 use pgkeep_model::{
-    app::{Framework, Migrations},
-    migrations::{CodeMigration, CodeMigrations, MigrationState},
+    app::Framework,
+    migrations::{CodeMigration, CodeMigrations},
 };
 use sha2::{Digest, Sha256, Sha384};
 use std::{
-    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -21,36 +22,6 @@ const MOST_FOLDERS: usize = 20_000;
 /// A larger file is no migration that tells its name in a few lines.
 const LARGEST: u64 = 4 << 20;
 
-/// What the configured folder holds for the frameworks that the databases use, or for the configured one.
-pub fn of_code<'a>(
-    configured: Option<&Migrations>,
-    states: impl Iterator<Item = &'a MigrationState>,
-    warnings: &mut Vec<String>,
-) -> Vec<CodeMigrations> {
-    let Some((configured, folder)) = configured.and_then(|m| Some((m, m.code.as_deref()?))) else {
-        return Vec::new();
-    };
-    let frameworks: BTreeSet<Framework> = match configured.framework {
-        Some(framework) => BTreeSet::from([framework]),
-        None => states.map(|state| state.framework).collect(),
-    };
-    let mut found = Vec::new();
-    for framework in frameworks {
-        match in_folder(framework, Path::new(folder)) {
-            Ok(Some(code)) => found.push(code),
-            Ok(None) => warnings.push(format!(
-                "{folder} holds no migrations of {} that could be told by their files",
-                framework.title()
-            )),
-            Err(e) => warnings.push(format!(
-                "the migrations in {folder} are not known: {}: {e}",
-                framework.title()
-            )),
-        }
-    }
-    found
-}
-
 /// The migrations of a framework in a folder, or in the place below it that is usual for the framework; `None` where
 /// there are none.
 ///
@@ -59,6 +30,10 @@ pub fn of_code<'a>(
 pub fn in_folder(framework: Framework, folder: &Path) -> io::Result<Option<CodeMigrations>> {
     // A folder that is not there is an error, never an app without migrations.
     fs::read_dir(folder)?;
+    if framework == Framework::Liquibase {
+        let found = changelog::in_folder(folder)?;
+        return Ok((!found.is_empty()).then(|| CodeMigrations::new(framework, found)));
+    }
     // The usual place first: a project's own folder holds scripts that only look like migrations.
     let places = usual_places(framework)
         .iter()
@@ -114,6 +89,7 @@ fn flat(framework: Framework, folder: &Path) -> io::Result<Vec<CodeMigration>> {
                 .then(|| file.split_once('_').map_or(file.as_str(), |(v, _)| v))
                 .map(|version| named(version.replace('-', ""), &file)),
             Framework::Sqlx if !is_folder => sqlx(&file, &path)?,
+            Framework::Refinery if !is_folder => refinery(&file, &path)?,
             _ if !is_folder => name_of(framework, &file).map(|name| named(name, stem(&file))),
             _ => None,
         };
@@ -187,6 +163,53 @@ fn name_of(framework: Framework, file: &str) -> Option<String> {
     }
 }
 
+/// The migration that a word in a list names: as the framework writes it down, or as its file is called.
+pub(super) fn listed(framework: Framework, word: &str) -> Option<CodeMigration> {
+    let (digits, rest) = split_digits(word);
+    let begins_with_number = !digits.is_empty();
+    let name = match framework {
+        Framework::Rails
+        | Framework::Ecto
+        | Framework::Dbmate
+        | Framework::Sqlx
+        | Framework::Goose
+        | Framework::GolangMigrate => {
+            let fits = begins_with_number && (rest.is_empty() || rest.starts_with('_'));
+            (fits && !rest.contains(".down.")).then(|| digits.to_owned())
+        }
+        Framework::Diesel => begins_with_number.then(|| {
+            let version = word.split_once('_').map_or(word, |(version, _)| version);
+            version.replace('-', "")
+        }),
+        Framework::Refinery if begins_with_number => rest.is_empty().then(|| digits.to_owned()),
+        Framework::Refinery => {
+            let (digits, rest) = split_digits(word.strip_prefix(['V', 'U'])?);
+            (!digits.is_empty() && rest.starts_with("__")).then(|| digits.to_owned())
+        }
+        Framework::SeaOrm => name_of(framework, &format!("{}.rs", stem(word))),
+        Framework::Laravel => name_of(framework, &format!("{}.php", stem(word))),
+        Framework::EfCore => name_of(framework, &format!("{}.cs", stem(word))),
+        Framework::TypeOrm => {
+            let time = word.bytes().rev().take_while(u8::is_ascii_digit).count();
+            name_of(framework, word).or_else(|| (time >= 10).then(|| word.to_owned()))
+        }
+        Framework::Knex | Framework::Sequelize => {
+            (begins_with_number || script(word).is_some()).then(|| word.to_owned())
+        }
+        Framework::Prisma => begins_with_number.then(|| word.to_owned()),
+        Framework::Django
+        | Framework::Alembic
+        | Framework::Flyway
+        | Framework::Liquibase
+        | Framework::Query => None,
+    }?;
+    let title = match name == word {
+        true => String::new(),
+        false => stem(word).to_owned(),
+    };
+    Some(named(name, &title))
+}
+
 fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
@@ -210,7 +233,22 @@ fn sqlx(file: &str, path: &Path) -> io::Result<Option<CodeMigration>> {
         return Ok(None);
     };
     let mut migration = named(version, stem(file));
-    migration.checksum = Some(hex::encode(Sha384::digest(fs::read(path)?)));
+    migration.checksums = vec![hex::encode(Sha384::digest(fs::read(path)?))];
+    Ok(Some(migration))
+}
+
+/// Refinery keeps a hash of name, version and text of what is SQL.
+fn refinery(file: &str, path: &Path) -> io::Result<Option<CodeMigration>> {
+    let Some(version) = name_of(Framework::Refinery, file) else {
+        return Ok(None);
+    };
+    let mut migration = named(version.as_str(), stem(file));
+    let name = file
+        .strip_suffix(".sql")
+        .and_then(|name| Some(name.split_once("__")?.1));
+    if let (Some(name), Ok(text)) = (name, String::from_utf8(fs::read(path)?)) {
+        migration.checksums = checksums::refinery(name, &version, &text);
+    }
     Ok(Some(migration))
 }
 
@@ -223,33 +261,43 @@ fn prisma(folder: &str, path: &Path) -> io::Result<Option<CodeMigration>> {
     };
     let mut migration = named(folder, folder);
     if !text.contains(&b'\r') {
-        migration.checksum = Some(hex::encode(Sha256::digest(&text)));
+        migration.checksums = vec![hex::encode(Sha256::digest(&text))];
     }
     Ok(Some(migration))
 }
 
-/// `V1_2__words.sql` is version 1.2, `R__words.sql` is run again whenever it changes. Folders are looked into.
+/// Flyway's scripts and classes, with the checksums of scripts. Folders are looked into.
 fn flyway(folder: &Path) -> io::Result<Vec<CodeMigration>> {
     let mut found = Vec::new();
     walk(folder, &mut |path, file| {
-        let Some((prefix, title)) = file.split_once("__") else {
-            return Ok(());
-        };
-        let title = stem(title);
-        let version = prefix.strip_prefix('V').map(|v| v.replace('_', "."));
-        match (version, prefix) {
-            (Some(version), _) if version.starts_with(|c: char| c.is_ascii_digit()) => {
-                found.push(named(version, stem(file)));
+        if let Some((name, title)) = flyway_name(file) {
+            let mut migration = named(name, &title);
+            if file.ends_with(".sql") {
+                let repeatable = migration.name.starts_with("R__");
+                migration.checksums = checksums::flyway(&fs::read(path)?, repeatable)
+                    .into_iter()
+                    .collect();
             }
-            (None, "R") if path.is_file() => {
-                let name = format!("R__{title}");
-                found.push(named(name.clone(), &name));
-            }
-            _ => {}
+            found.push(migration);
         }
         Ok(())
     })?;
     Ok(found)
+}
+
+/// `V1_2__words.sql` is version 1.2, `R__words.sql` is run again whenever it changes; the second is the title.
+pub(super) fn flyway_name(file: &str) -> Option<(String, String)> {
+    let (prefix, words) = file.split_once("__")?;
+    match prefix.strip_prefix('V').map(|v| v.replace('_', ".")) {
+        Some(version) if version.starts_with(|c: char| c.is_ascii_digit()) => {
+            Some((version, stem(file).to_owned()))
+        }
+        None if prefix == "R" => {
+            let name = format!("R__{}", stem(words));
+            Some((name.clone(), name))
+        }
+        _ => None,
+    }
 }
 
 /// `<app>/migrations/NNNN_*.py` below the folder, by app label.
@@ -392,7 +440,10 @@ fn read_text(path: &Path) -> io::Result<String> {
 }
 
 /// Every file below a folder, but for what tools and virtual environments put there.
-fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &str) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn walk(
+    folder: &Path,
+    visit: &mut dyn FnMut(&Path, &str) -> io::Result<()>,
+) -> io::Result<()> {
     let mut open: Vec<(PathBuf, usize)> = vec![(folder.to_owned(), 0)];
     let mut seen = 0;
     while let Some((folder, depth)) = open.pop() {

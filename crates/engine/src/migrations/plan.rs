@@ -1,6 +1,6 @@
 //! What schema versions mean for a restore.
 
-use super::{compare_with_code, files, of_database, sentence};
+use super::{code::of_code, compare_with_code, of_database, sentence};
 use crate::{Context, restore::RestoreRequest};
 use pgkeep_model::{
     manifest::{DatabaseManifest, Manifest},
@@ -43,33 +43,33 @@ pub(crate) fn make(
     target_exists: bool,
     context: &Context,
 ) -> Planned {
-    let configured = request.around.application.migrations.as_ref();
+    let app = &request.around.application;
+    let configured = app.migrations.as_ref();
     let mut planned = Planned::default();
+    let options = request.admin.with_dbname(request.target.name());
     let live = match target_exists {
         false => None,
-        true => {
-            let options = request.admin.with_dbname(request.target.name());
-            match of_database(&options, configured, context) {
-                Ok(found) => {
-                    planned.warnings.extend(found.warnings);
-                    Some(found.states)
-                }
-                Err(e) => {
-                    let name = request.target.name();
-                    planned
-                        .warnings
-                        .push(format!("the schema version of {name} is not known: {e}"));
-                    None
-                }
+        true => match of_database(&options, configured, context) {
+            Ok(found) => {
+                planned.warnings.extend(found.warnings);
+                Some(found.states)
             }
-        }
+            Err(e) => {
+                let name = request.target.name();
+                planned
+                    .warnings
+                    .push(format!("the schema version of {name} is not known: {e}"));
+                None
+            }
+        },
     };
     let have = &database.migrations;
     if have.is_empty() && live.as_ref().is_none_or(Vec::is_empty) {
         return planned;
     }
     let states = have.iter().chain(live.iter().flatten());
-    let code = files::of_code(configured, states, &mut planned.warnings);
+    let database = target_exists.then_some(&options);
+    let code = of_code(app, database, states, &mut planned.warnings, context);
     let mut plan = MigrationPlan {
         backup: have.iter().map(|state| state.describe()).collect(),
         app_version: manifest

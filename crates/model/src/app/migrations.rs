@@ -16,6 +16,9 @@ pub struct Migrations {
     pub table: Option<String>,
     /// Folder of the deployed code in which the framework's migrations lie as files.
     pub code: Option<String>,
+    /// Instead of the folder: a program of the app that lists the migrations of the deployed code, one a line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
 }
 
 /// A tool that changes schemas step by step and writes down which steps were taken.

@@ -2,7 +2,7 @@
 
 use super::{
     AppliedMigration, MigrationState, Relation,
-    compare::Side,
+    compare::{Side, compare_heads},
     order::{Order, by_version, is_repeatable, key},
     qualified,
 };
@@ -32,8 +32,12 @@ pub struct CodeMigration {
     pub replaces: Vec<String>,
     /// Those before it, where the tool writes down heads only.
     pub parents: Vec<String>,
-    /// As the tool computes it, where that is known.
-    pub checksum: Option<String>,
+    /// As the tool computes it, where that is known; several where it depends on how the tool was built or configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checksums: Vec<String>,
+    /// Run only where the tool is told to, so it is not missing where it was not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 impl CodeMigrations {
@@ -116,26 +120,20 @@ pub fn with_ancestors(state: &MigrationState, code: &CodeMigrations) -> Option<B
     Some(found)
 }
 
-/// As [`super::compare()`], with what the code knows of the order: two revisions of a graph can be told apart by it.
+/// As [`super::compare()`], with what the code knows of the order, and what it knew when a backup was made: two revisions of
+/// a graph can be told apart by it.
 pub fn compare_knowing(
     have: &MigrationState,
     other: &MigrationState,
     code: Option<&CodeMigrations>,
 ) -> Relation {
-    let known = code.filter(|code| {
-        have.framework == code.framework
-            && have.framework == other.framework
-            && have.framework.order() == Order::Heads
-    });
-    let ancestors = known.and_then(|code| {
-        Some((
-            code,
-            with_ancestors(have, code)?,
-            with_ancestors(other, code)?,
-        ))
-    });
-    let Some((code, mine, theirs)) = ancestors else {
+    if have.framework != other.framework || have.framework.order() != Order::Heads {
         return super::compare(have, other);
+    }
+    let code = known_of_both(have, other, code.filter(|c| c.framework == have.framework));
+    let ancestors = with_ancestors(have, &code).zip(with_ancestors(other, &code));
+    let Some((mine, theirs)) = ancestors else {
+        return compare_heads(have, other);
     };
     let only = |side: &BTreeSet<String>, not: &BTreeSet<String>| {
         code.migrations
@@ -147,14 +145,36 @@ pub fn compare_knowing(
     Relation::of(only(&theirs, &mine), only(&mine, &theirs), false)
 }
 
+/// All revisions that anybody knows, under the titles that the code gives them.
+fn known_of_both(
+    have: &MigrationState,
+    other: &MigrationState,
+    code: Option<&CodeMigrations>,
+) -> CodeMigrations {
+    let mut all: BTreeMap<String, CodeMigration> = BTreeMap::new();
+    for (name, parents) in have.revisions.iter().chain(&other.revisions) {
+        let migration = CodeMigration {
+            name: name.clone(),
+            parents: parents.clone(),
+            ..CodeMigration::default()
+        };
+        all.insert(name.clone(), migration);
+    }
+    for migration in code.iter().flat_map(|code| &code.migrations) {
+        all.insert(migration.name.clone(), migration.clone());
+    }
+    CodeMigrations::new(have.framework, all.into_values().collect())
+}
+
 fn heads_against_code(state: &MigrationState, code: &CodeMigrations) -> Relation {
     let known = |name: &String| code.migrations.iter().any(|m| m.name == *name);
     let unknown: Vec<String> = state.names().into_iter().filter(|n| !known(n)).collect();
-    match with_ancestors(state, code) {
+    let all = known_of_both(state, state, Some(code));
+    match with_ancestors(state, &all) {
         // What lies before an unknown head is unknown, too.
         None if !unknown.is_empty() => Relation::Newer { surplus: unknown },
         None => Relation::Unknown {
-            why: "a revision names one before it that is not in the folder".into(),
+            why: "a revision names one before it that is not in the code".into(),
         },
         Some(applied) => {
             let missing = code
@@ -163,7 +183,8 @@ fn heads_against_code(state: &MigrationState, code: &CodeMigrations) -> Relation
                 .filter(|m| !applied.contains(&m.name))
                 .map(CodeMigration::shown)
                 .collect();
-            Relation::of(missing, Vec::new(), false)
+            let surplus = applied.into_iter().filter(|name| !known(name)).collect();
+            Relation::of(missing, surplus, false)
         }
     }
 }
@@ -210,6 +231,9 @@ fn lists_against_code(state: &MigrationState, code: &CodeMigrations, order: Orde
                 continue;
             }
             if !side.has(&migration.name) {
+                if migration.optional {
+                    continue;
+                }
                 let late = newest.as_ref().is_some_and(|newest| {
                     by_version(&key(framework, &migration.name), newest).is_lt()
                 });
@@ -243,7 +267,8 @@ fn lists_against_code(state: &MigrationState, code: &CodeMigrations, order: Orde
 
 fn differs(applied: Option<&AppliedMigration>, migration: &CodeMigration) -> bool {
     let recorded = applied.and_then(|m| m.checksum.as_ref());
-    matches!((recorded, &migration.checksum), (Some(a), Some(b)) if a != b)
+    recorded
+        .is_some_and(|sum| !migration.checksums.is_empty() && !migration.checksums.contains(sum))
 }
 
 fn side_names<'a>(state: &'a MigrationState, label: &str) -> Vec<&'a str> {

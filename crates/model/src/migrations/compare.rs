@@ -95,7 +95,7 @@ pub fn compare(have: &MigrationState, other: &MigrationState) -> Relation {
     }
     match have.framework.order() {
         Order::Newest => compare_newest(have, other),
-        Order::Heads => compare_heads(have, other),
+        Order::Heads => compare_knowing(have, other, None),
         order => compare_lists(have, other, order),
     }
 }
@@ -114,7 +114,8 @@ fn compare_newest(have: &MigrationState, other: &MigrationState) -> Relation {
     }
 }
 
-fn compare_heads(have: &MigrationState, other: &MigrationState) -> Relation {
+/// By the heads alone, where nobody knows what lies before them.
+pub(super) fn compare_heads(have: &MigrationState, other: &MigrationState) -> Relation {
     let heads = |state: &MigrationState| state.names().into_iter().collect::<BTreeSet<_>>();
     let (a, b) = (heads(have), heads(other));
     if a == b {

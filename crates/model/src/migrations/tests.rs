@@ -191,7 +191,8 @@ fn code(framework: Framework, names: &[&str]) -> CodeMigrations {
     let migrations = names
         .iter()
         .map(|text| {
-            // `label.name<replaced,replaced` and, for heads, `name<parent,parent`; `name#checksum`
+            // `label.name<replaced,replaced` and, for heads, `name<parent,parent`; `name#checksum|checksum`; `name?` for one
+            // that is optional
             let (name, others) = text.split_once('<').unwrap_or((text, ""));
             let (name, checksum) = match name.split_once('#') {
                 Some((name, sum)) => (name, Some(sum.to_owned())),
@@ -206,6 +207,10 @@ fn code(framework: Framework, names: &[&str]) -> CodeMigrations {
                 .filter(|o| !o.is_empty())
                 .map(str::to_owned)
                 .collect();
+            let (name, others_optional) = match name.strip_suffix('?') {
+                Some(name) => (name, true),
+                None => (name, false),
+            };
             let (replaces, parents) = match framework {
                 Alembic => (Vec::new(), others),
                 _ => (others, Vec::new()),
@@ -216,7 +221,10 @@ fn code(framework: Framework, names: &[&str]) -> CodeMigrations {
                 title: String::new(),
                 replaces,
                 parents,
-                checksum,
+                checksums: checksum
+                    .map(|sums| sums.split('|').map(str::to_owned).collect())
+                    .unwrap_or_default(),
+                optional: others_optional,
             }
         })
         .collect();
@@ -244,6 +252,42 @@ fn revisions_of_a_graph_are_compared_by_what_the_code_knows_of_them() {
 }
 
 #[test]
+fn what_the_code_knew_at_a_backup_tells_revisions_apart_where_there_is_no_code() {
+    let whole = code(Alembic, &["d<b,c", "c<a", "b<a", "a", "e<d"]);
+    let with = |heads: &[&str]| {
+        let mut state = state(Alembic, heads);
+        state.remember_revisions(&whole);
+        state
+    };
+    for (have, other, expected) in [
+        (with(&["b"]), with(&["d"]), "older c d"),
+        (with(&["d"]), state(Alembic, &["b"]), "newer c d"),
+        (state(Alembic, &["a"]), with(&["b", "c"]), "older b c"),
+        (with(&["b"]), with(&["c"]), "diverged c | b"),
+        (with(&["b"]), state(Alembic, &["d"]), "unknown"),
+    ] {
+        assert_eq!(words(&compare(&have, &other)), expected);
+        assert_eq!(words(&compare_knowing(&have, &other, None)), expected);
+    }
+    assert_eq!(
+        with(&["d"]).revisions.into_keys().collect::<String>(),
+        "abcd"
+    );
+    assert!(with(&["x"]).revisions.is_empty());
+    assert_eq!(with(&["b"]).digest, state(Alembic, &["b"]).digest);
+    // Older code names all that it does not know.
+    let older = code(Alembic, &["a", "b<a", "f<b"]);
+    assert_eq!(
+        words(&against_code(&with(&["d"]), &older)),
+        "diverged f | c d"
+    );
+    assert_eq!(
+        words(&against_code(&state(Alembic, &["d"]), &older)),
+        "newer d"
+    );
+}
+
+#[test]
 fn a_database_is_compared_with_the_code_by_the_rules_of_its_tool() {
     let squash: &[&str] = &["a.1", "a.2", "a.1_squashed_2<a.1,a.2", "a.3"];
     let cases: &[(Framework, &[&str], &[&str], &str)] = &[
@@ -264,6 +308,17 @@ fn a_database_is_compared_with_the_code_by_the_rules_of_its_tool() {
             "diverged 2 (other text) | 2 (other text)",
         ),
         (Sqlx, &["20240101", "7"], &["0007"], "newer 20240101"),
+        (Refinery, &["1#a", "2#b"], &["1#x|a", "2#b|y"], "same"),
+        (
+            Refinery,
+            &["1#a"],
+            &["1#x|y", "2#b"],
+            "diverged 1 (other text) 2 | 1 (other text)",
+        ),
+        (Flyway, &["1", "R__v#1"], &["1", "R__v#2"], "older R__v"),
+        (Liquibase, &["a"], &["a", "demo?", "b"], "older b"),
+        (Liquibase, &["a", "demo"], &["a", "demo?"], "same"),
+        (Query, &["a", "b"], &["b", "a", "c"], "older c"),
         (Alembic, &["b"], &["a", "b<a", "c<b"], "older c"),
         (Alembic, &["c"], &["a", "b<a", "c<b"], "same"),
         (Alembic, &["x"], &["a", "b<a"], "newer x"),

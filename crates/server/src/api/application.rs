@@ -116,6 +116,8 @@ mirror! {
         table: Option<String>,
         /// Folder of the deployed code in which the migrations lie as files.
         code: Option<String>,
+        /// Instead of the folder: a program that lists the migrations of the deployed code, one a line.
+        command: Vec<String>,
     }
 }
 
