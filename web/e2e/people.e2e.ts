@@ -1,19 +1,29 @@
-/** Who comes without a mouse, and a server that goes while it works. */
+/** Who comes without a mouse, who logs in somewhere else, and two who must agree; and a server that goes while it works. */
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { Keyboard } from './keyboard.ts'
+import { CLIENT, Provider } from './provider.ts'
 import { LASTING_MS, logIn, PASSWORD, Scene } from './scene.ts'
 
 let scene: Scene
+let provider: Provider
 beforeAll(async () => {
   scene = await Scene.start('populated')
   await scene.administrator()
+  provider = await Provider.start(`${scene.url}/api/v1/session/oidc/callback`)
+  await provider.people({
+    's-olga': { preferred_username: 'olga', groups: ['staff', 'seconds'] },
+    's-eve': { preferred_username: 'eve', groups: ['visitors'] },
+  })
 })
 afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await scene?.keepPictures(task.name.replace(/\W+/g, '-'))
 })
-afterAll(() => scene?.stop())
+afterAll(async () => {
+  provider?.stop()
+  await scene?.stop()
+})
 
 const PHRASE = 'I understand this will irreversibly overwrite data'
 
@@ -115,7 +125,7 @@ test('a server that is restarted while it works goes on, and says what became of
     `[[app.shop.hooks]]\non = "${on}"\ncommand = ["/bin/sh", "-c", "echo waiting at the gate; : > ${reached}; while [ ! -e ${gate} ]; do sleep 0.1; done"]\ntimeout = "10m"\n`
   await scene.endServer()
   scene.configure((text) => `${text}\n${hook('before_backup')}\n${hook('before_restore')}`)
-  scene.command('apply', '--yes')
+  scene.command('apply', '--yes', '--quiet')
   await scene.serve()
 
   await page.goto('/backups')
@@ -156,4 +166,86 @@ test('a server that is restarted while it works goes on, and says what became of
   expect(existsSync(reached)).toBe(true)
   expect(faults).toEqual([])
   await context.close()
+})
+
+test('who logs in at the company lands where they were going, and two must agree on a replacing restore', async () => {
+  await scene.endServer()
+  const signOn = `
+[server.oidc]
+name = "Example"
+issuer = "${provider.issuer}"
+client_id = "${CLIENT.id}"
+client_secret = "${CLIENT.secret}"
+scopes = ["profile", "groups"]
+role_claim = "groups"
+roles = { staff = "operator" }
+grants = { seconds = ["approve_restore"] }
+`
+  scene.configure((text) =>
+    text
+      .replace('[server]\n', `[server]\npublic_url = "${scene.url}/"\ntwo_person_restore = true\n`)
+      .concat(signOn),
+  )
+  await scene.serve()
+  const company = /^asked http:\/\/127\.0\.0\.1:\d+\//
+  const olga = await scene.window()
+  const enter = async () => {
+    const back = olga.page.waitForResponse(/\/session\/oidc\/callback/)
+    await olga.page.getByRole('link', { name: 'Log in with Example' }).click()
+    await back
+  }
+  const heading = (name: string) => olga.page.getByRole('heading', { level: 1, name })
+
+  // Who gives up at the provider, and whom it knows but pgkeep does not, come back and hear why.
+  await olga.page.goto('/jobs')
+  await provider.logInAs(null)
+  await enter()
+  await olga.page.getByRole('alert').getByText('Example did not let you in').waitFor()
+  await provider.logInAs('s-eve')
+  await enter()
+  await olga.page.getByRole('alert').waitFor()
+  await olga.context.clearCookies()
+  await olga.page.goto('/jobs')
+  await provider.logInAs('s-olga')
+  await enter()
+  await heading('Jobs').waitFor()
+  await olga.page.getByRole('button', { name: 'olga' }).waitFor()
+
+  // Ann asks for it, and cannot agree with herself.
+  const ann = await scene.window()
+  const status = (words: string) =>
+    ann.page.locator('[role="status"]').getByText(words, { exact: true }).first()
+  await ann.page.goto(`/backups/${await newest()}/restore`)
+  await logIn(ann.page)
+  await ann.page.getByRole('button', { name: 'Next: Where' }).click()
+  await ann.page.getByLabel('In place of shop').check()
+  for (const step of ['Check', 'Protect', 'Confirm'])
+    await ann.page.getByRole('button', { name: `Next: ${step}` }).click()
+  await ann.page.getByText('A second person has to say yes').waitFor()
+  await ann.page.getByLabel('To confirm, type exactly:').fill(PHRASE)
+  await ann.page.getByLabel('Reason (optional)').fill('the import went wrong')
+  await ann.page.getByRole('button', { name: 'Overwrite shop' }).click()
+  await status('Waits for approval').waitFor()
+  const job = /job=([\w-]+)/.exec(ann.page.url())?.[1] ?? ''
+  const refused = await ann.page.evaluate(async (id) => {
+    const session = (await (await fetch('/api/v1/session')).json()) as { csrfToken: string }
+    const headers = { 'x-csrf-token': session.csrfToken }
+    return (await fetch(`/api/v1/jobs/${id}/approve`, { method: 'POST', headers })).status
+  }, job)
+  expect(refused).toBe(403)
+
+  // Olga is told of it, looks at what it is, and says yes.
+  await olga.page.getByRole('link', { name: 'Overview' }).click()
+  await heading('Overview').waitFor()
+  await olga.page.getByRole('link', { name: 'Look at it' }).click()
+  await heading('Restore: shop').waitFor()
+  await olga.page.getByText('In place of shop').waitFor()
+  await olga.page.getByRole('button', { name: 'Approve' }).click()
+  // And Ann's page goes on.
+  await status('Succeeded').waitFor({ timeout: LASTING_MS })
+  await ann.page.getByText('Equal to the backup').waitFor()
+  await olga.page.locator('[role="status"]').getByText('Succeeded', { exact: true }).first().waitFor()
+  expect([...ann.faults, ...olga.faults.filter((fault) => !company.test(fault))]).toEqual([])
+  await olga.context.close()
+  await ann.context.close()
 })

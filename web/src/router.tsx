@@ -39,7 +39,7 @@ const inside = createRoute({
   async beforeLoad({ location }) {
     try {
       const session = await queryClient.ensureQueryData(queries.session())
-      if (session === null) throw redirect({ to: paths.login, search: { next: location.href } })
+      if (session === null) throw redirect({ to: paths.login, search: { next: location.href, ended: true } })
       rememberCsrfToken(session.csrfToken)
     } catch (error) {
       if (asProblem(error).status !== 401) throw error

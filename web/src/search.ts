@@ -12,10 +12,19 @@ function flag(raw: Raw, name: string): true | undefined {
   return raw[name] === true || raw[name] === 'true' ? true : undefined
 }
 
-export function login(raw: Raw): { next?: string } {
+export interface LoginSearch {
+  next?: string
+  /** Somebody was logged in until now. */
+  ended?: true
+  /** Code of the problem with which a login at the identity provider came back. */
+  refused?: string
+}
+
+export function login(raw: Raw): LoginSearch {
   const next = text(raw, 'next')
   // Only a place of our own: never another site.
-  return next?.startsWith('/') && !next.startsWith('//') && !next.includes('\\') ? { next } : {}
+  const ours = next?.startsWith('/') && !next.startsWith('//') && !next.includes('\\')
+  return { next: ours ? next : undefined, ended: flag(raw, 'ended'), refused: text(raw, 'refused') }
 }
 
 export interface BackupsSearch {

@@ -493,16 +493,20 @@ async fn disable_totp(
 
 /// Leads the browser to the identity provider.
 #[utoipa::path(get, path = "/session/oidc/login", params(BeginSignOn), responses(
-    (status = 303, description = "To the identity provider."),
+    (status = 303, description = "To the identity provider; a browser goes to the login page where that cannot be."),
     (status = 401, description = "Single sign-on is not set up fully.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "There is no single sign-on.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn begin_sign_on(
     state: AppState,
+    headers: HeaderMap,
     Query(query): Query<BeginSignOn>,
 ) -> Result<Response, Problem> {
     let return_to = query.return_to.as_deref().unwrap_or("/");
-    let departure = state.auth.begin_sign_on(return_to).await?;
+    let departure = match state.auth.begin_sign_on(return_to).await {
+        Ok(departure) => departure,
+        Err(error) => return not_signed_on(&headers, error.into()),
+    };
     let browser = cookie::set(
         cookie::SIGN_ON,
         departure.browser.expose_secret(),
@@ -513,7 +517,7 @@ async fn begin_sign_on(
 
 /// Where the identity provider sends the browser back to.
 #[utoipa::path(get, path = "/session/oidc/callback", params(FinishSignOn), responses(
-    (status = 303, description = "Logged in; to the page that was asked for."),
+    (status = 303, description = "Logged in; to the page that was asked for. A browser goes to the login page where it was refused."),
     (status = 401, description = "Refused.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "There is no single sign-on.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -547,8 +551,21 @@ async fn finish_sign_on(
         Err(error) => {
             let object = "session/sign-on";
             note_refusal(&state, "session.create", object, "sign-on", &client, &error).await?;
-            Err(error.into())
+            not_signed_on(&headers, error.into())
         }
+    }
+}
+
+/// A person whose browser goes from address to address hears of it on the login page, in words that go with the problem's
+/// code; what was wrong in detail is the administrator's to know.
+fn not_signed_on(headers: &HeaderMap, problem: Problem) -> Result<Response, Problem> {
+    let shows_pages = headers
+        .get(header::ACCEPT)
+        .and_then(|accepted| accepted.to_str().ok())
+        .is_some_and(|accepted| accepted.contains("text/html"));
+    match shows_pages {
+        true => redirect(&format!("/login?refused={}", problem.code.as_str()), []),
+        false => Err(problem),
     }
 }
 

@@ -18,6 +18,7 @@ import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { useMay, useSession } from '../session/session.ts'
 import { isOver, jobKind, jobState } from '../states.ts'
+import { Asked } from './asked.tsx'
 import { JobLog } from './job-log.tsx'
 import { JobProgress } from './job-progress.tsx'
 import { JobResult } from './job-result.tsx'
@@ -42,12 +43,19 @@ export function JobPage() {
 
 function Detail({ job }: { job: Job }) {
   const t = useTexts()
+  const session = useSession()
   return (
     <Stack gap="lg">
       <div role="status">
         <Mark state={jobState(job, t)} pill />
       </div>
+      {job.state === 'queued' && job.approval.state === 'needed' && (
+        <Callout tone="note">
+          <Text size="sm">{session?.name === job.createdBy ? t.jobs.yourOwn : t.restore.needsApproval}</Text>
+        </Callout>
+      )}
       <JobError job={job} />
+      <Asked job={job} />
       <JobResult job={job} />
       {job.state === 'running' && (
         <Section title={t.jobs.progress}>

@@ -14,6 +14,7 @@ import { Page } from '../../ui/page.tsx'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
 import { AppCard } from './app-card.tsx'
+import { Approvals } from './approvals.tsx'
 import { AttentionList } from './attention-list.tsx'
 
 const Trends = lazy(() => import('./trends.tsx').then((module) => ({ default: module.Trends })))
@@ -44,6 +45,7 @@ export function OverviewPage() {
           ) : (
             <Stack gap="lg">
               <Answer status={status} />
+              <Approvals />
               <AttentionList status={status} />
               <SimpleGrid cols={{ base: 1, lg: status.apps.length > 1 ? 2 : 1 }} spacing="lg">
                 {status.apps.map((app) => (

@@ -16,7 +16,7 @@ import { JobLog } from '../jobs/job-log.tsx'
 import { JobError } from '../jobs/job-page.tsx'
 import { JobProgress } from '../jobs/job-progress.tsx'
 import { JobResult } from '../jobs/job-result.tsx'
-import { useMay } from '../session/session.ts'
+import { useMay, useSession } from '../session/session.ts'
 import { isOver, jobKind, jobState } from '../states.ts'
 
 /** A restore while it runs, and what came of it. */
@@ -28,6 +28,7 @@ export function Run({ job: id }: { job: string }) {
 function Running({ job }: { job: Job }) {
   const t = useTexts()
   const may = useMay()
+  const session = useSession()
   const [cancelling, dialog] = useDisclosure()
   const cancel = useAction(
     () => call(api.POST('/api/v1/jobs/{id}/cancel', { params: { path: { id: job.id } } })),
@@ -49,7 +50,7 @@ function Running({ job }: { job: Job }) {
       </Group>
       {job.state === 'queued' && job.approval.state === 'needed' && (
         <Callout tone="note">
-          <Text size="sm">{t.restore.needsApproval}</Text>
+          <Text size="sm">{session?.name === job.createdBy ? t.jobs.yourOwn : t.restore.needsApproval}</Text>
         </Callout>
       )}
       <JobError job={job} />

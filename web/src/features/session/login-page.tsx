@@ -1,4 +1,4 @@
-import { Button, Divider, PasswordInput, Stack, TextInput } from '@mantine/core'
+import { Button, Divider, PasswordInput, Stack, Text, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useEffect, useState } from 'react'
@@ -8,6 +8,7 @@ import { queries } from '../../api/queries.ts'
 import { paths } from '../../paths.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
+import { Callout } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { Outside } from './outside.tsx'
 import { enter } from './session.ts'
@@ -16,7 +17,7 @@ const route = getRouteApi(paths.login)
 
 export function LoginPage() {
   const t = useTexts()
-  const { next } = route.useSearch()
+  const { next, ended, refused } = route.useSearch()
   const navigate = useNavigate()
   const client = useQueryClient()
   const options = useQuery(queries.loginOptions())
@@ -42,7 +43,7 @@ export function LoginPage() {
   }, [setupNeeded, navigate])
   const signOn = options.data?.signOn
   return (
-    <Outside title={t.login.title} about={next ? t.login.again : undefined}>
+    <Outside title={t.login.title} about={ended ? t.login.again : undefined}>
       <form
         onSubmit={(event) => {
           event.preventDefault()
@@ -84,6 +85,13 @@ export function LoginPage() {
       </form>
       {signOn && (
         <>
+          {refused && (
+            <Callout tone="bad" role="alert">
+              <Text size="sm">
+                {refused === 'login_refused' ? t.login.refused(signOn.name) : t.login.away(signOn.name)}
+              </Text>
+            </Callout>
+          )}
           <Divider label={t.login.or} />
           <Button
             component="a"

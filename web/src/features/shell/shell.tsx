@@ -32,7 +32,8 @@ export function Shell() {
   const gone = session.data === null
   useEffect(() => {
     // On the way to the login page this page is still there for a moment.
-    if (gone && !href.startsWith(paths.login)) void navigate({ to: paths.login, search: { next: href } })
+    if (gone && !href.startsWith(paths.login))
+      void navigate({ to: paths.login, search: { next: href, ended: true } })
   }, [gone, navigate, href])
 
   return (
