@@ -80,7 +80,11 @@ pub fn run(
 ) -> Result<(), StartError> {
     let _log = logging::start(&settings.telemetry, "pgkeep")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+        // Half the cores: what works hard does so in threads of its own, and where two of these share the requests, each
+        // wakes the other, which costs more than the answer.
+        .worker_threads(
+            std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, 8)),
+        )
         .max_blocking_threads(32)
         .thread_name("pgkeep")
         .enable_all()

@@ -3,16 +3,21 @@
 //! Everything comes from the catalog, so it can be asked as often as a monitor likes: an answer is shared for a second.
 
 pub mod facts;
+pub mod keeping;
 
+use axum::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use pgkeep_catalog::{
     BackupFilter, BackupRow, BackupSort, BackupState, Catalog, CatalogError, Page, PolicyRuns,
+    Stored,
 };
+use pgkeep_model::app::AppDefinition;
 use pgkeep_model::health::{self, AppFacts, Bad, HealthState, Point, PolicyFacts};
 use pgkeep_model::policy::Policy;
 use pgkeep_model::status::{AppStatus, PolicyStatus, QueueStatus, RepositoryHolding, StatusReport};
+use keeping::Kept;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tokio::sync::Mutex;
 
 /// The setting that says after how many days a proof is stale.
@@ -21,23 +26,62 @@ const DEFAULT_PROVE_EVERY_DAYS: u32 = 30;
 
 /// For how long an answer is good.
 const FRESH: SignedDuration = SignedDuration::from_secs(1);
+/// For how long it may still be given while a newer one is being made.
+const STALE: SignedDuration = SignedDuration::from_secs(5);
+
+/// A report, and what it looks like on the wire once somebody asked for that.
+#[derive(Debug)]
+pub struct Answer {
+    pub report: StatusReport,
+    wire: OnceLock<Bytes>,
+}
+
+impl Answer {
+    /// The whole report on the wire, written by `write` once for all who ask.
+    pub fn wire(&self, write: impl FnOnce(&StatusReport) -> Bytes) -> Bytes {
+        self.wire.get_or_init(|| write(&self.report)).clone()
+    }
+}
 
 /// The newest report, shared by all who ask within a second.
 #[derive(Debug, Default)]
-pub struct StatusCache(Mutex<Option<Arc<StatusReport>>>);
+pub struct StatusCache {
+    newest: RwLock<Option<Arc<Answer>>>,
+    /// Held by whoever makes a newer one.
+    making: Mutex<()>,
+}
 
 impl StatusCache {
-    /// The report, at most a second old. Those who ask while it is being made wait for that one.
-    pub async fn report(&self, catalog: &Catalog) -> Result<Arc<StatusReport>, CatalogError> {
-        let mut newest = self.0.lock().await;
-        let fresh =
-            |report: &&Arc<StatusReport>| catalog.now().duration_since(report.time).abs() < FRESH;
-        if let Some(report) = newest.as_ref().filter(fresh) {
-            return Ok(report.clone());
+    /// The report, at most a second old. While it is being made anew, others get the one before, or wait if there is none
+    /// that is good enough.
+    pub async fn report(&self, catalog: &Catalog) -> Result<Arc<Answer>, CatalogError> {
+        if let Some(answer) = self.newest(catalog, FRESH) {
+            return Ok(answer);
         }
-        let report = Arc::new(report(catalog).await?);
-        *newest = Some(report.clone());
-        Ok(report)
+        let making = match self.making.try_lock() {
+            Ok(making) => making,
+            Err(_) => match self.newest(catalog, STALE) {
+                Some(answer) => return Ok(answer),
+                None => self.making.lock().await,
+            },
+        };
+        if let Some(answer) = self.newest(catalog, FRESH) {
+            return Ok(answer);
+        }
+        let answer = Arc::new(Answer {
+            report: report(catalog).await?,
+            wire: OnceLock::new(),
+        });
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
+        drop(making);
+        Ok(answer)
+    }
+
+    fn newest(&self, catalog: &Catalog, within: SignedDuration) -> Option<Arc<Answer>> {
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        let good =
+            |answer: &&Arc<Answer>| catalog.now().duration_since(answer.report.time).abs() < within;
+        newest.as_ref().filter(good).cloned()
     }
 }
 
@@ -70,12 +114,12 @@ pub async fn report(catalog: &Catalog) -> Result<StatusReport, CatalogError> {
             .or_default()
             .push((policy, facts));
     }
-    let offsite = offsite(catalog).await?;
+    let known = keeping::of_repositories(catalog).await?;
     let prove_every_days = prove_every_days(catalog).await?;
     let mut apps = Vec::new();
     for app in catalog.apps().await? {
         let own = policies.remove(&app.name).unwrap_or_default();
-        let mut status = of_app(catalog, &app.name, &own, &offsite, prove_every_days, now).await?;
+        let mut status = of_app(catalog, &app, &own, &known, prove_every_days, now).await?;
         for (policy, facts) in &own {
             let runs = runs.get(policy.name.as_str()).copied();
             let status_of = of_policy(catalog, policy, facts, runs, now).await?;
@@ -94,7 +138,7 @@ fn summed_up(
     workers: u32,
 ) -> StatusReport {
     apps.sort_by(|a, b| {
-        let worst = b.health.state.cmp(&a.health.state);
+        let worst = (b.health.is_alarm(), b.health.state).cmp(&(a.health.is_alarm(), a.health.state));
         let score = a.health.score.cmp(&b.health.score);
         worst.then(score).then(a.health.app.cmp(&b.health.app))
     });
@@ -126,12 +170,13 @@ fn summed_up(
 
 async fn of_app(
     catalog: &Catalog,
-    app: &str,
+    stored: &Stored<AppDefinition>,
     policies: &[(Policy, PolicyFacts)],
-    offsite: &BTreeMap<String, bool>,
+    known: &BTreeMap<String, Kept>,
     prove_every_days: u32,
     now: Timestamp,
 ) -> Result<AppStatus, CatalogError> {
+    let app = stored.name.as_str();
     let all = filter(app);
     let newest = first(catalog, &all, true).await?;
     let good = newest_good(catalog, app).await?;
@@ -150,10 +195,8 @@ async fn of_app(
     });
     let mut repositories = holdings(catalog, app).await?;
     for holding in &mut repositories {
-        holding.offsite = offsite
-            .get(&holding.repository)
-            .copied()
-            .unwrap_or_default();
+        let kept = known.get(&holding.repository);
+        holding.offsite = kept.is_some_and(|kept| kept.offsite);
     }
     let health = health::assess(
         &AppFacts {
@@ -172,6 +215,8 @@ async fn of_app(
             },
             offsite: repositories.iter().any(|holding| holding.offsite),
             cleanup_failure: facts::cleanup_failure(catalog, app).await?,
+            copies: keeping::copies(catalog, stored, policies, &repositories, known).await?,
+            stores: keeping::stores(&stored.value, policies, &repositories, known),
         },
         now,
     );
@@ -256,21 +301,6 @@ async fn holdings(catalog: &Catalog, app: &str) -> Result<Vec<RepositoryHolding>
         });
     }
     Ok(holdings)
-}
-
-/// Which repositories lie in object storage.
-async fn offsite(catalog: &Catalog) -> Result<BTreeMap<String, bool>, CatalogError> {
-    let all = catalog.repositories().await?;
-    Ok(all
-        .into_iter()
-        .map(|stored| {
-            let address = stored.value.address.unwrap_or_default();
-            (
-                stored.name,
-                address.contains("://") && !address.starts_with("file://"),
-            )
-        })
-        .collect())
 }
 
 async fn of_policy(

@@ -7,8 +7,9 @@ use crate::auth::Principal;
 use crate::metrics;
 use crate::settings::ThrottleScope;
 use crate::state::AppState;
-use crate::status::only_apps;
+use crate::status::{Answer, only_apps};
 use axum::Extension;
+use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use pgkeep_model::health::{self, HealthState};
 use pgkeep_model::status as model;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -48,7 +50,7 @@ pub fn routes() -> Routes {
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub time: Timestamp,
-    /// The worst state of any app: `ok`, `unproven`, `proof_stale`, `unscheduled`, `overdue`, `failing`, `drill_failed`,
+    /// The worst state of any app: `ok`, `storage_filling`, `offsite_behind`, `unproven`, `proof_stale`, `unscheduled`, `overdue`, `failing`, `drill_failed`,
     /// `damaged`, `no_backup`
     pub state: String,
     /// Whether somebody must look.
@@ -110,9 +112,22 @@ pub struct Reason {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
+    /// One of the states, or `no_recovery_kit`: a hint, which changes nothing of how the app stands.
     pub state: String,
+    /// Whether somebody must act now.
+    #[serde(default)]
+    pub alarm: bool,
     /// The policy that it is about.
     pub policy: Option<String>,
+    /// The repository that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// Whole days: that are left, of a disk that fills; by which copies elsewhere are late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// Since when it is so: time of the newest copy, or when the repository became known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     pub sentence: String,
     /// Points of 100 that it costs.
     pub cost: u8,
@@ -170,7 +185,7 @@ impl From<&model::StatusReport> for Status {
         Self {
             time: report.time,
             state: report.state.as_str().to_string(),
-            alarm: report.state.is_alarm(),
+            alarm: report.apps.iter().any(|app| app.health.is_alarm()),
             sentence: report.sentence.clone(),
             apps: report.apps.iter().map(Into::into).collect(),
             queue_paused: report.queue.paused,
@@ -186,7 +201,7 @@ impl From<&model::AppStatus> for AppStatus {
         Self {
             app: app.health.app.clone(),
             state: words(app.health.state),
-            alarm: app.health.state.is_alarm(),
+            alarm: app.health.is_alarm(),
             sentence: app.health.sentence.clone(),
             score: app.health.score,
             reasons: app
@@ -206,7 +221,11 @@ impl From<&model::AppStatus> for AppStatus {
                 .iter()
                 .map(|finding| Finding {
                     state: words(finding.state),
+                    alarm: finding.is_alarm(),
                     policy: finding.policy.clone(),
+                    repository: finding.repository.clone(),
+                    days: finding.days,
+                    since: finding.since,
                     sentence: finding.sentence.clone(),
                     cost: finding.cost,
                 })
@@ -264,22 +283,42 @@ impl From<&model::PolicyStatus> for PolicyStatus {
 }
 
 /// The report, cut down to what the account sees.
-async fn report(
-    state: &AppState,
-    who: Option<&Principal>,
-) -> Result<Arc<model::StatusReport>, Problem> {
-    let report = state.status.report(&state.catalog).await?;
+async fn report(state: &AppState, who: Option<&Principal>) -> Result<Seen, Problem> {
+    let answer = state.status.report(&state.catalog).await?;
     Ok(match who.and_then(Principal::app_filter) {
-        Some(apps) => Arc::new(only_apps(&report, &apps)),
-        None => report,
+        Some(apps) => Seen::Part(only_apps(&answer.report, &apps)),
+        None => Seen::All(answer),
     })
+}
+
+enum Seen {
+    All(Arc<Answer>),
+    Part(model::StatusReport),
+}
+
+impl Deref for Seen {
+    type Target = model::StatusReport;
+
+    fn deref(&self) -> &model::StatusReport {
+        match self {
+            Self::All(answer) => &answer.report,
+            Self::Part(report) => report,
+        }
+    }
 }
 
 /// Tells how safe everything is: the worst in one sentence, and each app.
 #[utoipa::path(get, path = "/status", responses((status = 200, description = "The status", body = Status)))]
-async fn status(state: AppState, who: Principal) -> Result<Json<Status>, Problem> {
-    let report = report(&state, Some(&who)).await?;
-    Ok(Json(Status::from(&*report)))
+async fn status(state: AppState, who: Principal) -> Result<Response, Problem> {
+    // A wall of screens asks for this all the time: it is written once for all of them.
+    let write = |report: &model::StatusReport| {
+        Bytes::from(serde_json::to_vec(&Status::from(report)).expect("its keys are text"))
+    };
+    let text = match report(&state, Some(&who)).await? {
+        Seen::All(answer) => answer.wire(write),
+        Seen::Part(report) => write(&report),
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 /// Tells how safe one app is.

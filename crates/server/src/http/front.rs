@@ -25,6 +25,9 @@ const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri '
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      font-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
+/// Routes that monitors and screens ask for every few seconds.
+const POLLED: [&str; 3] = ["/health/", "/metrics", "/status"];
+
 /// The front of the server; cheap to clone.
 #[derive(Clone)]
 pub struct Front {
@@ -233,7 +236,7 @@ struct Line<'a> {
 }
 
 /// One line a request. The query stays out of it: it may hold a code of a login. What machines ask for all the time is
-/// only seen at `debug`.
+/// only seen at `debug`, unless it is refused.
 fn log(line: &Line) {
     let Line {
         method,
@@ -248,7 +251,7 @@ fn log(line: &Line) {
     let ms = took.as_secs_f64() * 1_000.0;
     let quiet = line
         .route
-        .is_some_and(|route| route.contains("/health/") || route.ends_with("/metrics"));
+        .is_some_and(|route| POLLED.iter().any(|polled| route.contains(polled)));
     macro_rules! write_at {
         ($level:ident) => {
             tracing::$level!(
@@ -259,7 +262,7 @@ fn log(line: &Line) {
     }
     match (quiet, *status) {
         (_, 500..) => write_at!(warn),
-        (true, _) => write_at!(debug),
+        (true, ..400) => write_at!(debug),
         _ => write_at!(info),
     }
 }

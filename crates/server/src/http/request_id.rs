@@ -1,6 +1,8 @@
 //! The id under which one request is found in the log.
 
 use std::future::Future;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 tokio::task_local! {
     static REQUEST_ID: String;
@@ -16,11 +18,16 @@ pub async fn scope<T>(id: String, work: impl Future<Output = T>) -> T {
     REQUEST_ID.scope(id, work).await
 }
 
-/// A new id.
+/// A new id: random for the process, counted within it.
 pub fn make() -> String {
-    let mut bytes = [0; 12];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    hex::encode(bytes)
+    static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(|| {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).expect("the system gives random bytes");
+        bytes
+    });
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}{count:08x}", hex::encode(*PROCESS))
 }
 
 /// An id that came from a trusted proxy, if it may stand in a log line.

@@ -1,6 +1,8 @@
 use super::*;
+use futures_util::FutureExt;
 use pgkeep_catalog::{JobError, KeySource, Location, ManagedBy, OpenOptions, Outcome};
 use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
+use pgkeep_model::growth::Size;
 use pgkeep_model::job::{JobKind, Trigger};
 use pgkeep_testkit::ManualClock;
 use serde_json::{Value, json};
@@ -198,7 +200,16 @@ async fn failures_in_a_row_are_counted_and_silence_is_overdue() {
         "policy nightly_shop of shop failed 3 times in a row, last just now: the server is away"
     );
     let shop = &report.apps[0];
-    assert_eq!(shop.health.findings.len(), 2);
+    // Besides those, there is the hint that no recovery kit is confirmed.
+    let states: Vec<_> = shop.health.findings.iter().map(|f| f.state).collect();
+    assert_eq!(
+        states,
+        [
+            HealthState::Failing,
+            HealthState::Overdue,
+            HealthState::NoRecoveryKit
+        ]
+    );
     assert!(shop.policies[0].overdue.is_some());
     scene.run(&policy, Outcome::Succeeded(json!({}))).await;
     assert_eq!(scene.report().await.state, HealthState::Ok);
@@ -247,6 +258,70 @@ async fn a_run_that_proved_that_nothing_was_written_counts_as_a_backup() {
 }
 
 #[tokio::test]
+async fn copies_elsewhere_disks_and_keys_are_judged_from_what_the_catalog_knows() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    let policy = Policy {
+        repositories: vec!["main".into(), "offsite".into()],
+        ..scene.policy("shop").await
+    };
+    let put = scene
+        .catalog
+        .put_policy(&policy.name, &policy, ManagedBy::Api, None);
+    put.await.expect("stored");
+    let proven = |row: &mut BackupRow| row.proven_at = Some(row.time);
+    let found = async || {
+        let report = scene.report().await;
+        let told = |f: &health::Finding| {
+            let about = f.repository.as_deref().unwrap_or("-");
+            format!("{} {about} {:?}", f.state.as_str(), f.days)
+        };
+        let shop = &report.apps[0].health;
+        (shop.is_alarm(), shop.findings.iter().map(told).collect::<Vec<_>>())
+    };
+    scene.backup("shop", "main", proven).await;
+    scene.backup("shop", "offsite", |_| ()).await;
+    for repository in ["main", "offsite"] {
+        let confirmed = scene.catalog.confirm_recovery_kit(repository).await;
+        confirmed.expect("confirmed");
+    }
+    assert_eq!(found().await, (false, Vec::new()));
+
+    // Every day the local one grows by a GiB, and nothing goes elsewhere any more.
+    for day in 1..=3 {
+        scene.hours(24);
+        scene.backup("shop", "main", proven).await;
+        let size = Size {
+            at: scene.catalog.now(),
+            stored_bytes: day << 30,
+            free_bytes: (9 - day) << 30,
+        };
+        let recorded = scene.catalog.record_size("main", &size).await;
+        recorded.expect("recorded");
+    }
+    let (alarm, states) = found().await;
+    assert!(alarm, "{states:?}");
+    assert_eq!(
+        states[1..],
+        ["offsite_behind offsite Some(3)", "storage_filling main Some(6)"]
+    );
+    assert!(states[0].starts_with("overdue"), "{states:?}");
+    assert_eq!(
+        keeping::of_repositories(&scene.catalog).await.expect("read")["main"].growth,
+        Some(pgkeep_model::growth::Growth {
+            bytes_per_day: 1 << 30,
+            free_bytes: 6 << 30,
+            full_in_days: Some(6.0),
+        })
+    );
+
+    // A new copy is enough.
+    scene.backup("shop", "offsite", |_| ()).await;
+    let followed = found().await.1;
+    assert!(!followed.iter().any(|f| f.starts_with("offsite")), "{followed:?}");
+}
+
+#[tokio::test]
 async fn the_report_is_plain_json() {
     let scene = Scene::new().await;
     scene.app("shop").await;
@@ -267,7 +342,32 @@ async fn an_answer_is_shared_for_a_second() {
     let ask = async || cache.report(&scene.catalog).await.expect("a report");
     let first = ask().await;
     scene.app("shop").await;
-    assert_eq!(ask().await, first);
+    assert!(Arc::ptr_eq(&ask().await, &first));
     scene.clock.advance(FRESH);
-    assert_eq!(ask().await.apps.len(), 1);
+    assert_eq!(ask().await.report.apps.len(), 1);
+}
+
+#[tokio::test]
+async fn while_a_newer_answer_is_made_the_one_before_is_given_for_a_while() {
+    let scene = Scene::new().await;
+    let cache = StatusCache::default();
+    let ask = async || cache.report(&scene.catalog).await.expect("a report");
+    let first = ask().await;
+    let making = cache.making.try_lock().expect("nobody makes one");
+    scene.clock.advance(FRESH);
+    assert!(Arc::ptr_eq(&ask().await, &first));
+    scene.clock.advance(STALE);
+    assert!(ask().now_or_never().is_none(), "it is too old");
+    drop(making);
+    assert!(!Arc::ptr_eq(&ask().await, &first));
+}
+
+#[tokio::test]
+async fn an_answer_is_written_once() {
+    let scene = Scene::new().await;
+    let answer = StatusCache::default();
+    let answer = answer.report(&scene.catalog).await.expect("a report");
+    let text = answer.wire(|report| Bytes::from(report.sentence.clone()));
+    assert_eq!(text, "no app is known");
+    assert_eq!(answer.wire(|_| Bytes::new()), text);
 }
