@@ -4,7 +4,14 @@ type Schemas = components['schemas']
 
 export type App = Schemas['App']
 export type AppDefinition = Schemas['AppDefinition']
-export type AppStatus = Schemas['AppStatus']
+export type AppStatus = Omit<Schemas['AppStatus'], 'findings'> & {
+  findings: (Schemas['Finding'] & {
+    alarm?: boolean
+    repository?: string | null
+    days?: number | null
+    since?: string | null
+  })[]
+}
 export type AuditEntry = Schemas['AuditView']
 export type Backup = Schemas['Backup']
 export type BackupDetail = Schemas['BackupDetail']
@@ -15,21 +22,42 @@ export type DeletePlan = Schemas['DeletePlan']
 export type Job = Schemas['Job']
 export type JobState = Schemas['JobState']
 export type JobKind = Schemas['JobKind']
-export type KeptDatabase = Schemas['KeptDatabase']
+export type Kept = Omit<Schemas['KeptDatabase'], 'sizeBytes'> & {
+  kind?: 'database' | 'files'
+  sizeBytes?: number | null
+  tree?: string | null
+  of?: string | null
+}
 export type LogLine = Schemas['LogLine']
 export type Permission = Schemas['Permission']
-export type Plan = Schemas['Plan']
+export type Plan = Schemas['Plan'] & {
+  files?: {
+    trees: { name: string; to: string; replaces: boolean; files: number; bytes: number; freeBytes: number }[]
+  } | null
+}
 export type Policy = Schemas['Policy']
 export type PolicyDefinition = Schemas['PolicyDefinition']
 export type ProblemBody = Schemas['Problem']
-export type Repository = Schemas['Repository']
+export type Repository = Schemas['Repository'] & {
+  recoveryKit?: { confirmedAt?: string | null }
+  growth?: { bytesPerDay: number; freeBytes: number; fullInDays?: number | null } | null
+}
 export type RepositoryDefinition = Schemas['RepositoryDefinition']
 export type RepositoryTest = Schemas['RepositoryTest']
-export type RestoreBody = Schemas['RestoreBody']
+export type RestoreRequest = Schemas['RestoreBody']
+export type RestoreBody = Omit<Schemas['RestoreBody'], 'mode' | 'name'> & {
+  mode?: 'into' | 'replace' | 'in_place'
+  name?: string
+  files?: 'none' | 'with' | 'only'
+  trees?: string[]
+  fileGlobs?: string[]
+  filesInto?: string
+  readOnly?: boolean
+}
 export type Role = Schemas['Role']
 export type Session = Schemas['SessionView']
 export type Settings = Schemas['Settings']
-export type Status = Schemas['Status']
+export type Status = Omit<Schemas['Status'], 'apps'> & { apps: AppStatus[] }
 export type Target = Schemas['Target']
 export type TargetDefinition = Schemas['TargetDefinition']
 export type Token = Schemas['TokenView']

@@ -49,7 +49,8 @@ const WORSE = ['failing', 'drill_failed', 'damaged', 'no_backup']
 export function healthState(state: string, t: Texts): State {
   const words = (t.health as Record<string, string>)[state] ?? state
   if (state === 'ok') return { tone: 'good', icon: 'shield', words }
-  if (state === 'overdue') return { tone: 'warn', icon: 'clock', words }
+  if (state === 'no_recovery_kit') return { tone: 'note', icon: 'info', words }
+  if (state === 'overdue' || state === 'offsite_behind') return { tone: 'warn', icon: 'clock', words }
   return WORSE.includes(state)
     ? { tone: 'bad', icon: 'cross', words }
     : { tone: 'warn', icon: 'warning', words }

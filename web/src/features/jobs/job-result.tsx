@@ -1,14 +1,23 @@
 import { List, Stack, Text } from '@mantine/core'
+import type { ReactNode } from 'react'
 import type { Job } from '../../api/types.ts'
 import { bytes, count, shortId } from '../../format/amounts.ts'
 import { duration } from '../../format/time.ts'
 import { paths } from '../../paths.ts'
-import { useLocale, useTexts } from '../../texts/index.ts'
+import { type Texts, useLocale, useTexts } from '../../texts/index.ts'
 import { Facts, Moment, Section } from '../../ui/bits.tsx'
 import { TextLink } from '../../ui/links.tsx'
 import { Callout, Mark, type State } from '../../ui/mark.tsx'
 import { UndoButton } from '../restore/undo-button.tsx'
-import { backupOf, doctorReport, drillReport, type Proof, restoreReport } from './reports.ts'
+import {
+  backupOf,
+  doctorReport,
+  drillReport,
+  type Proof,
+  type RestoredTree,
+  type RestoreReport,
+  restoreReport,
+} from './reports.ts'
 
 /** What came of a job, in the words of its kind. */
 export function JobResult({ job }: { job: Job }) {
@@ -70,59 +79,14 @@ function RestoreResult({ job }: { job: Job }) {
   if (report === undefined) return null
   return (
     <>
-      <Section title={t.restore.proof}>
-        <ProofTable proof={report.proof} seconds={report.proveSeconds} />
-      </Section>
+      {report.database !== undefined && (
+        <Section title={t.restore.proof}>
+          <ProofTable proof={report.proof} seconds={report.proveSeconds} />
+        </Section>
+      )}
+      {report.trees.length > 0 && <RestoredFiles trees={report.trees} />}
       <Section title={t.jobs.result} actions={<UndoButton job={job} />}>
-        <Facts
-          facts={[
-            [t.restore.restoredTo, report.database],
-            [
-              t.restore.fromBackup,
-              <TextLink key="backup" to={paths.backup} params={{ id: report.backup }} size="sm">
-                {shortId(report.backup)}
-              </TextLink>,
-            ],
-            [t.backups.tables, count(report.tables, locale)],
-            [t.backups.rows, count(report.rows, locale)],
-            [t.backups.size, bytes(report.bytes)],
-            [t.restore.tookAll, duration(report.totalSeconds)],
-            ...(report.blockedMs === undefined
-              ? []
-              : [
-                  [
-                    t.restore.blocked,
-                    report.blockedMs < 1 ? '< 1 ms' : duration(report.blockedMs / 1000),
-                  ] as [string, React.ReactNode],
-                ]),
-            ...(report.safetyBackup
-              ? [
-                  [
-                    t.restore.safetyBackup,
-                    <TextLink key="safety" to={paths.backup} params={{ id: report.safetyBackup }} size="sm">
-                      {shortId(report.safetyBackup)}
-                    </TextLink>,
-                  ] as [string, React.ReactNode],
-                ]
-              : []),
-            ...(report.keptAs
-              ? [
-                  [
-                    t.restore.oldKept,
-                    <span key="kept">
-                      {report.keptAs}
-                      {report.keptUntil && (
-                        <>
-                          {' '}
-                          (<Moment at={report.keptUntil} absolute />)
-                        </>
-                      )}
-                    </span>,
-                  ] as [string, React.ReactNode],
-                ]
-              : []),
-          ]}
-        />
+        <Facts facts={resultFacts(report, t, locale)} />
         {report.warnings.map((warning) => (
           <Callout key={warning} tone="warn">
             <Text size="sm">{warning}</Text>
@@ -130,6 +94,83 @@ function RestoreResult({ job }: { job: Job }) {
         ))}
       </Section>
     </>
+  )
+}
+
+function resultFacts(report: RestoreReport, t: Texts, locale: string): [string, ReactNode][] {
+  const facts: [string, ReactNode][] = []
+  const say = (name: string, value: ReactNode) => facts.push([name, value])
+  const backup = (id: string) => (
+    <TextLink to={paths.backup} params={{ id }} size="sm">
+      {shortId(id)}
+    </TextLink>
+  )
+  if (report.database !== undefined) say(t.restore.restoredTo, report.database)
+  say(t.restore.fromBackup, backup(report.backup))
+  if (report.database !== undefined) {
+    say(t.backups.tables, count(report.tables, locale))
+    say(t.backups.rows, count(report.rows, locale))
+    say(t.backups.size, bytes(report.bytes))
+  }
+  say(t.restore.tookAll, duration(report.totalSeconds))
+  if (report.blockedMs !== undefined)
+    say(t.restore.blocked, report.blockedMs < 1 ? '< 1 ms' : duration(report.blockedMs / 1000))
+  if (report.safetyBackup) say(t.restore.safetyBackup, backup(report.safetyBackup))
+  if (report.keptAs)
+    say(
+      t.restore.oldKept,
+      <>
+        {report.keptAs}
+        {report.keptUntil && (
+          <>
+            {' '}
+            (<Moment at={report.keptUntil} absolute />)
+          </>
+        )}
+      </>,
+    )
+  return facts
+}
+
+function RestoredFiles({ trees }: { trees: RestoredTree[] }) {
+  const t = useTexts()
+  const locale = useLocale()
+  return (
+    <Section title={t.restore.filesBack}>
+      {trees.map((tree) => (
+        <Stack key={tree.name} gap="xs">
+          <Text fw={600}>{tree.name}</Text>
+          <Mark
+            state={
+              tree.proven
+                ? {
+                    tone: 'good',
+                    icon: 'shield',
+                    words: tree.owners ? t.restore.filesProven : t.restore.filesProvenButOwners,
+                  }
+                : { tone: 'warn', icon: 'warning', words: t.restore.filesNotProven }
+            }
+          />
+          <Facts
+            facts={[
+              [t.restore.restoredTo, tree.to],
+              [t.restore.amount, t.restore.filesRestored(count(tree.files, locale), bytes(tree.bytes))],
+              ...(tree.keptAs ? [[t.restore.folderKept, tree.keptAs] as [string, ReactNode]] : []),
+            ]}
+          />
+          {tree.odd.length > 0 && (
+            <Callout tone="warn">
+              <Text size="sm">{t.restore.odd(tree.odd.length)}</Text>
+              <List size="sm">
+                {tree.odd.slice(0, 20).map((odd) => (
+                  <List.Item key={odd}>{odd}</List.Item>
+                ))}
+              </List>
+            </Callout>
+          )}
+        </Stack>
+      ))}
+    </Section>
   )
 }
 

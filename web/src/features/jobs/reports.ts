@@ -9,9 +9,25 @@ export interface Proof {
   differences: string[]
 }
 
+/** A folder of files that was brought back. */
+export interface RestoredTree {
+  name: string
+  to: string
+  keptAs?: string
+  files: number
+  bytes: number
+  proven: boolean
+  /** Whether owners are as they were, which only root may set. */
+  owners: boolean
+  /** What could not be made as it was, with the reason. */
+  odd: string[]
+}
+
 export interface RestoreReport {
   backup: string
-  database: string
+  /** Absent where only files came back. */
+  database?: string
+  trees: RestoredTree[]
   rows?: number
   tables?: number
   bytes?: number
@@ -69,16 +85,18 @@ function proof(value: unknown): Proof | undefined {
 export function restoreReport(job: Pick<Job, 'kind' | 'result'>): RestoreReport | undefined {
   const read = job.kind === 'restore' ? document(job.result) : undefined
   const database = text(read?.database)
-  if (read === undefined || database === undefined) return undefined
+  const trees = restoredTrees(read)
+  if (read === undefined || (database === undefined && trees.length === 0)) return undefined
   return {
     database,
+    trees,
     backup: text(read.backup) ?? '',
     rows: number(read.rows),
     tables: number(read.tables),
     bytes: number(read.bytes),
     restoreSeconds: number(read.restore_seconds),
     proveSeconds: number(read.prove_seconds),
-    totalSeconds: number(read.total_seconds),
+    totalSeconds: number(read.total_seconds) ?? number(read.seconds),
     blockedMs: number(read.blocked_ms),
     keptAs: text(read.kept_as),
     keptUntil: text(read.kept_until),
@@ -86,6 +104,20 @@ export function restoreReport(job: Pick<Job, 'kind' | 'result'>): RestoreReport 
     warnings: sentences(read.warnings),
     proof: proof(read.proof),
   }
+}
+
+/** They stand in the report itself where no database came back with them. */
+function restoredTrees(report: Document | undefined): RestoredTree[] {
+  return documents(document(report?.files)?.trees ?? report?.trees).map((tree) => ({
+    name: text(tree.name) ?? '',
+    to: text(tree.to) ?? '',
+    keptAs: text(tree.kept_as),
+    files: number(tree.files) ?? 0,
+    bytes: number(tree.bytes) ?? 0,
+    proven: tree.proven === true,
+    owners: tree.owners !== false,
+    odd: documents(tree.odd).map((odd) => `${text(odd.path) ?? ''}: ${text(odd.reason) ?? ''}`),
+  }))
 }
 
 export function drillReport(job: Pick<Job, 'kind' | 'result'>): DrillReport | undefined {

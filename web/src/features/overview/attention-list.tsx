@@ -1,4 +1,5 @@
 import { Button, Group, Stack, Text } from '@mantine/core'
+import { lazy, Suspense } from 'react'
 import { api, call } from '../../api/client.ts'
 import type { Status } from '../../api/types.ts'
 import { paths } from '../../paths.ts'
@@ -13,6 +14,11 @@ import { DrillButton } from '../drills/drill-button.tsx'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
 import { type Attention, attention, REMEDY_NEEDS, type Remedy } from './attention.ts'
+
+// Most servers never need it again after their first day.
+const KitButton = lazy(() =>
+  import('../repositories/kit-dialog.tsx').then((module) => ({ default: module.KitButton })),
+)
 
 export function AttentionList({ status }: { status: Status }) {
   const t = useTexts()
@@ -41,12 +47,17 @@ function stateOf(each: Attention, t: T) {
   if (each.state === 'no_worker') return { tone: 'bad', icon: 'cross', words: t.overview.noWorker } as const
   if (each.state === 'queue_paused') return { tone: 'warn', icon: 'clock', words: t.queue.paused } as const
   const state = healthState(each.state, t)
-  return each.app ? { ...state, words: `${each.app}: ${state.words}` } : state
+  const subject = each.app ?? each.repository
+  return subject ? { ...state, words: `${subject}: ${state.words}` } : state
 }
 
 function sentenceOf(each: Attention, t: T) {
   if (each.state === 'no_worker') return t.overview.noWorkerHint
   if (each.state === 'queue_paused') return t.queue.pausedHint
+  const { repository, days } = each
+  if (repository && each.state === 'storage_filling' && days !== undefined)
+    return t.overview.filling(repository, days)
+  if (repository && each.state === 'no_recovery_kit') return t.overview.noKit(repository)
   return each.sentence
 }
 
@@ -83,6 +94,19 @@ function RemedyButton({ remedy }: { remedy: Remedy }) {
         <LinkButton to={paths.newPolicy} search={{ app: remedy.app }} variant="default" size="xs">
           {t.policies.create}
         </LinkButton>
+      )
+    case 'show-repository':
+    case 'make-room':
+      return (
+        <LinkButton to={paths.repository} params={{ name: remedy.repository }} variant="default" size="xs">
+          {remedy.act === 'make-room' ? t.overview.makeRoom : t.overview.showRepository}
+        </LinkButton>
+      )
+    case 'keep-kit':
+      return (
+        <Suspense fallback={null}>
+          <KitButton name={remedy.repository} />
+        </Suspense>
       )
     case 'resume-queue':
       return (

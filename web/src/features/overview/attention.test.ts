@@ -62,6 +62,26 @@ test('each finding leads to what mends it', () => {
   ])
 })
 
+test('a repository is looked after once, however many apps keep their backups there', () => {
+  const about = (state: string, repository: string, days?: number) => ({
+    state,
+    repository,
+    days,
+    sentence: `${state} ${repository}`,
+    cost: 0,
+  })
+  const both = [about('storage_filling', 'main', 3), about('no_recovery_kit', 'main')]
+  const list = attention(
+    status({ apps: [app([about('offsite_behind', 'far'), ...both]), { ...app(both), app: 'blog' }] }),
+  )
+  expect(list.map((each) => [each.app, each.repository, each.remedy])).toEqual([
+    ['shop', 'far', { act: 'show-repository', repository: 'far' }],
+    [undefined, 'main', { act: 'make-room', repository: 'main' }],
+    [undefined, 'main', { act: 'keep-kit', repository: 'main' }],
+  ])
+  expect(new Set(list.map((each) => each.key)).size).toBe(3)
+})
+
 test('a server that works on nothing comes before all apps', () => {
   const list = attention(status({ workers: 0, queuePaused: true, apps: [app([])] }))
   expect(list.map((each) => each.state)).toEqual(['no_worker', 'queue_paused'])

@@ -7,11 +7,16 @@ export type Remedy =
   | { act: 'show-job'; job: string }
   | { act: 'show-backups'; app: string; state: string }
   | { act: 'make-policy'; app: string }
+  | { act: 'show-repository'; repository: string }
+  | { act: 'make-room'; repository: string }
+  | { act: 'keep-kit'; repository: string }
   | { act: 'resume-queue' }
   | { act: 'none' }
 
 export interface Attention {
   key: string
+  repository?: string
+  days?: number
   app?: string
   state: string
   sentence: string
@@ -27,22 +32,38 @@ export function attention(status: Status): Attention[] {
   if (status.queuePaused) {
     list.push({ key: 'paused', state: 'queue_paused', sentence: '', remedy: { act: 'resume-queue' } })
   }
+  const told = new Set<string>()
   for (const app of status.apps) {
     for (const finding of app.findings) {
+      // A repository is looked after once, however many apps keep their backups there.
+      const shared = SHARED.includes(finding.state) && `${finding.state} ${finding.repository}`
+      if (shared && told.has(shared)) continue
+      if (shared) told.add(shared)
       list.push({
         key: `${app.app} ${finding.state} ${finding.sentence}`,
-        app: app.app,
+        app: shared ? undefined : app.app,
+        repository: finding.repository ?? undefined,
+        days: finding.days ?? undefined,
         state: finding.state,
         sentence: finding.sentence,
-        remedy: remedyFor(app, finding.state, finding.policy),
+        remedy: remedyFor(app, finding),
       })
     }
   }
   return list
 }
 
-function remedyFor(app: AppStatus, state: string, policy: string | null | undefined): Remedy {
+/** What is about a repository, not about one of its apps. */
+const SHARED = ['storage_filling', 'no_recovery_kit']
+
+function remedyFor(app: AppStatus, { state, policy, repository }: AppStatus['findings'][number]): Remedy {
   switch (state) {
+    case 'offsite_behind':
+      return repository ? { act: 'show-repository', repository } : { act: 'none' }
+    case 'storage_filling':
+      return repository ? { act: 'make-room', repository } : { act: 'none' }
+    case 'no_recovery_kit':
+      return repository ? { act: 'keep-kit', repository } : { act: 'none' }
     case 'failing':
     case 'overdue': {
       const job = app.policies.find((each) => each.name === policy)?.lastJob
@@ -66,6 +87,7 @@ function remedyFor(app: AppStatus, state: string, policy: string | null | undefi
 export const REMEDY_NEEDS: Partial<Record<Remedy['act'], Permission>> = {
   'back-up': 'operate',
   drill: 'operate',
+  'keep-kit': 'configure',
   'make-policy': 'edit_policies',
   'resume-queue': 'manage_jobs',
 }

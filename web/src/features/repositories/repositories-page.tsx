@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { queries } from '../../api/queries.ts'
+import type { Repository } from '../../api/types.ts'
 import { count } from '../../format/amounts.ts'
 import { paths } from '../../paths.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
@@ -7,8 +8,10 @@ import { Empty, Moment } from '../../ui/bits.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
 import { LinkButton, TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
+import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { useMay } from '../session/session.ts'
+import { fullIn, isRemote, urgency } from './room.ts'
 
 export function RepositoriesPage() {
   const t = useTexts()
@@ -75,6 +78,17 @@ export function RepositoriesPage() {
                     />
                   ),
                 },
+                { key: 'full', title: t.repositories.fullIn, cell: (row) => <Room repository={row} /> },
+                {
+                  key: 'kit',
+                  title: t.repositories.kit,
+                  cell: (row) =>
+                    row.recoveryKit?.confirmedAt ? (
+                      <Moment at={row.recoveryKit.confirmedAt} />
+                    ) : (
+                      <Mark state={{ tone: 'warn', icon: 'warning', words: t.common.no }} />
+                    ),
+                },
               ]}
             />
           )
@@ -84,6 +98,11 @@ export function RepositoriesPage() {
   )
 }
 
-function isRemote(address: string | null | undefined): boolean {
-  return /^\w+:\/\//.test(address ?? '') && !address?.startsWith('file:')
+/** When the disk is full; stands out where somebody has to do something about it. */
+function Room({ repository }: { repository: Repository }) {
+  const t = useTexts()
+  const words = fullIn(repository, t)
+  const soon = urgency(repository)
+  if (soon === 'none') return words
+  return <Mark state={{ tone: soon === 'now' ? 'bad' : 'warn', icon: 'warning', words }} />
 }

@@ -5,12 +5,12 @@ import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { api, call } from '../../api/client.ts'
 import { queries } from '../../api/queries.ts'
 import type { Repository, RepositoryTest } from '../../api/types.ts'
-import { shortId } from '../../format/amounts.ts'
+import { bytes, shortId } from '../../format/amounts.ts'
 import { duration } from '../../format/time.ts'
 import { paths } from '../../paths.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
-import { Facts, Section } from '../../ui/bits.tsx'
+import { Facts, Moment, Section } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { ManagedByFile } from '../../ui/managed.tsx'
@@ -18,7 +18,9 @@ import { Callout, Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { useMay } from '../session/session.ts'
+import { KitButton } from './kit-dialog.tsx'
 import { RepositoryForm } from './repository-form.tsx'
+import { fullIn, growthOf, urgency } from './room.ts'
 
 const route = getRouteApi('/inside/repositories/$name')
 
@@ -57,10 +59,8 @@ function Detail({ repository }: { repository: Repository }) {
   return (
     <Stack gap="lg">
       <Connection name={repository.name} />
-      <Section title={t.repositories.keys}>
-        <Text size="sm">{t.repositories.keysHint}</Text>
-        <Facts facts={[[t.repositories.key, definition.key ?? t.repositories.noKey]]} />
-      </Section>
+      <RoomLeft repository={repository} />
+      <Keys repository={repository} />
       <Care name={repository.name} />
       {repository.managedBy === 'file' ? (
         <Section title={t.apps.definition}>
@@ -166,6 +166,63 @@ export function TestResult({ result }: { result: RepositoryTest }) {
         </List>
       )}
     </Stack>
+  )
+}
+
+/** How much room is left, and for how long. */
+function RoomLeft({ repository }: { repository: Repository }) {
+  const t = useTexts()
+  const { growth } = repository
+  const soon = urgency(repository)
+  return (
+    <Section title={t.repositories.room}>
+      {soon !== 'none' && (
+        <Callout tone={soon === 'now' ? 'bad' : 'warn'}>
+          <Text size="sm" fw={600}>
+            {t.overview.filling(repository.name, Math.floor(growth?.fullInDays ?? 0))}
+          </Text>
+          <Text size="sm">{t.repositories.roomHint}</Text>
+        </Callout>
+      )}
+      <Facts
+        facts={[
+          [t.repositories.growth, growthOf(repository, t)],
+          ...(growth
+            ? ([
+                [t.repositories.free, bytes(growth.freeBytes)],
+                [t.repositories.fullIn, fullIn(repository, t)],
+              ] as [string, string][])
+            : []),
+        ]}
+      />
+    </Section>
+  )
+}
+
+/** What opens the repository, and whether that outlives this machine. */
+function Keys({ repository }: { repository: Repository }) {
+  const t = useTexts()
+  const may = useMay()
+  const confirmedAt = repository.recoveryKit?.confirmedAt
+  return (
+    <Section title={t.repositories.keys} actions={may('configure') && <KitButton name={repository.name} />}>
+      <Text size="sm">{t.repositories.keysHint}</Text>
+      <Facts
+        facts={[
+          [t.repositories.key, repository.definition.key ?? t.repositories.noKey],
+          [
+            t.repositories.kit,
+            confirmedAt ? (
+              <>
+                {t.repositories.kitConfirmed}, <Moment at={confirmedAt} />
+              </>
+            ) : (
+              <Mark state={{ tone: 'warn', icon: 'warning', words: t.repositories.kitMissing }} />
+            ),
+          ],
+        ]}
+      />
+    </Section>
   )
 }
 

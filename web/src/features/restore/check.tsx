@@ -6,10 +6,11 @@ import { bytes, count } from '../../format/amounts.ts'
 import { duration } from '../../format/time.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
 import { Facts, Section } from '../../ui/bits.tsx'
+import { DataTable } from '../../ui/data-table.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
-import type { Choice } from './choice.ts'
-import { planQuery, sidesOf } from './plan.ts'
+import { type Choice, takesDatabase } from './choice.ts'
+import { planQuery, sidesOf, treesOf, versionsOf } from './plan.ts'
 
 /** The dry run: what will happen, and what stands against it. */
 export function Check({ backup, choice }: { backup: BackupDetail; choice: Choice }) {
@@ -33,10 +34,38 @@ export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupD
   const t = useTexts()
   const locale = useLocale()
   const sides = sidesOf(plan)
+  const versions = versionsOf(plan)
+  const trees = treesOf(plan)
   const status = useQuery(queries.status())
   const app = status.data?.apps.find((each) => each.app === backup.app)
   const estimate = backup.provenSeconds ?? app?.provenSeconds
   const missing = [...sides.missingExtensions, ...sides.missingRoles, ...sides.missingTablespaces]
+  const databaseFacts = (): [string, string][] => [
+    [t.restore.versions, `${sides.sourceVersion ?? '–'} → ${sides.targetVersion ?? '–'}`],
+    [t.restore.server, sides.targetServer ?? '–'],
+    [
+      t.restore.amount,
+      t.restore.amountOf(count(sides.tables, locale), count(sides.rows, locale), bytes(sides.bytes)),
+    ],
+    ...(sides.existingBytes === undefined
+      ? []
+      : [[t.restore.existing, bytes(sides.existingBytes)] as [string, string]]),
+    ...(choice.mode === 'into'
+      ? []
+      : [
+          [
+            t.restore.sessions,
+            sides.sessions.length === 0 ? t.restore.noSessions : sides.sessions.join('; '),
+          ] as [string, string],
+        ]),
+    [t.restore.missing, missing.length === 0 ? t.restore.nothingMissing : missing.join(', ')],
+    [
+      t.restore.estimate,
+      estimate === null || estimate === undefined
+        ? t.restore.noEstimate
+        : t.restore.estimateOf(duration(estimate)),
+    ],
+  ]
   return (
     <Stack gap="md">
       {plan.refusals.map((refusal) => (
@@ -55,7 +84,7 @@ export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupD
       {plan.refusals.length === 0 && (
         <Mark state={{ tone: 'good', icon: 'check', words: t.restore.nothingAgainst }} />
       )}
-      {plan.overwrites && choice.mode === 'replace' && (
+      {plan.overwrites && takesDatabase(choice) && choice.mode === 'replace' && (
         <Callout tone="warn">
           <Text size="sm">{t.restore.lost(duration(plan.ageSecs))}</Text>
         </Callout>
@@ -65,34 +94,64 @@ export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupD
           <List.Item key={step}>{step}</List.Item>
         ))}
       </List>
+      {versions && (
+        <div>
+          <Text size="sm" fw={600}>
+            {t.restore.schemaVersion}
+          </Text>
+          {versions.words.map((sentence) => (
+            <Text size="sm" key={sentence}>
+              {sentence}
+            </Text>
+          ))}
+          {versions.forward.length > 0 && (
+            <>
+              <Text size="sm" mt="xs">
+                {t.restore.wouldMigrate}
+              </Text>
+              <List size="sm" aria-label={t.restore.wouldMigrate}>
+                {versions.forward.map((migration) => (
+                  <List.Item key={migration}>
+                    <Text span size="sm" ff="monospace">
+                      {migration}
+                    </Text>
+                  </List.Item>
+                ))}
+              </List>
+            </>
+          )}
+        </div>
+      )}
+      {trees.length > 0 && (
+        <DataTable
+          label={t.restore.folders}
+          rows={trees}
+          rowKey={(tree) => tree.name}
+          columns={[
+            { key: 'name', title: t.restore.folderName, cell: (tree) => tree.name },
+            {
+              key: 'to',
+              title: t.restore.goesTo,
+              cell: (tree) => <span style={{ overflowWrap: 'anywhere' }}>{tree.to}</span>,
+            },
+            {
+              key: 'files',
+              title: t.restore.filesIn,
+              number: true,
+              cell: (tree) => count(tree.files, locale),
+            },
+            { key: 'bytes', title: t.backups.size, number: true, cell: (tree) => bytes(tree.bytes) },
+            { key: 'free', title: t.restore.freeThere, number: true, cell: (tree) => bytes(tree.freeBytes) },
+            {
+              key: 'now',
+              title: t.restore.thereNow,
+              cell: (tree) => (tree.replaces ? t.restore.keptBeside : t.restore.nothingThere),
+            },
+          ]}
+        />
+      )}
       <Facts
-        facts={[
-          [t.restore.age, duration(plan.ageSecs)],
-          [t.restore.versions, `${sides.sourceVersion ?? '–'} → ${sides.targetVersion ?? '–'}`],
-          [t.restore.server, sides.targetServer ?? '–'],
-          [
-            t.restore.amount,
-            t.restore.amountOf(count(sides.tables, locale), count(sides.rows, locale), bytes(sides.bytes)),
-          ],
-          ...(sides.existingBytes === undefined
-            ? []
-            : [[t.restore.existing, bytes(sides.existingBytes)] as [string, string]]),
-          ...(choice.mode === 'into'
-            ? []
-            : [
-                [
-                  t.restore.sessions,
-                  sides.sessions.length === 0 ? t.restore.noSessions : sides.sessions.join('; '),
-                ] as [string, string],
-              ]),
-          [t.restore.missing, missing.length === 0 ? t.restore.nothingMissing : missing.join(', ')],
-          [
-            t.restore.estimate,
-            estimate === null || estimate === undefined
-              ? t.restore.noEstimate
-              : t.restore.estimateOf(duration(estimate)),
-          ],
-        ]}
+        facts={[[t.restore.age, duration(plan.ageSecs)], ...(takesDatabase(choice) ? databaseFacts() : [])]}
       />
     </Stack>
   )

@@ -4,7 +4,7 @@ import { getRouteApi } from '@tanstack/react-router'
 import { useState } from 'react'
 import { api, call } from '../../api/client.ts'
 import { asProblem } from '../../api/problem.ts'
-import type { BackupDetail } from '../../api/types.ts'
+import type { BackupDetail, RestoreRequest } from '../../api/types.ts'
 import { commands } from '../../commands.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
@@ -12,19 +12,20 @@ import { Command, Section } from '../../ui/bits.tsx'
 import { Callout } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { requestKey } from '../request-key.ts'
-import { bodyOf, type Choice } from './choice.ts'
+import { bodyOf, type Choice, type Tree, targetOf } from './choice.ts'
 import { planQuery } from './plan.ts'
 
 const route = getRouteApi('/inside/backups/$id/restore')
 
 interface Props {
   backup: BackupDetail
+  trees: Tree[]
   choice: Choice
   change: (part: Partial<Choice>) => void
 }
 
 /** The last look. The button names what is written to; what overwrites asks for the phrase. */
-export function Confirmation({ backup, choice, change }: Props) {
+export function Confirmation({ backup, trees, choice, change }: Props) {
   const t = useTexts()
   const navigate = route.useNavigate()
   const query = useQuery(planQuery(backup, choice))
@@ -32,6 +33,7 @@ export function Confirmation({ backup, choice, change }: Props) {
   const [key] = useState(requestKey)
   const plan = query.data
   const body = bodyOf(choice)
+  const target = targetOf(choice, trees)
   const start = useAction(
     () =>
       call(
@@ -42,7 +44,7 @@ export function Confirmation({ backup, choice, change }: Props) {
             header: { 'Idempotency-Key': `${key}-${plan?.hash.slice(0, 16)}` },
           },
           body: {
-            ...body,
+            ...(body as RestoreRequest),
             confirm: plan?.phrase ? typed : undefined,
             planHash: plan?.hash,
             reason: choice.reason.trim() || undefined,
@@ -120,7 +122,7 @@ export function Confirmation({ backup, choice, change }: Props) {
             />
           )}
           <ProblemPanel error={start.error} retry={planChanged ? () => void query.refetch() : undefined} />
-          <Command line={commands.restore(backup.id, body)} />
+          <Command line={commands.restore(backup.id, body, backup.contents.length > 1)} />
           <Group justify="flex-end">
             <Button
               type="submit"
@@ -128,7 +130,7 @@ export function Confirmation({ backup, choice, change }: Props) {
               disabled={!right || refused}
               loading={start.isPending}
             >
-              {plan.overwrites ? t.restore.overwriteNow(body.name) : t.restore.restoreNow(body.name)}
+              {plan.overwrites ? t.restore.overwriteNow(target) : t.restore.restoreNow(target)}
             </Button>
           </Group>
         </Stack>

@@ -1,6 +1,6 @@
 import { queryOptions } from '@tanstack/react-query'
 import { api, call } from '../../api/client.ts'
-import type { BackupDetail, Plan } from '../../api/types.ts'
+import type { BackupDetail, Plan, RestoreRequest } from '../../api/types.ts'
 import { bodyOf, type Choice } from './choice.ts'
 
 /** Asks the server what the chosen restore would do. It changes nothing. */
@@ -12,7 +12,7 @@ export function planQuery(backup: Pick<BackupDetail, 'id' | 'repository'>, choic
       call(
         api.POST('/api/v1/backups/{id}/restore/plan', {
           params: { path: { id: backup.id }, query: { repository: backup.repository } },
-          body,
+          body: body as RestoreRequest,
         }),
       ),
     retry: false,
@@ -38,17 +38,43 @@ export interface Sides {
 
 type Document = Record<string, unknown>
 
+const document = (value: unknown): Document =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Document) : {}
+const sentences = (value: unknown): string[] =>
+  Array.isArray(value) ? value.map((each) => (typeof each === 'string' ? each : JSON.stringify(each))) : []
+
+/** How the backup's schema version stands to the database and to the code. */
+export interface Versions {
+  words: string[]
+  /** Migrations that the code would run on the restored database. */
+  forward: string[]
+}
+
+export function versionsOf(plan: Pick<Plan, 'summary'>): Versions | undefined {
+  const read = document(plan.summary).migrations
+  if (typeof read !== 'object' || read === null) return undefined
+  return { words: sentences(document(read).words), forward: sentences(document(read).forward) }
+}
+
+/** What would happen to a folder of files. */
+export interface PlannedTree {
+  name: string
+  to: string
+  replaces: boolean
+  files: number
+  bytes: number
+  freeBytes: number
+}
+
+export function treesOf(plan: Plan): PlannedTree[] {
+  return plan.files?.trees ?? []
+}
+
 export function sidesOf(plan: Pick<Plan, 'summary'>): Sides {
-  const summary = plan.summary as Document
-  const read = (
-    typeof summary.database === 'object' && summary.database !== null ? summary.database : {}
-  ) as Document
+  const read = document(document(plan.summary).database)
   const text = (key: string) => (typeof read[key] === 'string' ? (read[key] as string) : undefined)
   const number = (key: string) => (typeof read[key] === 'number' ? (read[key] as number) : undefined)
-  const words = (key: string) =>
-    Array.isArray(read[key])
-      ? (read[key] as unknown[]).map((each) => (typeof each === 'string' ? each : JSON.stringify(each)))
-      : []
+  const words = (key: string) => sentences(read[key])
   return {
     sourceVersion: text('source_version'),
     targetVersion: text('target_version'),

@@ -11,9 +11,10 @@ import { useLocale, useTexts } from '../../texts/index.ts'
 import { Empty } from '../../ui/bits.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Page } from '../../ui/page.tsx'
+import { manifestFacts } from '../backups/manifest-facts.ts'
 import { useMay } from '../session/session.ts'
 import { Check } from './check.tsx'
-import { type Choice, firstChoice, lacking } from './choice.ts'
+import { besideFolder, type Choice, firstChoice, lacking, type Tree } from './choice.ts'
 import { Confirmation } from './confirmation.tsx'
 import { Protect } from './protect.tsx'
 import { Run } from './run.tsx'
@@ -37,7 +38,11 @@ export function RestorePage() {
       {job ? (
         <Run job={job} />
       ) : may('restore') ? (
-        <Loaded query={query}>{(backup) => <Wizard backup={backup} />}</Loaded>
+        <Loaded query={query}>
+          {(backup) =>
+            backup.files.length > 0 ? <WithTrees backup={backup} /> : <Wizard backup={backup} trees={[]} />
+          }
+        </Loaded>
       ) : (
         <Empty title={t.restore.notAllowed} />
       )}
@@ -45,27 +50,44 @@ export function RestorePage() {
   )
 }
 
+/** Only the manifest knows where folders were read from and how large they are. */
+function WithTrees({ backup }: { backup: BackupDetail }) {
+  const query = useQuery(queries.backupManifest(backup.id, backup.repository))
+  return (
+    <Loaded query={query}>
+      {(manifest) => <Wizard backup={backup} trees={manifestFacts(manifest).files} />}
+    </Loaded>
+  )
+}
+
 /** What, where, check, protect, confirm. Nothing is touched before the last. */
-function Wizard({ backup }: { backup: BackupDetail }) {
+function Wizard({ backup, trees }: { backup: BackupDetail; trees: Tree[] }) {
   const t = useTexts()
   const { table } = route.useSearch()
-  const [choice, setChoice] = useState<Choice>(() => firstChoice(backup, table, new Date()))
+  const [choice, setChoice] = useState<Choice>(() => {
+    const now = new Date()
+    return { ...firstChoice(backup, table, now), folder: besideFolder(trees, backup.files, now) }
+  })
   const [step, setStep] = useState(0)
   const heading = useRef<HTMLDivElement>(null)
   const change = (part: Partial<Choice>) => setChoice((before) => ({ ...before, ...part }))
   const lacks = lacking(choice)
   const blocked =
-    (step === 0 && (lacks === 'tables' || lacks === 'schemas')) || (step === 1 && lacks !== undefined)
+    (step === 0 && lacks !== undefined && lacks !== 'beside' && lacks !== 'folder') ||
+    (step === 1 && lacks !== undefined)
   const go = (to: number) => {
     setStep(to)
     heading.current?.focus()
   }
   const steps = [
-    { label: t.restore.what, view: <What backup={backup} choice={choice} change={change} /> },
-    { label: t.restore.where, view: <Where choice={choice} change={change} /> },
+    { label: t.restore.what, view: <What backup={backup} trees={trees} choice={choice} change={change} /> },
+    { label: t.restore.where, view: <Where trees={trees} choice={choice} change={change} /> },
     { label: t.restore.check, view: <Check backup={backup} choice={choice} /> },
-    { label: t.restore.protect, view: <Protect choice={choice} change={change} /> },
-    { label: t.restore.confirm, view: <Confirmation backup={backup} choice={choice} change={change} /> },
+    { label: t.restore.protect, view: <Protect backup={backup} choice={choice} change={change} /> },
+    {
+      label: t.restore.confirm,
+      view: <Confirmation backup={backup} trees={trees} choice={choice} change={change} />,
+    },
   ]
   return (
     <Stack gap="lg">

@@ -1,19 +1,19 @@
-import { List, Text } from '@mantine/core'
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { queries } from '../../api/queries.ts'
-import { bytes, count } from '../../format/amounts.ts'
+import { count } from '../../format/amounts.ts'
 import { duration } from '../../format/time.ts'
 import { paths } from '../../paths.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
-import { Empty, Moment, More, Section } from '../../ui/bits.tsx'
+import { Empty, Moment, More } from '../../ui/bits.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
 import { LinkButton, TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
-import { restoreReport } from '../jobs/reports.ts'
+import { type RestoreReport, restoreReport } from '../jobs/reports.ts'
 import { useMay } from '../session/session.ts'
 import { jobKind, jobState } from '../states.ts'
+import { Kept } from './kept.tsx'
 
 export function RestoresPage() {
   const t = useTexts()
@@ -57,7 +57,7 @@ export function RestoresPage() {
                 {
                   key: 'to',
                   title: t.restore.restoredTo,
-                  cell: (row) => restoreReport(row)?.database ?? '–',
+                  cell: (row) => restoredTo(restoreReport(row)),
                 },
                 {
                   key: 'proof',
@@ -98,25 +98,7 @@ export function RestoresPage() {
   )
 }
 
-/** Databases that restores left on the server. */
-function Kept({ app }: { app: string }) {
-  const t = useTexts()
-  const { data } = useQuery({ ...queries.kept(app), refetchInterval: false })
-  if (!data || data.length === 0) return null
-  return (
-    <Section title={t.restore.keptOf(app)}>
-      <List size="sm" spacing="xs">
-        {data.map((database) => (
-          <List.Item key={database.name}>
-            <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
-              {database.name} ({bytes(database.sizeBytes)})
-            </Text>
-            <Text size="sm" c="dimmed">
-              {database.why}
-            </Text>
-          </List.Item>
-        ))}
-      </List>
-    </Section>
-  )
+/** The database, or the folders where only files came back. */
+function restoredTo(report: RestoreReport | undefined): string {
+  return report?.database ?? (report?.trees.map((tree) => tree.to).join(', ') || '–')
 }

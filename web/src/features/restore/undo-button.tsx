@@ -13,7 +13,7 @@ import { useAction } from '../../ui/action.ts'
 import { Command } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
 import { useNow } from '../../ui/now.ts'
-import { restoreReport } from '../jobs/reports.ts'
+import { type RestoreReport, restoreReport } from '../jobs/reports.ts'
 import { useMay } from '../session/session.ts'
 
 /** What the server asks to be typed before a live database is swapped out. */
@@ -27,8 +27,8 @@ export function UndoButton({ job }: { job: Job }) {
   const navigate = useNavigate()
   const [opened, dialog] = useDisclosure()
   const report = restoreReport(job)
-  const keptAs = report?.keptAs
-  const kept = useQuery({ ...queries.kept(job.app ?? ''), enabled: keptAs !== undefined && Boolean(job.app) })
+  const replaced = replacedBy(report)
+  const kept = useQuery({ ...queries.kept(job.app ?? ''), enabled: replaced.length > 0 && Boolean(job.app) })
   const undo = useAction(
     () =>
       call(
@@ -43,8 +43,9 @@ export function UndoButton({ job }: { job: Job }) {
       void navigate({ to: paths.job, params: { id: accepted.jobId } })
     },
   )
-  const there = kept.data?.some((database) => database.name === keptAs)
-  if (!report || keptAs === undefined || !may('restore') || there !== true) return null
+  const there = replaced.every(({ keptAs }) => kept.data?.some((each) => each.name === keptAs))
+  if (!report || replaced.length === 0 || !may('restore') || !there) return null
+  const names = replaced.map((each) => each.name).join(', ')
   const left = report.keptUntil ? (new Date(report.keptUntil).getTime() - now.getTime()) / 1000 : undefined
   return (
     <>
@@ -56,17 +57,41 @@ export function UndoButton({ job }: { job: Job }) {
         title={t.restore.undo}
         consequence={
           <Stack gap="sm">
-            <Text size="sm">{t.restore.undoConsequence(report.database, keptAs)}</Text>
-            <Command line={commands.undo(report.database)} />
+            {report.database !== undefined && report.keptAs !== undefined && (
+              <>
+                <Text size="sm">{t.restore.undoConsequence(report.database, report.keptAs)}</Text>
+                <Command line={commands.undo(report.database)} />
+              </>
+            )}
+            {report.trees.some((tree) => tree.keptAs) && <FilesBack trees={report.trees} />}
           </Stack>
         }
         phrase={PHRASE}
-        action={t.restore.undoAction(report.database)}
+        action={t.restore.undoAction(names)}
         pending={undo.isPending}
         error={undo.error}
         onConfirm={() => undo.mutate(undefined)}
         onClose={dialog.close}
       />
+    </>
+  )
+}
+
+/** What the restore put aside, and as what it is kept. */
+export function replacedBy(report: RestoreReport | undefined): { name: string; keptAs: string }[] {
+  const all = [{ name: report?.database, keptAs: report?.keptAs }, ...(report?.trees ?? [])]
+  return all.flatMap(({ name, keptAs }) => (name !== undefined && keptAs ? [{ name, keptAs }] : []))
+}
+
+function FilesBack({ trees }: Pick<RestoreReport, 'trees'>) {
+  const t = useTexts()
+  const swapped = trees.filter((tree) => tree.keptAs)
+  return (
+    <>
+      <Text size="sm">{t.restore.undoFilesConsequence(swapped.map((tree) => tree.to).join(', '))}</Text>
+      {swapped.map((tree) => (
+        <Command key={tree.name} line={commands.undoFiles(tree.to)} />
+      ))}
     </>
   )
 }

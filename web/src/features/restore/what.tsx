@@ -1,4 +1,4 @@
-import { Group, MultiSelect, Radio, Select, Stack, TagsInput, Text } from '@mantine/core'
+import { Checkbox, Group, MultiSelect, Radio, Select, Stack, TagsInput, Text } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { useState } from 'react'
@@ -9,18 +9,20 @@ import { useLocale, useTexts } from '../../texts/index.ts'
 import { Facts, Moment, Section } from '../../ui/bits.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
 import { backupKind, backupState } from '../states.ts'
-import type { Choice } from './choice.ts'
+import { type Choice, type Tree, takesDatabase } from './choice.ts'
 
 interface Props {
   backup: BackupDetail
+  trees: Tree[]
   choice: Choice
   change: (part: Partial<Choice>) => void
 }
 
-export function What({ backup, choice, change }: Props) {
+export function What({ backup, trees, choice, change }: Props) {
   const t = useTexts()
   const locale = useLocale()
   const bad = backup.state === 'damaged' || backup.state === 'drill_failed'
+  const both = backup.files.length > 0 && backup.databases.length > 0
   return (
     <Section title={t.restore.what}>
       <Group gap="sm">
@@ -41,6 +43,29 @@ export function What({ backup, choice, change }: Props) {
           [t.backups.size, bytes(backup.bytes)],
         ]}
       />
+      {both && (
+        <Radio.Group
+          label={t.restore.whatOfIt}
+          value={choice.files}
+          onChange={(value) => change({ files: value as Choice['files'] })}
+        >
+          <Stack gap="xs" mt="xs">
+            <Radio value="none" label={t.restore.databaseAlone} />
+            <Radio value="with" label={t.restore.withFiles} description={t.restore.withFilesHint} />
+            <Radio value="only" label={t.restore.filesAlone} />
+          </Stack>
+        </Radio.Group>
+      )}
+      {takesDatabase(choice) && <OfDatabase backup={backup} choice={choice} change={change} />}
+      {choice.files !== 'none' && <OfFiles trees={trees} choice={choice} change={change} />}
+    </Section>
+  )
+}
+
+function OfDatabase({ backup, choice, change }: Omit<Props, 'trees'>) {
+  const t = useTexts()
+  return (
+    <>
       {backup.contents.length > 1 && (
         <Select
           label={t.common.database}
@@ -75,11 +100,46 @@ export function What({ backup, choice, change }: Props) {
           onChange={(schemas) => change({ schemas })}
         />
       )}
-    </Section>
+    </>
   )
 }
 
-function ChooseTables({ backup, choice, change }: Props) {
+function OfFiles({ trees, choice, change }: Omit<Props, 'backup'>) {
+  const t = useTexts()
+  const locale = useLocale()
+  return (
+    <>
+      <Checkbox.Group
+        label={t.restore.folders}
+        value={choice.trees}
+        onChange={(chosen) => change({ trees: chosen })}
+        error={choice.trees.length === 0 ? t.restore.noFolder : undefined}
+      >
+        <Stack gap="xs" mt="xs">
+          {trees.map((tree) => (
+            <Checkbox
+              key={tree.name}
+              value={tree.name}
+              label={tree.name}
+              description={t.restore.folderHolds(count(tree.files, locale), bytes(tree.bytes), tree.source)}
+            />
+          ))}
+        </Stack>
+      </Checkbox.Group>
+      <TagsInput
+        label={t.restore.onlyFiles}
+        description={t.restore.onlyFilesHint}
+        placeholder={choice.globs.length === 0 ? 'invoices/2026-*.pdf' : undefined}
+        value={choice.globs}
+        onChange={(globs) => change({ globs })}
+        splitChars={['\n']}
+        acceptValueOnBlur
+      />
+    </>
+  )
+}
+
+function ChooseTables({ backup, choice, change }: Omit<Props, 'trees'>) {
   const t = useTexts()
   const [search, setSearch] = useState('')
   const [wanted] = useDebouncedValue(search, 250)

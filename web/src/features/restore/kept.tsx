@@ -1,0 +1,97 @@
+import { Button, Group, List, Stack, Text } from '@mantine/core'
+import { useDisclosure } from '@mantine/hooks'
+import { useQuery } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
+import { queries, undoFiles } from '../../api/queries.ts'
+import type { Kept as KeptItem } from '../../api/types.ts'
+import { commands } from '../../commands.ts'
+import { bytes } from '../../format/amounts.ts'
+import { paths } from '../../paths.ts'
+import { useTexts } from '../../texts/index.ts'
+import { useAction } from '../../ui/action.ts'
+import { Command, Section } from '../../ui/bits.tsx'
+import { Confirm } from '../../ui/confirm.tsx'
+import { useMay } from '../session/session.ts'
+
+/** Databases and folders that restores left of an app. */
+export function Kept({ app }: { app: string }) {
+  const t = useTexts()
+  const may = useMay()
+  const { data } = useQuery({ ...queries.kept(app), refetchInterval: false })
+  if (!data || data.length === 0) return null
+  // Of several folders of one tree, the newest gets its place back first.
+  const newest = (item: KeptItem) => data.find((each) => each.tree === item.tree) === item
+  return (
+    <Section title={t.restore.keptOf(app)}>
+      <List size="sm" spacing="md" listStyleType="none">
+        {data.map((item) => (
+          <List.Item
+            key={item.name}
+            styles={{ itemWrapper: { display: 'block' }, itemLabel: { display: 'block' } }}
+          >
+            <Group justify="space-between" gap="sm">
+              <Stack gap={0} style={{ flex: '1 1 18rem', minWidth: 0 }}>
+                <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+                  {item.name}
+                  {item.sizeBytes != null && ` (${bytes(item.sizeBytes)})`}
+                </Text>
+                <Text size="sm" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
+                  {item.why}
+                </Text>
+              </Stack>
+              {item.kind === 'files' && item.tree && may('restore') && newest(item) && (
+                <UndoFiles app={app} tree={item.tree} of={item.of ?? ''} />
+              )}
+            </Group>
+          </List.Item>
+        ))}
+      </List>
+    </Section>
+  )
+}
+
+/** Puts the folder back that the newest restore of a tree replaced. */
+function UndoFiles({ app, tree, of }: { app: string; tree: string; of: string }) {
+  const t = useTexts()
+  const navigate = useNavigate()
+  const [opened, dialog] = useDisclosure()
+  const plan = useQuery({ ...queries.undoFilesPlan(app, tree), enabled: opened })
+  const phrase = plan.data?.phrase
+  const undo = useAction(
+    () => undoFiles({ app, tree, confirm: phrase }),
+    ['job', 'status'],
+    (accepted) => {
+      dialog.close()
+      void navigate({ to: paths.job, params: { id: accepted.jobId } })
+    },
+  )
+  return (
+    <>
+      <Button variant="default" size="xs" onClick={dialog.open} aria-label={t.restore.undoFilesOf(tree)}>
+        {t.restore.undoFiles}
+      </Button>
+      <Confirm
+        opened={opened}
+        title={t.restore.undoFilesOf(tree)}
+        consequence={
+          <Stack gap="sm">
+            <Text size="sm">{t.restore.undoFilesConsequence(of)}</Text>
+            {(plan.data?.swaps ?? []).map((swap) => (
+              <Text size="sm" key={swap.folder} ff="monospace" style={{ overflowWrap: 'anywhere' }}>
+                {swap.folder} → {swap.of}
+              </Text>
+            ))}
+            <Command line={commands.undoFiles(of)} />
+          </Stack>
+        }
+        phrase={phrase}
+        action={t.restore.undoFilesOf(tree)}
+        disabled={phrase === undefined}
+        pending={undo.isPending}
+        error={plan.error ?? undo.error}
+        onConfirm={() => undo.mutate(undefined)}
+        onClose={dialog.close}
+      />
+    </>
+  )
+}
