@@ -51,6 +51,69 @@ export const de: Texts = {
     pageFailed: 'Diese Seite ist fehlgeschlagen',
     nothingHere: 'Hier ist nichts',
   },
+  said: {
+    findings: {
+      no_backup: ({ app }) => `Von ${app} gibt es kein gutes Backup.`,
+      damaged: ({ app }) => `Das neueste Backup von ${app} ist beschädigt.`,
+      drill_failed: ({ app }) => `Das neueste Backup von ${app} hat seine Probe nicht bestanden.`,
+      failing: ({ app, policy }) =>
+        policy
+          ? `Der letzte Lauf des Plans ${policy} von ${app} ist fehlgeschlagen.`
+          : `Das letzte Backup von ${app} ist fehlgeschlagen.`,
+      overdue: ({ app, policy }) => `Der Plan ${policy ?? '–'} von ${app} ist überfällig.`,
+      unscheduled: ({ app }) => `Kein Plan sichert ${app} von selbst.`,
+      unproven: ({ app }) => `Kein Backup von ${app} wurde je durch eine Wiederherstellung bewiesen.`,
+      proof_stale: ({ app }) => `Der letzte Beweis durch eine Wiederherstellung von ${app} ist zu lange her.`,
+      offsite_behind: ({ app, repository, days }) =>
+        `Die Kopie von ${app} in ${repository} hinkt ${days === undefined ? '' : `${n(days, 'Tag', 'Tage')} `}nach.`,
+      storage_filling: ({ repository, days }) =>
+        days === undefined
+          ? `Der Speicher von ${repository} füllt sich.`
+          : `Der Speicher von ${repository} ist in ${n(days, 'Tag', 'Tagen')} voll, wenn es so weitergeht.`,
+      no_recovery_kit: ({ repository }) =>
+        `Niemand hat bestätigt, dass das Notfallblatt von ${repository} verwahrt ist.`,
+    },
+    problems: {
+      invalid_request: 'Die Anfrage ist unverständlich.',
+      unauthenticated: 'Niemand ist angemeldet.',
+      login_refused: 'Die Anmeldung wurde abgelehnt.',
+      second_factor_needed: 'Es fehlt der Einmalcode.',
+      forbidden: 'Das darf dieses Konto nicht.',
+      csrf_refused: 'Die Anfrage kommt nicht von den Seiten dieses Servers.',
+      not_found: 'Das gibt es nicht.',
+      conflict: 'Das ist etwas anderem im Weg.',
+      exists: 'Das gibt es schon.',
+      in_use: 'Etwas anderes braucht es noch.',
+      wrong_state: 'In diesem Zustand geht das nicht.',
+      request_in_progress: 'Dieselbe Anfrage wird gerade bearbeitet.',
+      plan_changed: 'Der Plan ist nicht mehr, was er war.',
+      precondition_failed: 'Jemand anderes hat es inzwischen geändert.',
+      too_large: 'Das ist zu groß.',
+      invalid: 'Diese Werte gehen so nicht.',
+      refused: 'Abgelehnt, weil Daten in Gefahr wären.',
+      confirmation_needed: 'Der Bestätigungssatz fehlt oder stimmt nicht.',
+      proof_failed: 'Die wiederhergestellte Datenbank weicht vom Backup ab.',
+      damaged: 'Das Repository ist beschädigt.',
+      repository_access: 'Das Repository lässt sich nicht öffnen.',
+      privilege: 'Dem Datenbankkonto fehlt ein Recht.',
+      tools: 'Ein Programm von PostgreSQL fehlt oder ist zu alt.',
+      throttled: 'Zu viele Anfragen in kurzer Zeit.',
+      failed: 'Das ist fehlgeschlagen.',
+      busy: 'Gerade zu beschäftigt.',
+      no_worker: 'Kein Worker läuft, der das tun könnte.',
+      timed_out: 'Das hat zu lange gedauert.',
+      database: 'Der Datenbankserver ist nicht zu gebrauchen.',
+      storage: 'Der Speicher ist nicht zu gebrauchen.',
+      no_space: 'Der Platz reicht nicht.',
+      // Those of jobs alone.
+      cancelled: 'Es wurde abgebrochen.',
+      time_limit: 'Die Zeitgrenze ist überschritten.',
+      worker_lost: 'Der Worker ist mitten im Auftrag verschwunden.',
+      shut_down: 'Der Server wurde beendet, während der Auftrag lief.',
+      catalog_restored: 'Der Katalog wurde inzwischen wiederhergestellt.',
+      unreachable: 'Das Ziel ist nicht zu erreichen.',
+    },
+  },
   live: {
     live: 'Live',
     polling: 'Alle 5 s',

@@ -49,6 +49,14 @@ export const en = {
     pageFailed: 'This page failed',
     nothingHere: 'There is nothing here',
   },
+  /** What the server says in English, by its stable codes. English leaves it to the server. */
+  said: {
+    findings: {} as Record<
+      string,
+      (about: { app: string; policy?: string; repository: string; days?: number }) => string
+    >,
+    problems: {} as Record<string, string>,
+  },
   live: {
     live: 'Live',
     polling: 'Every 5 s',

@@ -9,10 +9,16 @@ export function ProblemPanel({ error, retry }: { error: unknown; retry?: () => v
   if (!error) return null
   const problem = asProblem(error)
   const unreachable = problem.status === 0
+  const translated = t.said.problems[problem.code]
   return (
     <Callout tone="bad" role="alert">
       <Stack gap="xs">
-        <Text fw={600}>{unreachable ? t.problem.unreachable : problem.message}</Text>
+        <Text fw={600}>{unreachable ? t.problem.unreachable : (translated ?? problem.message)}</Text>
+        {!unreachable && translated && (
+          <Text size="sm" lang="en">
+            {problem.message}
+          </Text>
+        )}
         {problem.details.length > 0 && (
           <List size="sm">
             {problem.details.map((detail) => (

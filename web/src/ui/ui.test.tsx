@@ -121,7 +121,8 @@ function plain(texts: object, place = ''): [string, string][] {
 
 test('every text is there in German, too, and is German', () => {
   const english = new Map(plain(en))
-  const german = plain(de)
+  // What the server says in English has no text in English here.
+  const german = plain(de).filter(([place]) => !place.startsWith('said.'))
   expect(german.map(([place]) => place).sort()).toEqual([...english.keys()].sort())
   expect(german.every(([, text]) => text.trim() !== '')).toBe(true)
   const same = german.filter(([place, text]) => text.length > 12 && english.get(place) === text)

@@ -94,12 +94,19 @@ function Detail({ job }: { job: Job }) {
 
 /** Why a job failed, and what to do. */
 export function JobError({ job }: { job: Job }) {
+  const t = useTexts()
   if (!job.error) return null
-  const { message, hint, details } = job.error
+  const { code, message, hint, details } = job.error
+  const translated = t.said.problems[code]
   return (
     <Callout tone={job.state === 'failed' ? 'bad' : 'warn'} role="alert">
       <Stack gap="xs">
-        <Text fw={600}>{message}</Text>
+        <Text fw={600}>{translated ?? message}</Text>
+        {translated && (
+          <Text size="sm" lang="en">
+            {message}
+          </Text>
+        )}
         {hint && <Text size="sm">{hint}</Text>}
         {details && (
           <Text size="sm" style={{ whiteSpace: 'pre-wrap' }}>

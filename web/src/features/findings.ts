@@ -1,0 +1,32 @@
+/** What the server finds wrong, in the reader's language. */
+import type { AppStatus } from '../api/types.ts'
+import type { Texts } from '../texts/index.ts'
+
+/** What a sentence is about. */
+export interface Subject {
+  state: string
+  /** As the server says it, in English. */
+  sentence: string
+  app?: string
+  policy?: string | null
+  repository?: string | null
+  days?: number | null
+}
+
+/** The sentence, and what the server says in English where that is another one and may tell more. */
+export function findingWords(subject: Subject, t: Texts): { sentence: string; original?: string } {
+  const translated = t.said.findings[subject.state]?.({
+    app: subject.app ?? '',
+    policy: subject.policy ?? undefined,
+    repository: subject.repository ?? '',
+    days: subject.days ?? undefined,
+  })
+  if (translated === undefined) return { sentence: subject.sentence }
+  return { sentence: translated, original: subject.sentence }
+}
+
+/** The worst about an app, which its status begins with. */
+export function worstWords(app: AppStatus, t: Texts): string {
+  const worst = app.findings[0]
+  return findingWords({ ...worst, state: app.state, sentence: app.sentence, app: app.app }, t).sentence
+}
