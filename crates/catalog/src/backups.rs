@@ -383,6 +383,24 @@ impl Catalog {
         .await
     }
 
+    /// Newest whole backup of an app in one repository of which nothing bad is known.
+    pub async fn newest_good_backup_in(
+        &self,
+        app: &str,
+        repository: &str,
+    ) -> Result<Option<BackupRow>> {
+        let row = self
+            .db()
+            .row(
+                "SELECT * FROM backups WHERE app = $1 AND repository = $2 AND partial = 0 AND damaged_at IS NULL
+                     AND drill_failed_at IS NULL
+                 ORDER BY time DESC, id DESC LIMIT 1",
+                params![app, repository],
+            )
+            .await?;
+        row.as_ref().map(BackupRow::read).transpose()
+    }
+
     async fn newest(&self, app: &str, condition: &'static str) -> Result<Option<BackupRow>> {
         let sql = format!(
             "SELECT * FROM backups WHERE app = $1 AND {condition} ORDER BY time DESC, id DESC LIMIT 1"

@@ -20,12 +20,16 @@ const FORMAT: &str = "pgkeep-catalog";
 /// Rows that are fetched and inserted at a time.
 const ROWS_AT_ONCE: usize = 500;
 
+/// Since this version, steps have only added tables, and columns with a default: a copy as old as this fits as it is.
+const OLDEST_TAKEN: i64 = 3;
+
 /// Tables in an order in which none refers to a later one.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "meta",
     "settings",
     "apps",
     "repositories",
+    "repository_sizes",
     "policies",
     "targets",
     "jobs",
@@ -125,9 +129,9 @@ impl Catalog {
     pub async fn import_from(&self, path: &Path) -> Result<()> {
         let mut source = Source::open(path).await?;
         let head = source.head().await?;
-        if head.schema != SCHEMA_VERSION {
+        if !(OLDEST_TAKEN..=SCHEMA_VERSION).contains(&head.schema) {
             return Err(CatalogError::Invalid(format!(
-                "{} is a copy of version {} and this pgkeep takes in version {SCHEMA_VERSION}",
+                "{} is a copy of version {} and this pgkeep takes in versions {OLDEST_TAKEN} to {SCHEMA_VERSION}",
                 path.display(),
                 head.schema
             )));
@@ -372,6 +376,10 @@ async fn sqlite_rows(
         .bind(table)
         .fetch_all(&mut *connection)
         .await?;
+    if columns.is_empty() {
+        // A copy of an older version, which had no such table.
+        return Ok(Vec::new());
+    }
     let pairs: Vec<String> = columns
         .iter()
         .map(|column| format!("'{column}', {column}"))

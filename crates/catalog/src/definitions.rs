@@ -61,6 +61,11 @@ trait Definition: Clone + Serialize + DeserializeOwned + Send + Sync {
     fn app(&self, _name: &str) -> Option<String> {
         None
     }
+
+    /// The key that a recovery kit is made of, of what has one.
+    fn kit_key(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl Definition for AppDefinition {
@@ -108,6 +113,10 @@ impl Definition for RepositoryDefinition {
             .into_iter()
             .filter_map(|(field, text)| Some((field.to_owned(), text.as_mut()?)))
             .collect()
+    }
+
+    fn kit_key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 }
 
@@ -281,6 +290,7 @@ impl Catalog {
         for (field, text) in sealed.secrets() {
             *text = self.seal(&context::<T>(name, &field), text);
         }
+        let rekeyed = self.gets_another_key(name, value).await?;
         let mut tx = self.begin().await?;
         let now = tx.now();
         let table = T::TABLE;
@@ -323,6 +333,13 @@ impl Catalog {
                 _ => why_untouched::<T>(&mut tx, name).await?,
             });
         };
+        if rekeyed {
+            tx.run(
+                "UPDATE repositories SET recovery_kit_at = NULL WHERE name = $1",
+                params![name],
+            )
+            .await?;
+        }
         let stored: Stored<T> = self.read_definition(&row)?;
         let data = serde_json::json!({ "change": "put", "revision": stored.revision });
         tx.event(
@@ -332,6 +349,18 @@ impl Catalog {
         );
         tx.commit().await?;
         Ok(stored)
+    }
+
+    /// Tells whether a repository that is known is to be opened by another key than before.
+    async fn gets_another_key<T: Definition>(&self, name: &str, value: &T) -> Result<bool> {
+        let Some(key) = value.kit_key() else {
+            return Ok(false);
+        };
+        match self.definition::<T>(name).await {
+            Ok(before) => Ok(before.value.kit_key() != Some(key)),
+            Err(CatalogError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn delete_definition<T: Definition>(
@@ -356,6 +385,11 @@ impl Catalog {
         if T::TABLE == "repositories" {
             tx.run("DELETE FROM backups WHERE repository = $1", params![name])
                 .await?;
+            tx.run(
+                "DELETE FROM repository_sizes WHERE repository = $1",
+                params![name],
+            )
+            .await?;
         }
         let app = row.json::<T>("definition")?.app(name);
         tx.event(

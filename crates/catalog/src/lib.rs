@@ -25,6 +25,7 @@ mod open;
 mod paging;
 pub mod people;
 mod queue;
+mod repositories;
 mod seal;
 mod settings;
 mod stamp;

@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     step!(1, "0001_core"),
     step!(2, "0002_people"),
     step!(3, "0003_whole_apps"),
+    step!(4, "0004_repository_care"),
 ];
 
 /// The newest version that this build knows.

@@ -3,8 +3,10 @@
 //! Silence is an alarm: [`overdue`] is computed from the schedule alone, so a scheduler that stopped, a worker that
 //! hangs and a policy whose jobs vanish all show as late.
 
+mod keeping;
 mod reasons;
 
+pub use keeping::{CopyFacts, FILLING_WITHIN_DAYS, FULL_SOON_DAYS, StoreFacts};
 pub use reasons::{Aspect, Reason};
 
 use crate::schedule::ResolvedSchedule;
@@ -84,7 +86,7 @@ pub fn overdue(policy: &PolicyFacts, now: Timestamp) -> Option<Overdue> {
 }
 
 /// Twice the usual time of a run, what it may wait for a quiet moment, and more for one that is at work.
-fn grace(policy: &PolicyFacts) -> SignedDuration {
+pub fn grace(policy: &PolicyFacts) -> SignedDuration {
     let usual = policy
         .usual_secs
         .filter(|secs| secs.is_finite())
@@ -126,6 +128,10 @@ pub struct AppFacts {
     pub offsite: bool,
     /// The newest finished cleanup, if it failed.
     pub cleanup_failure: Option<Failure>,
+    /// Each repository elsewhere that its backups are to go to.
+    pub copies: Vec<CopyFacts>,
+    /// Each repository that its backups are in, or are to go to.
+    pub stores: Vec<StoreFacts>,
 }
 
 /// What is wrong with a backup.
@@ -141,6 +147,12 @@ pub enum Bad {
 #[serde(rename_all = "snake_case")]
 pub enum HealthState {
     Ok,
+    /// Nobody said that the key would outlive the machine. A hint: the app itself stays as well as it is.
+    NoRecoveryKit,
+    /// The disk of a repository is full soon.
+    StorageFilling,
+    /// The copies elsewhere do not follow.
+    OffsiteBehind,
     /// There are backups, and none was ever restored and compared.
     Unproven,
     /// The last proof is too long ago.
@@ -158,6 +170,9 @@ impl HealthState {
     pub fn as_str(self) -> &'static str {
         match self {
             HealthState::Ok => "ok",
+            HealthState::NoRecoveryKit => "no_recovery_kit",
+            HealthState::StorageFilling => "storage_filling",
+            HealthState::OffsiteBehind => "offsite_behind",
             HealthState::Unproven => "unproven",
             HealthState::ProofStale => "proof_stale",
             HealthState::Unscheduled => "unscheduled",
@@ -177,7 +192,9 @@ impl HealthState {
     /// Points of 100 that it costs.
     fn cost(self) -> u8 {
         match self {
-            HealthState::Ok => 0,
+            HealthState::Ok | HealthState::NoRecoveryKit => 0,
+            HealthState::StorageFilling => 5,
+            HealthState::OffsiteBehind => 5,
             HealthState::Unproven => 15,
             HealthState::ProofStale => 10,
             HealthState::Unscheduled => 25,
@@ -196,17 +213,47 @@ pub struct Finding {
     pub state: HealthState,
     /// The policy that it is about.
     pub policy: Option<String>,
+    /// The repository that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// Whole days: that are left, of a disk that fills; by which copies are late, and absent where the last one only failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// Since when it is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// A sentence that stands alone.
     pub sentence: String,
     /// Points of 100 that it costs.
     pub cost: u8,
 }
 
+impl Finding {
+    fn new(state: HealthState, sentence: String) -> Self {
+        Self {
+            state,
+            policy: None,
+            repository: None,
+            days: None,
+            since: None,
+            sentence,
+            cost: state.cost(),
+        }
+    }
+
+    /// Tells whether somebody must act now, rather than some day.
+    pub fn is_alarm(&self) -> bool {
+        let full_soon = self.state == HealthState::StorageFilling
+            && self.days.is_some_and(|days| days < FULL_SOON_DAYS);
+        self.state.is_alarm() || full_soon
+    }
+}
+
 /// The judgement on one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppHealth {
     pub app: String,
-    /// The worst of the findings.
+    /// The worst of the findings; hints aside.
     pub state: HealthState,
     /// The worst in one sentence; how long ago the last backup is where all is well.
     pub sentence: String,
@@ -222,16 +269,21 @@ pub struct AppHealth {
     pub rpo_seconds: Option<i64>,
 }
 
+impl AppHealth {
+    /// Tells whether somebody must act now.
+    pub fn is_alarm(&self) -> bool {
+        self.findings.iter().any(Finding::is_alarm)
+    }
+}
+
 /// Judges an app at `now`.
 pub fn assess(facts: &AppFacts, now: Timestamp) -> AppHealth {
     let app = &facts.app;
     let mut findings = Vec::new();
     let mut add = |state: HealthState, policy: Option<&str>, sentence: String| {
         findings.push(Finding {
-            state,
             policy: policy.map(str::to_owned),
-            sentence,
-            cost: state.cost(),
+            ..Finding::new(state, sentence)
         });
     };
     let age = |time: Timestamp| ago(time, now);
@@ -329,7 +381,12 @@ pub fn assess(facts: &AppFacts, now: Timestamp) -> AppHealth {
         ),
         _ => {}
     }
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.state));
+    let newest = facts.newest_good.as_ref().map(|point| point.time);
+    let copies = facts.copies.iter();
+    findings.extend(copies.filter_map(|copy| keeping::copy(app, copy, newest, now)));
+    findings.extend(facts.stores.iter().filter_map(keeping::room));
+    findings.extend(facts.stores.iter().filter_map(keeping::kit));
+    findings.sort_by_key(|finding| std::cmp::Reverse((finding.is_alarm(), finding.state)));
     judge(facts, findings, now)
 }
 
@@ -342,10 +399,14 @@ fn judge(facts: &AppFacts, findings: Vec<Finding>, now: Timestamp) -> AppHealth 
         Some(time) => format!("{} is safe: last good backup {}", facts.app, ago(time, now)),
         None => format!("{} has no backup", facts.app),
     };
+    // A hint is shown and changes nothing of what is said of the app.
+    let worst = findings
+        .first()
+        .filter(|worst| worst.state != HealthState::NoRecoveryKit);
     AppHealth {
         app: facts.app.clone(),
-        state: findings.first().map_or(HealthState::Ok, |f| f.state),
-        sentence: findings.first().map_or_else(well, |f| f.sentence.clone()),
+        state: worst.map_or(HealthState::Ok, |f| f.state),
+        sentence: worst.map_or_else(well, |f| f.sentence.clone()),
         reasons,
         score: 100 - cost.min(100) as u8,
         rpo_seconds: lost_since.map(|time| now.duration_since(time).as_secs().max(0)),

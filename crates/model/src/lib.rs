@@ -10,6 +10,7 @@ pub mod cancel;
 pub mod clock;
 pub mod duration;
 pub mod evidence;
+pub mod growth;
 pub mod health;
 pub mod job;
 pub mod manifest;

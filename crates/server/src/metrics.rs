@@ -12,9 +12,11 @@ mod text;
 pub use requests::Requests;
 
 use crate::notify;
+use crate::status::keeping::{self, Kept};
 use jiff::Timestamp;
 use pgkeep_catalog::{Catalog, CatalogError};
 use pgkeep_model::status::{AppStatus, PolicyStatus, StatusReport};
+use std::collections::BTreeSet;
 use std::path::Path;
 use text::{Kind, Text};
 
@@ -40,6 +42,7 @@ pub async fn render(
     policies(&mut text, report);
     queue(&mut text, catalog, report).await?;
     disks(&mut text, catalog, data_dir).await?;
+    repositories(&mut text, catalog).await?;
     requests.write(&mut text);
     process::write(&mut text);
     Ok(text.into_string())
@@ -78,7 +81,7 @@ fn apps(text: &mut Text, report: &StatusReport) {
         |app| Some(f64::from(app.health.score)),
     );
     figure("pgkeep_alarm", "1 where somebody must act now.", |app| {
-        Some(truth(app.health.state.is_alarm()))
+        Some(truth(app.health.is_alarm()))
     });
     let mut family = text.family(
         "pgkeep_health_cost",
@@ -91,6 +94,22 @@ fn apps(text: &mut Text, report: &StatusReport) {
                 &[("app", &app.health.app), ("aspect", reason.aspect.as_str())],
                 f64::from(reason.cost),
             );
+        }
+    }
+    let mut family = text.family(
+        "pgkeep_attention",
+        Kind::Gauge,
+        "1 for each kind of thing that is not as it should be: offsite_behind, storage_filling, overdue, and so on.",
+    );
+    for app in &report.apps {
+        let states: BTreeSet<&str> = app
+            .health
+            .findings
+            .iter()
+            .map(|finding| finding.state.as_str())
+            .collect();
+        for state in states {
+            family.add(&[("app", &app.health.app), ("state", state)], 1.0);
         }
     }
     let mut family = text.family(
@@ -254,6 +273,33 @@ async fn disks(text: &mut Text, catalog: &Catalog, data_dir: &Path) -> Result<()
     for disk in &disks {
         size.add(&[("place", &disk.what)], disk.total_bytes as f64);
     }
+    Ok(())
+}
+
+/// How repositories grow, and whether their keys would outlive the machine.
+async fn repositories(text: &mut Text, catalog: &Catalog) -> Result<(), CatalogError> {
+    let all = keeping::of_repositories(catalog).await?;
+    let mut figure = |name, help, value: fn(&Kept) -> Option<f64>| {
+        let mut family = text.family(name, Kind::Gauge, help);
+        for (repository, kept) in &all {
+            family.add_known(&[("repository", repository)], value(kept));
+        }
+    };
+    figure(
+        "pgkeep_repository_growth_bytes_per_day",
+        "Growth of a repository in a folder, over the last 14 days.",
+        |kept| Some(kept.growth?.bytes_per_day as f64),
+    );
+    figure(
+        "pgkeep_repository_full_in_days",
+        "When its disk is full if it goes on growing like that.",
+        |kept| kept.growth?.full_in_days,
+    );
+    figure(
+        "pgkeep_recovery_kit_confirmed",
+        "1 where somebody confirmed that the recovery kit of the key is in a safe place.",
+        |kept| Some(truth(kept.kit_confirmed_at.is_some())),
+    );
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Turns what happened into notices and sends them.
 //!
-//! Three things are looked at: jobs that ended (the catalog's events), policies whose runs stayed away, and disks that fill
-//! up. The end of a job is a line in the log, too. What they say goes through `memory::Memory`, which knows what is bad at this moment and so can tell news from
+//! Four things are looked at: jobs that ended (the catalog's events), policies whose runs stayed away, disks that fill up,
+//! and copies elsewhere that do not follow. The end of a job is a line in the log, too. What they say goes through `memory::Memory`, which knows what is bad at this moment and so can tell news from
 //! repetition, and the end of an episode from an ordinary success. `audience` picks the targets, and the messages go into
 //! the catalog's deliveries.
 //!
@@ -11,6 +11,7 @@
 
 mod audience;
 mod disks;
+mod keeping;
 mod late;
 mod memory;
 mod news;
@@ -189,7 +190,8 @@ impl Notifier {
         self.hand_in_changes(messages, &before, &memory).await
     }
 
-    /// Looks at the disks of this machine's repositories and of the data folder.
+    /// Looks at the disks of this machine's repositories and of the data folder, at how fast they fill, and at the copies
+    /// elsewhere.
     pub async fn look_at_disks(&self) -> Result<(), CatalogError> {
         let now = self.catalog.now();
         let before = self.memory().await?;
@@ -197,6 +199,18 @@ impl Notifier {
         let mut messages = Vec::new();
         for disk in disks::look(&self.catalog, &self.data_dir).await? {
             messages.extend(memory.hear(disk.news(now)));
+        }
+        let found = keeping::look(&self.catalog, self.public_url.as_ref()).await?;
+        for subject in memory.subjects(keeping::PREFIX) {
+            match found.over(&subject, now) {
+                Some(news) => messages.extend(memory.hear(news)),
+                None if found.is_bad(&subject) => {}
+                // The app or the repository is gone.
+                None => memory.forget(&subject),
+            }
+        }
+        for news in found.bad {
+            messages.extend(memory.hear(news));
         }
         self.hand_in_changes(messages, &before, &memory).await
     }

@@ -10,6 +10,7 @@ mod people;
 mod place;
 mod queue;
 mod racing;
+mod repositories;
 
 use pgkeep_testkit::TestPostgres;
 use place::Place;
@@ -111,6 +112,11 @@ cases! {
         a_sync_makes_the_list_be_what_the_repository_says,
         a_sync_keeps_what_was_written_after_it_looked,
         the_newest_good_and_the_newest_proven_backup_are_known,
+    }
+    repositories {
+        a_recovery_kit_is_confirmed_until_the_key_changes,
+        the_last_measurement_of_a_day_stands_for_it,
+        the_newest_good_backup_of_one_repository_is_known,
     }
     people {
         an_account_is_found_whatever_the_case_of_its_name,

@@ -59,7 +59,7 @@ pub(super) fn of(facts: &AppFacts, findings: &[Finding], now: Timestamp) -> Vec<
     let proven = facts.newest_proven.as_ref().map(|(_, at)| *at);
     let fresh = from_findings(
         Aspect::Fresh,
-        |state| !is_about_proof(state),
+        |state| !is_about_proof(state) && !is_about_keeping(state),
         format!("the last good backup was made {}", age(newest)),
     );
     let proven = from_findings(
@@ -67,7 +67,30 @@ pub(super) fn of(facts: &AppFacts, findings: &[Finding], now: Timestamp) -> Vec<
         is_about_proof,
         format!("a restore was proven {}", age(proven)),
     );
-    vec![fresh, proven, offsite(facts), retention(facts, now)]
+    let behind = from_findings(
+        Aspect::Offsite,
+        |state| state == HealthState::OffsiteBehind,
+        String::new(),
+    );
+    let offsite = match behind.held {
+        true => offsite(facts),
+        false => behind,
+    };
+    let filling = from_findings(
+        Aspect::Retention,
+        |state| state == HealthState::StorageFilling,
+        String::new(),
+    );
+    let retention = match filling.held {
+        true => retention(facts, now),
+        false => filling,
+    };
+    vec![fresh, proven, offsite, retention]
+}
+
+fn is_about_keeping(state: HealthState) -> bool {
+    use HealthState::{NoRecoveryKit, OffsiteBehind, StorageFilling};
+    matches!(state, NoRecoveryKit | OffsiteBehind | StorageFilling)
 }
 
 fn is_about_proof(state: HealthState) -> bool {

@@ -157,6 +157,8 @@ fn well() -> AppFacts {
         unchanged_at: None,
         offsite: true,
         cleanup_failure: None,
+        copies: Vec::new(),
+        stores: Vec::new(),
     }
 }
 
@@ -381,4 +383,185 @@ fn the_score_is_100_less_what_the_four_aspects_cost() {
             .sentence
             .contains("cleanup of shop failed")
     );
+}
+
+fn copied(newest: Option<&str>) -> CopyFacts {
+    CopyFacts {
+        repository: "offsite".to_owned(),
+        newest: newest.map(time),
+        since: time("2026-01-01T00:00:00Z"),
+        interval: None,
+        grace: SignedDuration::from_mins(10),
+        failure: None,
+    }
+}
+
+#[test]
+fn copies_elsewhere_are_behind_by_more_than_an_interval_or_when_the_last_one_failed() {
+    // The newest good backup is of 02:00:05, ten hours ago.
+    let hourly = CopyFacts {
+        interval: Some(SignedDuration::from_hours(1)),
+        ..copied(Some("2026-05-01T00:30:00Z"))
+    };
+    let failed = |newest| CopyFacts {
+        failure: failure(1),
+        ..copied(newest)
+    };
+    let new = CopyFacts {
+        since: time("2026-05-01T00:00:00Z"),
+        ..copied(None)
+    };
+    let behind = "the copies of shop in offsite are behind: the newest is of ";
+    for (facts, expected) in [
+        (copied(Some("2026-05-01T02:00:05Z")), None),
+        (copied(Some("2026-05-01T03:00:00Z")), None),
+        (copied(Some("2026-04-30T02:00:00Z")), None),
+        (copied(Some("2026-04-30T01:00:00Z")), Some((behind, true))),
+        (hourly, Some((behind, true))),
+        (
+            copied(None),
+            Some(("no backup of shop has reached offsite yet", false)),
+        ),
+        (new, None),
+        (
+            failed(Some("2026-05-01T01:00:00Z")),
+            Some((
+                "the last copy of shop to offsite failed 3 hours ago: the server refused the connection",
+                true,
+            )),
+        ),
+        // It holds the newest backup, whatever became of a later try.
+        (failed(Some("2026-05-01T02:00:05Z")), None),
+    ] {
+        let about = format!("{facts:?}");
+        let newest = facts.newest;
+        let health = assess(
+            &AppFacts {
+                copies: vec![facts],
+                ..well()
+            },
+            time(NOON),
+        );
+        let Some((sentence, known)) = expected else {
+            assert_eq!(
+                (health.state, health.score),
+                (HealthState::Ok, 100),
+                "{about}"
+            );
+            continue;
+        };
+        assert_eq!(
+            (health.state, health.score),
+            (HealthState::OffsiteBehind, 95),
+            "{about}"
+        );
+        let finding = &health.findings[0];
+        assert!(
+            finding.sentence.starts_with(sentence),
+            "{}",
+            finding.sentence
+        );
+        assert_eq!(finding.repository.as_deref(), Some("offsite"));
+        assert_eq!(finding.since, newest.filter(|_| known));
+        let only_failed = finding.sentence.contains("failed");
+        assert_eq!(finding.days.is_none(), only_failed, "{about}");
+        assert!(!health.is_alarm(), "{about}");
+        assert!(!health.reasons[2].held, "{about}");
+    }
+    let none = AppFacts {
+        newest_good: None,
+        copies: vec![copied(None)],
+        ..well()
+    };
+    assert_eq!(assess(&none, time(NOON)).findings.len(), 1);
+}
+
+fn store(full_in_days: Option<f64>, confirmed: bool) -> StoreFacts {
+    StoreFacts {
+        repository: "main".to_owned(),
+        since: time("2026-01-01T00:00:00Z"),
+        growth: Some(crate::growth::Growth {
+            bytes_per_day: 1,
+            free_bytes: 1,
+            full_in_days,
+        }),
+        kit_confirmed_at: confirmed.then(|| time("2026-01-02T00:00:00Z")),
+    }
+}
+
+#[test]
+fn a_disk_that_fills_needs_attention_and_is_an_alarm_two_days_before() {
+    let words = "the disk of repository main will be full ";
+    for (full_in, expected) in [
+        (None, None),
+        (Some(14.5), None),
+        (
+            Some(14.0),
+            Some(("in 14 days as it grows now", Some(14), false)),
+        ),
+        (
+            Some(2.5),
+            Some(("in 2 days as it grows now", Some(2), false)),
+        ),
+        (Some(1.9), Some(("in 1 day as it grows now", Some(1), true))),
+        (
+            Some(0.2),
+            Some(("within a day as it grows now", Some(0), true)),
+        ),
+    ] {
+        let facts = AppFacts {
+            stores: vec![store(full_in, true)],
+            ..well()
+        };
+        let health = assess(&facts, time(NOON));
+        let told = health.findings.first().map(|finding| {
+            let told = finding
+                .sentence
+                .strip_prefix(words)
+                .expect("about the disk");
+            (told, finding.days, finding.is_alarm())
+        });
+        assert_eq!(told, expected, "{full_in:?}");
+        let (state, score) = match expected {
+            Some(_) => (HealthState::StorageFilling, 95),
+            None => (HealthState::Ok, 100),
+        };
+        assert_eq!((health.state, health.score), (state, score));
+        assert_eq!(
+            health.is_alarm(),
+            expected.is_some_and(|(_, _, alarm)| alarm)
+        );
+    }
+    // An alarm comes before what is only worth knowing.
+    let facts = AppFacts {
+        newest_proven: None,
+        stores: vec![store(Some(0.2), true)],
+        ..well()
+    };
+    assert_eq!(
+        assess(&facts, time(NOON)).state,
+        HealthState::StorageFilling
+    );
+}
+
+#[test]
+fn a_key_without_a_recovery_kit_is_a_hint_that_costs_nothing() {
+    let facts = AppFacts {
+        stores: vec![store(None, false)],
+        ..well()
+    };
+    let health = assess(&facts, time(NOON));
+    assert_eq!((health.state, health.score), (HealthState::Ok, 100));
+    assert_eq!(
+        health.sentence,
+        "shop is safe: last good backup 10 hours ago"
+    );
+    let hint = &health.findings[0];
+    assert_eq!(hint.state, HealthState::NoRecoveryKit);
+    assert_eq!((hint.repository.as_deref(), hint.cost), (Some("main"), 0));
+    assert_eq!(
+        hint.sentence,
+        "nobody has confirmed that the recovery kit of repository main is in a safe place"
+    );
+    assert_eq!(hint.since, Some(time("2026-01-01T00:00:00Z")));
 }

@@ -191,6 +191,13 @@ impl ResolvedSchedule {
         self.runs_after(time).next().map(|run| run.start)
     }
 
+    /// The time between the next two runs after `time`; `None` of a schedule that runs on demand only.
+    pub fn interval_after(&self, time: Timestamp) -> Option<SignedDuration> {
+        let mut runs = self.runs_after(time);
+        let first = runs.next()?;
+        Some(runs.next()?.start.duration_since(first.start))
+    }
+
     /// The next `count` runs that start after `time`.
     pub fn next(&self, count: usize, time: Timestamp) -> Vec<Run> {
         self.runs_after(time).take(count).collect()

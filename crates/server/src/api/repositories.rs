@@ -1,6 +1,10 @@
 //! Repositories: where backups live.
 
 use super::accepted::{Accepted, enqueue, new_job};
+mod keeping;
+
+pub use keeping::{Growth, RecoveryKit};
+
 use super::definitions::{
     PutQuery, Standing, found, manager, meets, sees_everything, wrong_fields,
 };
@@ -14,6 +18,7 @@ use crate::auth::Principal;
 use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::state::AppState;
+use crate::status::keeping::{Kept, of_repositories};
 use crate::targets::Machine;
 use axum::http::StatusCode;
 use pgkeep_catalog::{CatalogError, Stored};
@@ -22,6 +27,7 @@ use pgkeep_model::app::RepositoryDefinition;
 use pgkeep_model::job::{CheckSpec, JobSpec, RepositorySpec};
 use pgkeep_model::{CancelToken, Silent};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
@@ -39,6 +45,10 @@ pub fn routes() -> Routes {
         .add(needs(Permission::Configure), routes!(test_unsaved))
         .add(needs(Permission::Operate), routes!(test))
         .add(needs(Permission::Configure), routes!(init))
+        .add(
+            needs(Permission::Configure),
+            routes!(keeping::confirm_recovery_kit),
+        )
         .add(needs(Permission::Operate), routes!(sync))
         .add(needs(Permission::Operate), routes!(check))
         .add(needs(Permission::Delete), routes!(prune))
@@ -78,6 +88,11 @@ pub struct Repository {
     #[serde(flatten)]
     pub standing: Standing,
     pub definition: RepositoryBody,
+    #[serde(default)]
+    pub recovery_kit: RecoveryKit,
+    /// Absent of object storage, and until it was measured for two days.
+    #[serde(default)]
+    pub growth: Option<Growth>,
 }
 
 /// What trying out a repository found.
@@ -162,10 +177,13 @@ impl RepositoryBody {
 }
 
 impl Repository {
-    fn of(stored: &Stored<RepositoryDefinition>) -> Self {
+    fn of(stored: &Stored<RepositoryDefinition>, known: &BTreeMap<String, Kept>) -> Self {
+        let kept = known.get(&stored.name);
         Self {
             standing: stored.into(),
             definition: RepositoryBody::shown(&stored.value),
+            recovery_kit: kept.map(RecoveryKit::from).unwrap_or_default(),
+            growth: kept.and_then(|kept| kept.growth).map(Growth::from),
         }
     }
 }
@@ -175,6 +193,7 @@ impl Repository {
 async fn list(state: AppState, who: Principal) -> Result<Json<PageOf<Repository>>, Problem> {
     let names = visible(&state, &who).await?;
     let repositories = state.catalog.repositories().await?;
+    let known = of_repositories(&state.catalog).await?;
     let items = repositories
         .iter()
         .filter(|repository| {
@@ -182,7 +201,7 @@ async fn list(state: AppState, who: Principal) -> Result<Json<PageOf<Repository>
                 .as_ref()
                 .is_none_or(|names| names.contains(&repository.name))
         })
-        .map(Repository::of)
+        .map(|repository| Repository::of(repository, &known))
         .collect();
     Ok(Json(PageOf::whole(items)))
 }
@@ -224,7 +243,11 @@ async fn get(
 ) -> Result<Tagged<Repository>, Problem> {
     seen(&state, &who, name.as_str()).await?;
     let repository = state.catalog.repository(name.as_str()).await?;
-    Ok(Tagged::ok(repository.revision, Repository::of(&repository)))
+    let known = of_repositories(&state.catalog).await?;
+    Ok(Tagged::ok(
+        repository.revision,
+        Repository::of(&repository, &known),
+    ))
 }
 
 /// Makes or changes what is said of a repository. The storage is not touched; see `init` and `test`.
@@ -258,10 +281,11 @@ async fn put(
         act = act.before(RepositoryBody::shown(&before.value));
     }
     act.by(&state.catalog, &who, &client).await?;
+    let known = of_repositories(&state.catalog).await?;
     Ok(Tagged::put(
         before.is_none(),
         stored.revision,
-        Repository::of(&stored),
+        Repository::of(&stored, &known),
     ))
 }
 

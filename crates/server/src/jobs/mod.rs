@@ -13,6 +13,7 @@ mod copies;
 mod draft;
 mod drill;
 mod failure;
+mod measure;
 mod restore;
 mod rows;
 mod sync;

@@ -3,7 +3,7 @@
 //! Other jobs add and change backups meanwhile. So a row goes only when its backup was listed by the catalog before the
 //! repository was read, and two readings of the repository did not show it; a listing that fails removes nothing.
 
-use super::{Done, Failure, Work, rows};
+use super::{Done, Failure, Work, measure, rows};
 use pgkeep_catalog::{BackupFilter, BackupRow, BackupSort, Page};
 use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
 use pgkeep_model::job::RepositorySpec;
@@ -65,6 +65,7 @@ pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failur
         rows::remove(work, &spec.repository, &id)?;
         synced.removed += 1;
     }
+    measure::record(work, &spec.repository);
     work.done(&synced)
 }
 

@@ -19,6 +19,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+mod keeping;
+
 struct Scene {
     clock: Arc<ManualClock>,
     catalog: Catalog,

@@ -3,9 +3,10 @@
 use super::Scheduler;
 use crate::jobs::{app_slot, draft};
 use crate::settings::JobLimits;
+use crate::status::facts::last_backup_job;
 use jiff::Timestamp;
 use pgkeep_catalog::{
-    BackupFilter, BackupRow, BackupSort, Catalog, CatalogError, Job, JobFilter, NewJob, Page,
+    BackupFilter, BackupRow, BackupSort, Catalog, CatalogError, JobFilter, NewJob, Page,
 };
 use pgkeep_engine::catalog::PRE_RESTORE;
 use pgkeep_model::job::{CleanupSpec, JobKind, JobSpec, JobState, Trigger};
@@ -199,7 +200,7 @@ fn is_meant(row: &BackupRow, wanted: &str, rows: &[BackupRow]) -> bool {
 }
 
 async fn hold(catalog: &Catalog, app: &str) -> Result<Option<String>, CatalogError> {
-    if let Some(job) = newest_backup_job(catalog, app).await?
+    if let Some(job) = last_backup_job(catalog, app, None).await?
         && job.state == JobState::Failed
     {
         let why = job.error.map(|error| error.message).unwrap_or_default();
@@ -220,24 +221,6 @@ async fn hold(catalog: &Catalog, app: &str) -> Result<Option<String>, CatalogErr
         }
         _ => None,
     })
-}
-
-/// The newest backup job of an app that is over, whoever asked for it; one that was cancelled says nothing.
-pub(crate) async fn newest_backup_job(
-    catalog: &Catalog,
-    app: &str,
-) -> Result<Option<Job>, CatalogError> {
-    let over = JobFilter {
-        states: vec![JobState::Succeeded, JobState::Skipped, JobState::Failed],
-        kinds: vec![JobKind::Backup],
-        apps: Some(vec![app.to_owned()]),
-        ..JobFilter::default()
-    };
-    let page = Page {
-        limit: 1,
-        ..Page::default()
-    };
-    Ok(catalog.jobs(&over, &page).await?.items.pop())
 }
 
 /// A cleanup of a policy, of which one in the queue is enough.

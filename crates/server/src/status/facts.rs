@@ -1,6 +1,5 @@
 //! What health needs to know, gathered from the catalog.
 
-use crate::scheduler::retention::newest_backup_job;
 use crate::scheduler::since;
 use jiff::Timestamp;
 use pgkeep_catalog::{Catalog, CatalogError, Job, JobFilter, Page, PolicyRuns, Stored};
@@ -104,19 +103,52 @@ fn message(job: &Job) -> String {
     error.map_or_else(|| "no reason is known".to_owned(), |e| e.message.clone())
 }
 
+/// The newest backup job of an app that is over, whoever asked for it, of one repository or of any; one that was cancelled
+/// says nothing.
+pub async fn last_backup_job(
+    catalog: &Catalog,
+    app: &str,
+    repository: Option<&str>,
+) -> Result<Option<Job>, CatalogError> {
+    let over = JobFilter {
+        states: vec![JobState::Succeeded, JobState::Skipped, JobState::Failed],
+        kinds: vec![JobKind::Backup],
+        apps: Some(vec![app.to_owned()]),
+        repository: repository.map(str::to_owned),
+        ..JobFilter::default()
+    };
+    let page = Page {
+        limit: 1,
+        ..Page::default()
+    };
+    Ok(catalog.jobs(&over, &page).await?.items.pop())
+}
+
+/// How one job failed, if it did.
+pub fn failure_of(job: &Job) -> Option<Failure> {
+    (job.state == JobState::Failed).then(|| Failure {
+        at: job.finished_at.unwrap_or(job.created_at),
+        message: message(job),
+        count: 1,
+    })
+}
+
+/// When a run proved that nothing had been written since this backup, if it did.
+pub fn proved_unchanged(job: &Job, backup: &str) -> Option<Timestamp> {
+    let skipped = job.state == JobState::Skipped;
+    let same = job.result.as_ref()?.get("backup")?.as_str()? == backup;
+    job.started_at.filter(|_| skipped && same)
+}
+
 /// How the newest backup of an app failed, where no policy had asked for it.
 pub async fn failure_by_hand(
     catalog: &Catalog,
     app: &str,
 ) -> Result<Option<Failure>, CatalogError> {
-    let newest = newest_backup_job(catalog, app).await?;
+    let newest = last_backup_job(catalog, app, None).await?;
     Ok(newest
-        .filter(|job| job.policy.is_none() && job.state == JobState::Failed)
-        .map(|job| Failure {
-            at: job.finished_at.unwrap_or(job.created_at),
-            message: message(&job),
-            count: 1,
-        }))
+        .filter(|job| job.policy.is_none())
+        .and_then(|job| failure_of(&job)))
 }
 
 /// How the app's newest finished cleanup failed, if it did.
@@ -135,13 +167,7 @@ pub async fn cleanup_failure(
         ..Page::default()
     };
     let newest = catalog.jobs(&filter, &page).await?.items.pop();
-    Ok(newest
-        .filter(|job| job.state == JobState::Failed)
-        .map(|job| Failure {
-            at: job.finished_at.unwrap_or(job.created_at),
-            message: message(&job),
-            count: 1,
-        }))
+    Ok(newest.and_then(|job| failure_of(&job)))
 }
 
 /// When the newest run of the app proved that nothing had been written since this backup.
@@ -150,11 +176,6 @@ pub async fn unchanged_at(
     app: &str,
     backup: &str,
 ) -> Result<Option<Timestamp>, CatalogError> {
-    let skipped = newest_backup_job(catalog, app)
-        .await?
-        .filter(|job| job.state == JobState::Skipped);
-    Ok(skipped.and_then(|job| {
-        let same = job.result.as_ref()?.get("backup")?.as_str()? == backup;
-        job.started_at.filter(|_| same)
-    }))
+    let newest = last_backup_job(catalog, app, None).await?;
+    Ok(newest.and_then(|job| proved_unchanged(&job, backup)))
 }

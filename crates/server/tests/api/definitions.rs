@@ -321,3 +321,46 @@ async fn settings_are_shown_and_the_changeable_ones_changed() {
         14
     );
 }
+
+#[tokio::test]
+async fn a_recovery_kit_is_confirmed_and_growth_is_shown() {
+    let scene = Scene::new().await;
+    let body = json!({ "address": "/backups", "key": "first key" });
+    let made = scene.put("/repositories/main", body).await.expect(201);
+    assert_eq!(made.json()["recoveryKit"]["confirmedAt"], Value::Null);
+    assert_eq!(made.json()["growth"], Value::Null);
+    let confirm = "/repositories/main/recovery-kit/confirm";
+    let confirmed = scene.post(confirm, None).await.expect(200).json();
+    assert!(confirmed["confirmedAt"].is_string(), "{confirmed}");
+    let catalog = &scene.state.catalog;
+    let now = catalog.now();
+    for day in 0..3_u64 {
+        let size = pgkeep_model::growth::Size {
+            at: now - jiff::SignedDuration::from_hours(24 * (2 - day as i64)),
+            stored_bytes: 1_000_000 * day,
+            free_bytes: 7_500_000,
+        };
+        catalog.record_size("main", &size).await.unwrap();
+    }
+    let listed = scene.get("/repositories").await.expect(200).json();
+    let main = &listed["items"][0];
+    assert_eq!(main["recoveryKit"], confirmed);
+    assert_eq!(
+        main["growth"],
+        json!({ "bytesPerDay": 1_000_000, "freeBytes": 7_500_000, "fullInDays": 7.5 })
+    );
+
+    // Who may only look may not say so, and another key has another kit.
+    let viewer = Scene::access(pgkeep_model::access::Role::Viewer, &[], None);
+    let viewer = scene.token("viewer", viewer).await;
+    let refused = scene.ask("POST", confirm, Some(&viewer), &[], None).await;
+    refused.expect(403);
+    let body = json!({ "address": "/backups", "key": "second key" });
+    scene.put("/repositories/main", body).await.expect(200);
+    let shown = scene.get("/repositories/main").await.expect(200).json();
+    assert_eq!(shown["recoveryKit"]["confirmedAt"], Value::Null);
+    scene
+        .post("/repositories/other/recovery-kit/confirm", None)
+        .await
+        .expect(404);
+}
