@@ -1,5 +1,4 @@
 import { Button, Code, Group, List, Stack, Text } from '@mantine/core'
-import { useDisclosure } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { api, call } from '../../api/client.ts'
@@ -10,7 +9,6 @@ import { paths } from '../../paths.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Command, Section } from '../../ui/bits.tsx'
-import { Confirm } from '../../ui/confirm.tsx'
 import { TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { ManagedByFile } from '../../ui/managed.tsx'
@@ -20,7 +18,10 @@ import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { Snippet } from '../../ui/snippet.tsx'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
+import { findingWords } from '../findings.ts'
 import { AppCard } from '../overview/app-card.tsx'
+import { Removal } from '../removal.tsx'
+import { expecting } from '../saving.ts'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
 import { AppForm } from './app-form.tsx'
@@ -71,7 +72,7 @@ function Detail({ app }: { app: App }) {
               <List.Item key={finding.sentence}>
                 <Mark state={healthState(finding.state, t)} />
                 <Text size="sm">
-                  {finding.sentence} ({t.apps.costs(finding.cost)})
+                  {findingWords({ ...finding, app: app.name }, t).sentence} ({t.apps.costs(finding.cost)})
                 </Text>
               </List.Item>
             ))}
@@ -119,22 +120,11 @@ function AppActions({ app }: { app: App }) {
   const t = useTexts()
   const may = useMay()
   const navigate = useNavigate()
-  const [deleting, dialog] = useDisclosure()
   const params = { path: { name: app.name } }
   const check = useAction(
     () => call(api.POST('/api/v1/apps/{name}/doctor', { params })),
     ['job'],
     (accepted) => void navigate({ to: paths.job, params: { id: accepted.jobId } }),
-  )
-  const remove = useAction(
-    () =>
-      call(
-        api.DELETE('/api/v1/apps/{name}', {
-          params: { ...params, header: { 'If-Match': `"${app.revision}"` } },
-        }),
-      ),
-    ['app', 'status'],
-    () => void navigate({ to: paths.apps }),
   )
   return (
     <Stack gap="xs" align="flex-end">
@@ -149,23 +139,27 @@ function AppActions({ app }: { app: App }) {
           </>
         )}
         {may('configure') && app.managedBy === 'api' && (
-          <Button variant="default" c="var(--tone-bad)" onClick={dialog.open}>
-            {t.common.delete}
-          </Button>
+          <Removal
+            name={app.name}
+            words={{
+              label: t.common.delete,
+              title: t.apps.deleteTitle,
+              consequence: t.apps.deleteConsequence,
+              action: t.apps.deleteAction(app.name),
+            }}
+            remove={() =>
+              call(
+                api.DELETE('/api/v1/apps/{name}', {
+                  params: { ...params, header: expecting(app.revision) },
+                }),
+              )
+            }
+            topics={['app', 'status']}
+            gone={() => void navigate({ to: paths.apps })}
+          />
         )}
       </Group>
       <ProblemPanel error={check.error} />
-      <Confirm
-        opened={deleting}
-        title={t.apps.deleteTitle}
-        consequence={<Text size="sm">{t.apps.deleteConsequence}</Text>}
-        phrase={app.name}
-        action={t.apps.deleteAction(app.name)}
-        pending={remove.isPending}
-        error={remove.error}
-        onConfirm={() => remove.mutate(undefined)}
-        onClose={dialog.close}
-      />
     </Stack>
   )
 }

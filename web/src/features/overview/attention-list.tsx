@@ -11,6 +11,7 @@ import { Mark } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
+import { findingWords } from '../findings.ts'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
 import { type Attention, attention, REMEDY_NEEDS, type Remedy } from './attention.ts'
@@ -31,7 +32,7 @@ export function AttentionList({ status }: { status: Status }) {
           <Group key={each.key} component="li" justify="space-between" gap="sm" wrap="wrap">
             <Stack gap={2} style={{ flex: '1 1 18rem' }}>
               <Mark state={stateOf(each, t)} />
-              <Text size="sm">{sentenceOf(each, t)}</Text>
+              <Words of={each} />
             </Stack>
             <RemedyButton remedy={each.remedy} />
           </Group>
@@ -51,14 +52,29 @@ function stateOf(each: Attention, t: T) {
   return subject ? { ...state, words: `${subject}: ${state.words}` } : state
 }
 
-function sentenceOf(each: Attention, t: T) {
-  if (each.state === 'no_worker') return t.overview.noWorkerHint
-  if (each.state === 'queue_paused') return t.queue.pausedHint
+function Words({ of: each }: { of: Attention }) {
+  const t = useTexts()
+  const { sentence, original } = wordsOf(each, t)
+  return (
+    <>
+      <Text size="sm">{sentence}</Text>
+      {original && (
+        <Text size="xs" c="dimmed" lang="en">
+          {original}
+        </Text>
+      )}
+    </>
+  )
+}
+
+function wordsOf(each: Attention, t: T): { sentence: string; original?: string } {
+  if (each.state === 'no_worker') return { sentence: t.overview.noWorkerHint }
+  if (each.state === 'queue_paused') return { sentence: t.queue.pausedHint }
   const { repository, days } = each
   if (repository && each.state === 'storage_filling' && days !== undefined)
-    return t.overview.filling(repository, days)
-  if (repository && each.state === 'no_recovery_kit') return t.overview.noKit(repository)
-  return each.sentence
+    return { sentence: t.overview.filling(repository, days) }
+  if (repository && each.state === 'no_recovery_kit') return { sentence: t.overview.noKit(repository) }
+  return findingWords(each, t)
 }
 
 function RemedyButton({ remedy }: { remedy: Remedy }) {

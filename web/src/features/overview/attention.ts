@@ -17,6 +17,7 @@ export interface Attention {
   key: string
   repository?: string
   days?: number
+  policy?: string
   app?: string
   state: string
   sentence: string
@@ -44,6 +45,7 @@ export function attention(status: Status): Attention[] {
         app: shared ? undefined : app.app,
         repository: finding.repository ?? undefined,
         days: finding.days ?? undefined,
+        policy: finding.policy ?? undefined,
         state: finding.state,
         sentence: finding.sentence,
         remedy: remedyFor(app, finding),

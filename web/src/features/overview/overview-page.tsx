@@ -11,6 +11,7 @@ import { LinkButton } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Callout, Mark, type Tone } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
+import { worstWords } from '../findings.ts'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
 import { AppCard } from './app-card.tsx'
@@ -103,6 +104,6 @@ export function headline(status: Status, t: Texts): string {
   const bad = status.apps.filter((app) => app.state !== 'ok')
   const only = bad[0]
   if (only === undefined) return t.overview.allSafe(status.apps.length)
-  if (bad.length === 1) return only.sentence
+  if (bad.length === 1) return worstWords(only, t)
   return t.overview.someNot(bad.length, status.apps.length)
 }
