@@ -3,7 +3,9 @@ import type { components } from './schema.d.ts'
 type Schemas = components['schemas']
 
 export type App = Schemas['App']
-export type AppDefinition = Schemas['AppDefinition']
+export type AppDefinition = Omit<Schemas['AppDefinition'], 'migrations'> & {
+  migrations?: (Schemas['Migrations'] & { command?: string[]; harmless?: string[] }) | null
+}
 export type AppStatus = Omit<Schemas['AppStatus'], 'findings'> & {
   findings: (Schemas['Finding'] & {
     alarm?: boolean

@@ -905,6 +905,11 @@ export const de: Texts = {
         tableHint: 'Wenn das Framework eine andere bekommen hat.',
         statement: 'Anweisung',
         statementHint: 'Eine Zeile je gelaufener Migration, die älteste zuerst.',
+        command: 'Oder ein Befehl, der die Migrationen des Codes nennt',
+        commandHint: 'Statt des Ordners: gibt eine je Zeile aus.',
+        harmless: 'Migrationen, die nichts zerstören',
+        harmlessHint:
+          'Eine je Zeile: Namen mit * für beliebigen Text, oder Namen von Django-Apps. Steht sonst nichts an, macht pgkeep guard kein Backup.',
       },
       commands: {
         title: 'Befehle',

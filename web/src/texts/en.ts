@@ -842,6 +842,11 @@ export const en = {
         tableHint: 'Where the framework was given another one.',
         statement: 'Statement',
         statementHint: 'One row for each migration that has run, the oldest first.',
+        command: 'Or a command that lists the code’s migrations',
+        commandHint: 'Instead of the folder: prints one a line.',
+        harmless: 'Migrations that destroy nothing',
+        harmlessHint:
+          'One a line: names with * for any text, or labels of Django apps. Where nothing else is pending, pgkeep guard takes no backup.',
       },
       commands: {
         title: 'Commands',

@@ -21,7 +21,6 @@ import { DrillButton } from '../drills/drill-button.tsx'
 import { findingWords } from '../findings.ts'
 import { AppCard } from '../overview/app-card.tsx'
 import { Removal } from '../removal.tsx'
-import { expecting } from '../saving.ts'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
 import { AppForm } from './app-form.tsx'
@@ -150,7 +149,7 @@ function AppActions({ app }: { app: App }) {
             remove={() =>
               call(
                 api.DELETE('/api/v1/apps/{name}', {
-                  params: { ...params, header: expecting(app.revision) },
+                  params: { ...params, header: { 'If-Match': `"${app.revision}"` } },
                 }),
               )
             }

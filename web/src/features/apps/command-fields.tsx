@@ -88,6 +88,17 @@ export function MigrationFields(part: Part) {
           spellCheck={false}
         />
       )}
+      {line('migrationsCommand', t.command, t.commandHint, 'bin/list-migrations', true)}
+      <Textarea
+        label={t.harmless}
+        description={t.harmlessHint}
+        placeholder={'sessions\n*_add_index'}
+        autosize
+        minRows={1}
+        value={draft.harmless}
+        onChange={(event) => change({ harmless: event.currentTarget.value })}
+        spellCheck={false}
+      />
     </Stack>
   )
 }

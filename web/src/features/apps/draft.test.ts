@@ -24,7 +24,15 @@ const whole: AppDefinition = {
       references: { sql: 'SELECT "file" FROM documents', database: null, ignoreOrphans: true },
     },
   ],
-  migrations: { framework: 'query', database: null, query: 'SELECT 1', table: null, code: '/srv/shop' },
+  migrations: {
+    framework: 'query',
+    database: null,
+    query: 'SELECT 1',
+    table: null,
+    code: '/srv/shop',
+    command: ['list', 'them all'],
+    harmless: ['sessions', '*_index'],
+  },
   commands: {
     directory: '/srv/shop',
     migrate: ['manage.py', 'migrate'],
@@ -154,6 +162,8 @@ test('the file says the same, and no more than was said', () => {
     framework = "query"
     query = "SELECT 1"
     code = "/srv/shop"
+    command = ["list", "them all"]
+    harmless = ["sessions", "*_index"]
 
     [app.shop.commands]
     directory = "/srv/shop"

@@ -1,5 +1,5 @@
 import type { AppDefinition } from '../../api/types.ts'
-import { entries } from '../saving.ts'
+import { entries, lines } from '../saving.ts'
 import { lineOf, wordsOf } from './words.ts'
 
 type Of<Key extends keyof AppDefinition> = NonNullable<AppDefinition[Key]>
@@ -50,6 +50,8 @@ export interface AppDraft {
   migrationsQuery: string
   migrationsTable: string
   code: string
+  migrationsCommand: string
+  harmless: string
   directory: string
   migrate: string
   migrateCheck: string
@@ -162,6 +164,8 @@ export function draftOf(name: string, definition: AppDefinition): AppDraft {
     migrationsQuery: migrations?.query ?? '',
     migrationsTable: migrations?.table ?? '',
     code: migrations?.code ?? '',
+    migrationsCommand: lineOf(migrations?.command),
+    harmless: (migrations?.harmless ?? []).join('\n'),
     directory: commands?.directory ?? '',
     migrate: lineOf(commands?.migrate),
     migrateCheck: lineOf(commands?.migrateCheck),
@@ -202,38 +206,25 @@ export function draftOf(name: string, definition: AppDefinition): AppDraft {
 }
 
 const said = (text: string): string | null => text.trim() || null
-const linesOf = (text: string): string[] =>
-  text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
 const command = (line: string): string[] => wordsOf(line) ?? []
 
 /** What the form says, over what it has no field for. A draft with faults is not sent. */
 export function definitionOf(draft: AppDraft, before: AppDefinition | undefined): AppDefinition {
-  const migrations = {
-    ...before?.migrations,
-    framework: draft.framework || null,
-    database: said(draft.migrationsDatabase),
-    query: draft.framework === 'query' ? said(draft.migrationsQuery) : null,
-    table: said(draft.migrationsTable),
-    code: said(draft.code),
-  }
   return {
     ...before,
-    databases: linesOf(draft.databases),
+    databases: lines(draft.databases),
     environment: said(draft.environment),
     repository: draft.repository,
     adminUrl: said(draft.adminUrl),
     excludeTableData: entries(draft.excluded),
     files: draft.trees.map((tree) => treeOf(tree, before?.files)),
-    migrations: Object.values(migrations).every((value) => value === null) ? null : migrations,
+    migrations: migrationsOf(draft, before?.migrations),
     commands: {
       ...before?.commands,
       directory: said(draft.directory),
       migrate: command(draft.migrate),
       migrateCheck: command(draft.migrateCheck),
-      check: linesOf(draft.checks).map(command),
+      check: lines(draft.checks).map(command),
       version: command(draft.version),
       versionFile: said(draft.versionFile),
       versionEnv: said(draft.versionEnv),
@@ -259,7 +250,7 @@ export function definitionOf(draft: AppDraft, before: AppDefinition | undefined)
     drill: {
       ...before?.drill,
       adminUrl: said(draft.drillUrl),
-      assertions: linesOf(draft.assertions),
+      assertions: lines(draft.assertions),
       commands: draft.drillCommands,
       amcheck: draft.amcheck,
       every: said(draft.every),
@@ -270,13 +261,29 @@ export function definitionOf(draft: AppDraft, before: AppDefinition | undefined)
   }
 }
 
+/** Nothing where nothing is said: then the framework is looked for. */
+function migrationsOf(draft: AppDraft, before: AppDefinition['migrations']): AppDefinition['migrations'] {
+  const migrations = {
+    ...before,
+    framework: draft.framework || null,
+    database: said(draft.migrationsDatabase),
+    query: draft.framework === 'query' ? said(draft.migrationsQuery) : null,
+    table: said(draft.migrationsTable),
+    code: said(draft.code),
+    command: command(draft.migrationsCommand),
+    harmless: lines(draft.harmless),
+  }
+  const empty = (value: unknown) => value === null || (Array.isArray(value) && value.length === 0)
+  return Object.values(migrations).every(empty) ? null : migrations
+}
+
 function treeOf(tree: TreeDraft, before: Tree[] | undefined): Tree {
   const known = before?.find((each) => each.name === tree.name.trim())
   return {
     ...known,
     name: treeName(tree),
     path: tree.path.trim(),
-    exclude: linesOf(tree.exclude),
+    exclude: lines(tree.exclude),
     oneFileSystem: tree.oneFileSystem,
     references:
       tree.sql.trim() === ''

@@ -29,7 +29,7 @@ export function faultsOf(draft: AppDraft): Faults {
   if (draft.framework === 'query') say('migrationsQuery', filled(draft.migrationsQuery))
   say('code', path(draft.code))
   say('directory', path(draft.directory))
-  for (const field of ['migrate', 'migrateCheck', 'version', 'runtime'] as const)
+  for (const field of ['migrationsCommand', 'migrate', 'migrateCheck', 'version', 'runtime'] as const)
     say(field, quotes(draft[field]))
   for (const line of draft.checks.split('\n')) say('checks', quotes(line))
   say('versionFile', path(draft.versionFile))

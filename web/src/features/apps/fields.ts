@@ -43,6 +43,8 @@ export function saidOf(draft: AppDraft): Record<PartName, number> {
       draft.migrationsDatabase,
       draft.migrationsTable,
       draft.migrationsQuery,
+      draft.migrationsCommand,
+      draft.harmless,
     ),
     commands:
       filled(

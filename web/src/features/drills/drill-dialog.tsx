@@ -11,6 +11,7 @@ import { useAction } from '../../ui/action.ts'
 import { Command } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
 import { requestKey } from '../request-key.ts'
+import { lines } from '../saving.ts'
 
 /** What is asked before a drill. */
 export function DrillDialog({ app, onClose }: { app?: string; onClose: () => void }) {
@@ -57,7 +58,7 @@ export function DrillDialog({ app, onClose }: { app?: string; onClose: () => voi
             placeholder="SELECT count(*) > 0 FROM orders"
             autosize
             minRows={2}
-            ff="monospace"
+            styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
             value={assertions}
             onChange={(event) => setAssertions(event.currentTarget.value)}
           />
@@ -73,11 +74,4 @@ export function DrillDialog({ app, onClose }: { app?: string; onClose: () => voi
       onClose={onClose}
     />
   )
-}
-
-function lines(text: string): string[] {
-  return text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
 }

@@ -1,15 +1,15 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { queries } from '../../api/queries.ts'
-import { count, shortId } from '../../format/amounts.ts'
+import type { Job } from '../../api/types.ts'
+import { count } from '../../format/amounts.ts'
 import { duration } from '../../format/time.ts'
-import { paths } from '../../paths.ts'
-import { useLocale, useTexts } from '../../texts/index.ts'
-import { Empty, Moment, More } from '../../ui/bits.tsx'
+import { type Texts, useLocale, useTexts } from '../../texts/index.ts'
+import { Empty, More } from '../../ui/bits.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
-import { TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
-import { Mark } from '../../ui/mark.tsx'
+import type { State } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
+import { columns } from '../jobs/columns.tsx'
 import { drillReport } from '../jobs/reports.ts'
 import { useMay } from '../session/session.ts'
 import { jobState } from '../states.ts'
@@ -33,31 +33,10 @@ export function DrillsPage() {
               rows={rows}
               rowKey={(row) => row.id}
               columns={[
-                {
-                  key: 'at',
-                  title: t.jobs.startedAt,
-                  cell: (row) => (
-                    <TextLink to={paths.job} params={{ id: row.id }} size="sm">
-                      <Moment at={row.startedAt ?? row.createdAt} absolute />
-                    </TextLink>
-                  ),
-                },
-                { key: 'state', title: t.common.state, cell: (row) => <Mark state={outcome(row, t)} pill /> },
-                { key: 'app', title: t.common.app, cell: (row) => row.app || '–' },
-                {
-                  key: 'backup',
-                  title: t.backups.backup,
-                  cell: (row) => {
-                    const backup = drillReport(row)?.backup
-                    return backup ? (
-                      <TextLink to={paths.backup} params={{ id: backup }} size="sm" ff="monospace">
-                        {shortId(backup)}
-                      </TextLink>
-                    ) : (
-                      '–'
-                    )
-                  },
-                },
+                columns.started(t),
+                columns.state(t, (job) => outcome(job, t)),
+                columns.app(t),
+                columns.backup(t, (job) => drillReport(job)?.backup),
                 {
                   key: 'rows',
                   title: t.restore.rowsCompared,
@@ -84,13 +63,9 @@ export function DrillsPage() {
   )
 }
 
-function outcome(
-  job: Parameters<typeof jobState>[0] & Parameters<typeof drillReport>[0],
-  t: ReturnType<typeof useTexts>,
-) {
-  const report = drillReport(job)
-  if (job.state === 'succeeded' && report?.proven) {
-    return { tone: 'good', icon: 'shield', words: t.backupStates.proven } as const
-  }
+/** A drill that succeeded has proven its backup. */
+function outcome(job: Job, t: Texts): State {
+  if (job.state === 'succeeded' && drillReport(job)?.proven)
+    return { tone: 'good', icon: 'shield', words: t.backupStates.proven }
   return jobState(job, t)
 }

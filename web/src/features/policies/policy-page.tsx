@@ -1,5 +1,4 @@
-import { Button, Group, Stack, Text } from '@mantine/core'
-import { useDisclosure } from '@mantine/hooks'
+import { Button, Group, Stack } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
@@ -11,7 +10,6 @@ import { paths } from '../../paths.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Command, Facts, Moment, Section } from '../../ui/bits.tsx'
-import { Confirm } from '../../ui/confirm.tsx'
 import { TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { ManagedByFile } from '../../ui/managed.tsx'
@@ -19,6 +17,7 @@ import { Mark } from '../../ui/mark.tsx'
 import { useTell } from '../../ui/notices.tsx'
 import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { Removal } from '../removal.tsx'
 import { expecting } from '../saving.ts'
 import { useMay } from '../session/session.ts'
 import { CleanupPreview } from './cleanup-preview.tsx'
@@ -142,7 +141,6 @@ function PolicyActions({ policy }: { policy: Policy }) {
   const t = useTexts()
   const may = useMay()
   const navigate = useNavigate()
-  const [deleting, dialog] = useDisclosure()
   const enabled = policy.definition.enabled !== false
   const params = { path: { name: policy.name }, header: { 'If-Match': `"${policy.revision}"` } }
   const toggle = useAction(
@@ -151,11 +149,6 @@ function PolicyActions({ policy }: { policy: Policy }) {
         ? call(api.POST('/api/v1/policies/{name}/disable', { params }))
         : call(api.POST('/api/v1/policies/{name}/enable', { params })),
     ['policy', 'status'],
-  )
-  const remove = useAction(
-    () => call(api.DELETE('/api/v1/policies/{name}', { params })),
-    ['policy', 'status'],
-    () => void navigate({ to: paths.policies }),
   )
   return (
     <Stack gap="xs" align="flex-end">
@@ -167,23 +160,21 @@ function PolicyActions({ policy }: { policy: Policy }) {
           </Button>
         )}
         {may('edit_policies') && policy.managedBy === 'api' && (
-          <Button variant="default" c="var(--tone-bad)" onClick={dialog.open}>
-            {t.common.delete}
-          </Button>
+          <Removal
+            name={policy.name}
+            words={{
+              label: t.common.delete,
+              title: t.policies.deleteTitle,
+              consequence: t.policies.deleteConsequence,
+              action: t.policies.deleteAction(policy.name),
+            }}
+            remove={() => call(api.DELETE('/api/v1/policies/{name}', { params }))}
+            topics={['policy', 'status']}
+            gone={() => void navigate({ to: paths.policies })}
+          />
         )}
       </Group>
       <ProblemPanel error={toggle.error} />
-      <Confirm
-        opened={deleting}
-        title={t.policies.deleteTitle}
-        consequence={<Text size="sm">{t.policies.deleteConsequence}</Text>}
-        phrase={policy.name}
-        action={t.policies.deleteAction(policy.name)}
-        pending={remove.isPending}
-        error={remove.error}
-        onConfirm={() => remove.mutate(undefined)}
-        onClose={dialog.close}
-      />
     </Stack>
   )
 }

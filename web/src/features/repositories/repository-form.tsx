@@ -14,8 +14,8 @@ import { useTell } from '../../ui/notices.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { saveText } from '../save-text.ts'
 import { expecting } from '../saving.ts'
+import { TestResult } from './connection.tsx'
 import { isKeyItself, makeKey, recoveryKit } from './recovery-kit.ts'
-import { TestResult } from './repository-page.tsx'
 
 type Field =
   | 'address'

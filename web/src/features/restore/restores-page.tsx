@@ -4,15 +4,16 @@ import { count } from '../../format/amounts.ts'
 import { duration } from '../../format/time.ts'
 import { paths } from '../../paths.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
-import { Empty, Moment, More } from '../../ui/bits.tsx'
+import { Empty, More } from '../../ui/bits.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
-import { LinkButton, TextLink } from '../../ui/links.tsx'
+import { LinkButton } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
+import { columns } from '../jobs/columns.tsx'
 import { type RestoreReport, restoreReport } from '../jobs/reports.ts'
 import { useMay } from '../session/session.ts'
-import { jobKind, jobState } from '../states.ts'
+import { jobKind } from '../states.ts'
 import { Kept } from './kept.tsx'
 
 export function RestoresPage() {
@@ -38,22 +39,11 @@ export function RestoresPage() {
               rows={rows}
               rowKey={(row) => row.id}
               columns={[
-                {
-                  key: 'at',
-                  title: t.jobs.startedAt,
-                  cell: (row) => (
-                    <TextLink to={paths.job} params={{ id: row.id }} size="sm">
-                      <Moment at={row.startedAt ?? row.createdAt} absolute />
-                    </TextLink>
-                  ),
-                },
+                columns.started(t),
                 { key: 'kind', title: t.jobs.kind, cell: (row) => jobKind(row.kind, t) },
-                {
-                  key: 'state',
-                  title: t.common.state,
-                  cell: (row) => <Mark state={jobState(row, t)} pill />,
-                },
-                { key: 'app', title: t.common.app, cell: (row) => row.app || '–' },
+                columns.state(t),
+                columns.app(t),
+                columns.backup(t, (job) => restoreReport(job)?.backup),
                 {
                   key: 'to',
                   title: t.restore.restoredTo,
