@@ -8,7 +8,7 @@ use pgkeep_engine::{
     backup::{self, BackupRequest},
     catalog::Origin,
     files::restore::{self, FilesReport, FilesRequest},
-    package::{self, PackageRequest, PackageTarget, TakeInRequest},
+    package::{self, PackageRequest, PackageSource, PackageTarget, TakeInRequest},
 };
 use pgkeep_model::{app::FileTree, manifest::BackupKind};
 use pgkeep_testkit::TestPostgres;
@@ -317,7 +317,7 @@ fn a_tree_goes_through_a_package_by_stock_tar_and_by_another_repository() {
 
     let other = Place::new();
     let request = TakeInRequest {
-        path: place.folder.path().join(&written.name),
+        from: PackageSource::File(place.folder.path().join(&written.name)),
         identities: Vec::new(),
         app: None,
         environment: None,

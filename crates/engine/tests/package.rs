@@ -6,7 +6,7 @@ use age::secrecy::ExposeSecret;
 use pgkeep_engine::{
     ErrorCode,
     catalog::{self, ListFilter, Origin},
-    package::{self, PackageReport, PackageRequest, PackageTarget, TakeInRequest},
+    package::{self, PackageReport, PackageRequest, PackageSource, PackageTarget, TakeInRequest},
 };
 use pgkeep_repository::storage::{S3Options, StorageOptions};
 use pgkeep_testkit::{ObjectStore, ShopSize, TestPostgres};
@@ -29,7 +29,7 @@ fn packing(to: PackageTarget) -> PackageRequest {
 
 fn taking(path: &Path) -> TakeInRequest {
     TakeInRequest {
-        path: path.to_owned(),
+        from: PackageSource::File(path.to_owned()),
         identities: Vec::new(),
         app: None,
         environment: None,
@@ -197,7 +197,7 @@ fn a_package_in_a_bucket_opens_for_its_recipients_alone() {
     };
     let to = PackageTarget::Bucket {
         address: store.repository("packages"),
-        options: Box::new(options),
+        options: Box::new(options.clone()),
     };
     let request = PackageRequest {
         recipients: vec![key.to_public().to_string()],
@@ -226,7 +226,12 @@ fn a_package_in_a_bucket_opens_for_its_recipients_alone() {
         assert_eq!(error.code, ErrorCode::InvalidRequest, "{error}");
         assert!(error.hint.expect("a hint").contains("--identity"));
     }
+    let in_bucket = |name: &str| PackageSource::Bucket {
+        address: store.repository(&format!("packages/{name}")),
+        options: Box::new(options.clone()),
+    };
     let request = TakeInRequest {
+        from: in_bucket(&written.name),
         identities: vec![other, own],
         app: Some("copy".into()),
         ..taking(&stored)
@@ -234,4 +239,11 @@ fn a_package_in_a_bucket_opens_for_its_recipients_alone() {
     let taken = package::take_in(&none.repository, &request, &none.context)
         .unwrap_or_else(|e| panic!("{e} {:?}", e.details));
     assert_eq!((taken.app.as_str(), taken.rows), ("copy", written.rows));
+    let missing = TakeInRequest {
+        from: in_bucket("nothing.tar"),
+        ..request
+    };
+    let error = package::take_in(&none.repository, &missing, &none.context);
+    let error = error.expect_err("there is none").message;
+    assert!(error.contains("no such object") && error.contains("nothing.tar"), "{error}");
 }

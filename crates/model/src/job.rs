@@ -16,7 +16,7 @@ pub enum JobSpec {
     Cleanup(CleanupSpec),
     /// Removes named backups.
     Forget(ForgetSpec),
-    Prune(RepositorySpec),
+    Prune(PruneSpec),
     Check(CheckSpec),
     Export(ExportSpec),
     /// Takes in an uploaded file.
@@ -29,6 +29,8 @@ pub enum JobSpec {
     CatalogBackup(RepositorySpec),
     /// A backup before a command, run by hand. Recorded, never queued.
     Guard(GuardSpec),
+    /// The move of databases to a server of another major, or its way back, run by hand. Recorded, never queued.
+    Upgrade(UpgradeSpec),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,6 +52,7 @@ pub enum JobKind {
     Sync,
     CatalogBackup,
     Guard,
+    Upgrade,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -67,7 +70,10 @@ pub struct BackupSpec {
     pub read_back_all: bool,
     pub policy: Option<String>,
     pub skip_if_unchanged: bool,
+    /// Of an `export` policy: a folder, or `s3://bucket/folder`.
     pub export_to: Option<String>,
+    pub export_recipients: Vec<String>,
+    pub export_zstd: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +106,32 @@ pub enum RestoreMode {
     Replace(String),
     /// Inside the live database of this name.
     InPlace(String),
+    /// No database: the files alone.
+    FilesOnly,
+}
+
+impl RestoreMode {
+    /// Name of the database that is written.
+    pub fn database(&self) -> Option<&str> {
+        match self {
+            RestoreMode::Into(name) | RestoreMode::Replace(name) | RestoreMode::InPlace(name) => {
+                Some(name)
+            }
+            RestoreMode::FilesOnly => None,
+        }
+    }
+}
+
+/// Which files of a backup a restore brings back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestoreFiles {
+    /// Names of trees; all where empty.
+    pub trees: Vec<String>,
+    /// Only what matches, as .gitignore writes patterns; everything where empty.
+    pub globs: Vec<String>,
+    /// A new folder on the machine of the worker; in the place of the live trees, by swap, where absent.
+    pub into: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +160,7 @@ pub struct RestoreSpec {
     pub no_owner: bool,
     #[serde(default)]
     pub skip_safety_backup: bool,
-    /// How long the replaced database is kept.
+    /// How long what is replaced is kept.
     #[serde(default = "one_day")]
     pub keep_old_secs: u64,
     /// Runs the app's own migrations against the restored database before it is used.
@@ -137,17 +169,78 @@ pub struct RestoreSpec {
     /// Runs the app's own checks against it.
     #[serde(default)]
     pub check: bool,
+    /// Role to act as while restoring.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Runs VACUUM as well as ANALYZE at the end.
+    #[serde(default)]
+    pub vacuum: bool,
+    /// Leaves a restored database that fails its migrations or checks.
+    #[serde(default)]
+    pub keep_failed: bool,
+    /// Lets the live database refuse writes from the safety backup until the swap.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Time that sessions are given to end by themselves; the app's where absent.
+    #[serde(default)]
+    pub grace_secs: Option<u64>,
+    /// Files are brought back, too; always there with [`RestoreMode::FilesOnly`].
+    #[serde(default)]
+    pub files: Option<RestoreFiles>,
+}
+
+impl RestoreSpec {
+    /// The whole of a database, proven, with everything else as it usually is.
+    pub fn new(
+        app: impl Into<String>,
+        repository: impl Into<String>,
+        backup: impl Into<String>,
+        target: RestoreMode,
+    ) -> Self {
+        Self {
+            app: app.into(),
+            repository: repository.into(),
+            backup: backup.into(),
+            database: None,
+            files: (target == RestoreMode::FilesOnly).then(RestoreFiles::default),
+            target,
+            tables: Vec::new(),
+            schemas: Vec::new(),
+            schema_only: false,
+            data_only: false,
+            prove: ProveLevel::Full,
+            jobs: None,
+            no_owner: false,
+            skip_safety_backup: false,
+            keep_old_secs: one_day(),
+            migrate: false,
+            check: false,
+            role: None,
+            vacuum: false,
+            keep_failed: false,
+            read_only: false,
+            grace_secs: None,
+        }
+    }
 }
 
 fn one_day() -> u64 {
     24 * 60 * 60
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What restores replaced is put back: a database, folders of files, or both.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UndoSpec {
     pub app: String,
     /// Name of the live database that a restore replaced.
-    pub database: String,
+    pub database: Option<String>,
+    /// The kept database that is swapped in; the newest one where absent.
+    pub to: Option<String>,
+    /// Time that sessions are given to end by themselves; the app's where absent.
+    pub grace_secs: Option<u64>,
+    /// Names of the app's trees whose replaced folders are put back; or paths, where it was done by hand.
+    pub trees: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +254,8 @@ pub struct DrillSpec {
     pub prove: ProveLevel,
     /// Statements that must answer true.
     pub assertions: Vec<String>,
+    /// The policy whose interval asked for it.
+    pub policy: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,12 +280,25 @@ pub struct RepositorySpec {
     pub repository: String,
 }
 
+/// A prune; what is absent is as usual.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PruneSpec {
+    pub repository: String,
+    /// Time between marking an object and deleting it.
+    pub grace_secs: Option<u64>,
+    /// Unused share of the repository that is tolerated, in percent.
+    pub max_unused_percent: Option<f64>,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CheckSpec {
     pub repository: String,
     /// Share of the stored packs to read, 0 to 100.
     pub read_data_percent: f64,
+    /// Mends what this job, a check, has found, and looks again.
+    pub repair_of: Option<String>,
 }
 
 /// The forms of a file that stock PostgreSQL tools read.
@@ -211,7 +319,7 @@ pub struct ExportSpec {
     pub backup: String,
     pub database: Option<String>,
     pub format: DumpFormat,
-    /// Folder on the server's machine.
+    /// Folder on the server's machine, or `s3://bucket/folder` for a package; the server's own folder where empty.
     pub to: String,
     /// The whole backup as one portable file, instead of one database.
     pub package: bool,
@@ -246,6 +354,10 @@ pub struct DiffSpec {
     pub to: Option<String>,
     pub app: Option<String>,
     pub database: Option<String>,
+    /// Definitions alone, as SQL; no row is read.
+    pub schema: bool,
+    /// The live databases come first.
+    pub backward: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,6 +366,20 @@ pub struct GuardSpec {
     pub app: String,
     pub repository: String,
     pub command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpgradeSpec {
+    pub app: String,
+    pub repository: String,
+    /// The old server, in words and without a password.
+    pub from: String,
+    /// The new server.
+    pub to: String,
+    pub databases: Vec<String>,
+    /// The way back.
+    pub rollback: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,12 +407,13 @@ impl JobSpec {
             JobSpec::Sync(_) => JobKind::Sync,
             JobSpec::CatalogBackup(_) => JobKind::CatalogBackup,
             JobSpec::Guard(_) => JobKind::Guard,
+            JobSpec::Upgrade(_) => JobKind::Upgrade,
         }
     }
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 16] = [
+    pub const ALL: [JobKind; 17] = [
         JobKind::Backup,
         JobKind::Verify,
         JobKind::Restore,
@@ -303,6 +430,7 @@ impl JobKind {
         JobKind::Sync,
         JobKind::CatalogBackup,
         JobKind::Guard,
+        JobKind::Upgrade,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -323,6 +451,7 @@ impl JobKind {
             JobKind::Sync => "sync",
             JobKind::CatalogBackup => "catalog_backup",
             JobKind::Guard => "guard",
+            JobKind::Upgrade => "upgrade",
         }
     }
 
@@ -334,7 +463,7 @@ impl JobKind {
     pub fn is_taken_up_again(self) -> bool {
         !matches!(
             self,
-            JobKind::Restore | JobKind::Undo | JobKind::Import | JobKind::Guard
+            JobKind::Restore | JobKind::Undo | JobKind::Import | JobKind::Guard | JobKind::Upgrade
         )
     }
 
@@ -346,7 +475,8 @@ impl JobKind {
             | JobKind::Import
             | JobKind::Diff
             | JobKind::Doctor
-            | JobKind::Guard => 1,
+            | JobKind::Guard
+            | JobKind::Upgrade => 1,
             _ => 3,
         }
     }

@@ -6,6 +6,7 @@ mod validate;
 pub use defaults::{EnvironmentSchedule, defaults, from_environment};
 pub use validate::FieldError;
 
+use crate::duration::parse_duration;
 use crate::retention::KeepPolicy;
 use crate::schedule::{ResolvedSchedule, ScheduleError};
 use serde::{Deserialize, Serialize};
@@ -50,9 +51,18 @@ pub struct Policy {
     pub load_limit: Option<LoadLimit>,
     #[serde(default)]
     pub adaptive: Option<Adaptive>,
-    /// Folder that an `export` policy writes its files to; the server's own where absent.
+    /// Its newest good backup is drilled this often, written like `7d`, besides what the app's definition says of drills.
+    #[serde(default)]
+    pub drill: Option<String>,
+    /// Folder that an `export` policy writes its packages to, or `s3://bucket/folder`; the server's own folder where absent.
     #[serde(default)]
     pub export_to: Option<String>,
+    /// Public keys of age that its packages are encrypted for; whoever has a package can read it where empty.
+    #[serde(default)]
+    pub export_recipients: Vec<String>,
+    /// Compresses its packages with zstd.
+    #[serde(default)]
+    pub export_zstd: bool,
 }
 
 fn yes() -> bool {
@@ -78,13 +88,22 @@ impl Policy {
             skip_if_unchanged: false,
             load_limit: None,
             adaptive: None,
+            drill: None,
             export_to: None,
+            export_recipients: Vec::new(),
+            export_zstd: false,
         }
     }
 
     /// The schedule, ready to say when runs are due.
     pub fn runs(&self) -> Result<ResolvedSchedule, ScheduleError> {
         self.schedule.resolve(&self.name)
+    }
+
+    /// Time between two drills of its backups, where it has an interval of its own.
+    pub fn drill_interval(&self) -> Option<std::time::Duration> {
+        let every = parse_duration(self.drill.as_deref()?).ok()?;
+        (!every.is_zero()).then_some(every)
     }
 
     /// When retention is applied, where that has a schedule of its own.

@@ -132,6 +132,21 @@ impl Machine {
                     .hint("give the whole path: the server does not run in your folder"),
             );
         }
+        Ok(RepositoryAddress {
+            options: self.storage_options(name, &address, definition, cancel)?,
+            password: self.repository_key(name, &address, definition)?,
+            address,
+        })
+    }
+
+    /// How the repository's storage is reached; `address` may be another place in it.
+    pub fn storage_options(
+        &self,
+        name: &str,
+        address: &str,
+        definition: &RepositoryDefinition,
+        cancel: CancelToken,
+    ) -> Result<StorageOptions> {
         let wrong = |e: String| Error::invalid(format!("repository {name}: {e}"));
         let limit = |text: &Option<String>, what: &str| {
             text.as_deref()
@@ -140,19 +155,15 @@ impl Machine {
         };
         let usual = StorageOptions::default();
         let timeout = definition.timeout.as_deref().map(time_limit).transpose();
-        Ok(RepositoryAddress {
-            options: StorageOptions {
-                s3: self.s3(name, &address, definition)?,
-                upload_limit_bytes_per_sec: limit(&definition.upload_limit, "upload_limit")?,
-                download_limit_bytes_per_sec: limit(&definition.download_limit, "download_limit")?,
-                retries: definition.retries.unwrap_or(usual.retries),
-                timeout: timeout
-                    .map_err(|e| wrong(format!("timeout: {e}")))?
-                    .unwrap_or(usual.timeout),
-                cancel,
-            },
-            password: self.repository_key(name, &address, definition)?,
-            address,
+        Ok(StorageOptions {
+            s3: self.s3(name, address, definition)?,
+            upload_limit_bytes_per_sec: limit(&definition.upload_limit, "upload_limit")?,
+            download_limit_bytes_per_sec: limit(&definition.download_limit, "download_limit")?,
+            retries: definition.retries.unwrap_or(usual.retries),
+            timeout: timeout
+                .map_err(|e| wrong(format!("timeout: {e}")))?
+                .unwrap_or(usual.timeout),
+            cancel,
         })
     }
 

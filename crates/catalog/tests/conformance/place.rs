@@ -3,8 +3,8 @@
 use pgkeep_catalog::{BackupRow, Catalog, CatalogError, KeySource, Location, NewJob, OpenOptions};
 use pgkeep_model::Clock;
 use pgkeep_model::job::{
-    AppSpec, BackupSpec, CleanupSpec, GuardSpec, JobKind, JobSpec, ProveLevel, RestoreMode,
-    RestoreSpec, Trigger,
+    AppSpec, BackupSpec, CleanupSpec, GuardSpec, JobKind, JobSpec, RestoreMode, RestoreSpec,
+    Trigger, UpgradeSpec,
 };
 use pgkeep_testkit::{ManualClock, TestPostgres};
 use std::path::PathBuf;
@@ -164,26 +164,13 @@ pub fn spec_of(kind: JobKind, app: &str) -> JobSpec {
             ..BackupSpec::default()
         }),
         JobKind::Restore => JobSpec::Restore(RestoreSpec {
-            app,
-            repository: "main".to_owned(),
-            backup: "latest".to_owned(),
-            database: None,
-            target: RestoreMode::Into("copy".to_owned()),
-            tables: Vec::new(),
-            schemas: Vec::new(),
-            schema_only: false,
-            data_only: false,
-            prove: ProveLevel::Full,
-            jobs: None,
-            no_owner: false,
-            skip_safety_backup: false,
             keep_old_secs: 60,
-            migrate: false,
-            check: false,
+            ..RestoreSpec::new(app, "main", "latest", RestoreMode::Into("copy".to_owned()))
         }),
         JobKind::Undo => JobSpec::Undo(pgkeep_model::job::UndoSpec {
             app,
-            database: "shop".to_owned(),
+            database: Some("shop".to_owned()),
+            ..Default::default()
         }),
         JobKind::Verify => JobSpec::Verify(Default::default()),
         JobKind::Drill => JobSpec::Drill(Default::default()),
@@ -198,6 +185,10 @@ pub fn spec_of(kind: JobKind, app: &str) -> JobSpec {
         JobKind::Sync => JobSpec::Sync(Default::default()),
         JobKind::CatalogBackup => JobSpec::CatalogBackup(Default::default()),
         JobKind::Guard => JobSpec::Guard(GuardSpec {
+            app,
+            ..Default::default()
+        }),
+        JobKind::Upgrade => JobSpec::Upgrade(UpgradeSpec {
             app,
             ..Default::default()
         }),

@@ -224,7 +224,8 @@ Examples:
   pgkeep import ./dumpdir --description 'from the old server'
   pgkeep import shop_production_20261121T020000Z.tar.age --identity key.txt")]
 pub struct ImportArgs {
-    /// Package of pgkeep, custom, tar or directory dump, .sql or .sql.gz script; - for a package on standard input
+    /// Package of pgkeep, custom, tar or directory dump, .sql or .sql.gz script; - for a package on standard input,
+    /// s3://BUCKET/FOLDER/NAME for one in a bucket
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// File with a key of age that opens an encrypted package (repeatable)

@@ -208,12 +208,21 @@ pub struct PolicyArgs {
     /// Notification target (repeatable) [default: the default targets]
     #[arg(long, value_name = "TARGET")]
     pub notify: Vec<String>,
+    /// Drill its newest good backup this often, such as 7d; `never` takes that back [default: what the app says of drills]
+    #[arg(long, value_name = "TIME")]
+    pub drill: Option<String>,
     /// Skip a run when the server proves that nothing was written since the last
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub skip_if_unchanged: Option<bool>,
-    /// Folder that exports are written to [default: the server's own]
-    #[arg(long, value_name = "DIR")]
-    pub export_to: Option<std::path::PathBuf>,
+    /// Folder that packages are written to, or s3://BUCKET/FOLDER [default: the server's own folder]
+    #[arg(long, value_name = "PLACE", help_heading = "Export")]
+    pub export_to: Option<String>,
+    /// Public key of age that packages are encrypted for (repeatable) [default: anybody can read them]
+    #[arg(long, value_name = "KEY", help_heading = "Export")]
+    pub export_recipient: Vec<String>,
+    /// Compress packages with zstd
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Export")]
+    pub export_zstd: Option<bool>,
     /// Make it, but do not let it run by its schedule yet
     #[arg(long)]
     pub disabled: bool,

@@ -13,7 +13,7 @@ use crate::{
 use pgkeep_engine::{
     Context,
     catalog::Origin,
-    package::{self, PackageRequest, PackageTarget, TakeInRequest},
+    package::{self, PackageReport, PackageRequest, PackageSource, PackageTarget, TakeInRequest},
 };
 use pgkeep_model::job::{ExportSpec, JobSpec};
 use pgkeep_repository::storage::StorageOptions;
@@ -24,7 +24,13 @@ use std::{
 
 pub fn export(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
     let settings = session.settings()?;
-    let to = target(args.to.as_deref(), session, &settings)?;
+    let to = target(args.to.as_deref(), session, || {
+        let address = args.to.clone().unwrap_or_default();
+        Ok(PackageTarget::Bucket {
+            options: Box::new(bucket_options(&address, session, &settings)?),
+            address,
+        })
+    })?;
     let to_stdout = matches!(to, PackageTarget::Stdout);
     let mut recipients = args.recipient.clone();
     if let Some(file) = &args.recipients_file {
@@ -54,6 +60,12 @@ pub fn export(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
         .and_then(|repository| Ok(package::write(&repository, &request, &context)?));
     let report = recording.finish(written, session)?;
     session.progress.finish();
+    answer(&report, to_stdout, session);
+    Ok(Exit::Done)
+}
+
+/// Shows what was written where.
+pub fn answer(report: &PackageReport, to_stdout: bool, session: &Session) {
     for warning in &report.warnings {
         session.screen.warn(warning);
     }
@@ -63,9 +75,9 @@ pub fn export(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
             human::bytes(report.size),
             report.sha256
         ));
-        return Ok(Exit::Done);
+        return;
     }
-    session.screen.answer(&report, |text| {
+    session.screen.answer(report, |text| {
         text.facts([
             ("wrote", report.location.clone().unwrap_or_default()),
             ("size", human::bytes(report.size)),
@@ -81,10 +93,14 @@ pub fn export(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
             ("SHA-256", report.sha256.clone()),
         ]);
     });
-    Ok(Exit::Done)
 }
 
-fn target(to: Option<&str>, session: &Session, settings: &Settings) -> CliResult<PackageTarget> {
+/// Where a package is to go; `bucket` is asked where it is an address in object storage.
+pub fn target(
+    to: Option<&str>,
+    session: &Session,
+    bucket: impl FnOnce() -> CliResult<PackageTarget>,
+) -> CliResult<PackageTarget> {
     let here = &session.places.current_dir;
     Ok(match to {
         None => PackageTarget::Folder(here.clone()),
@@ -97,17 +113,7 @@ fn target(to: Option<&str>, session: &Session, settings: &Settings) -> CliResult
             }
             PackageTarget::Stdout
         }
-        Some(address) if address.starts_with("s3://") => {
-            let chosen = required_repository(settings)?;
-            PackageTarget::Bucket {
-                address: address.to_owned(),
-                options: Box::new(StorageOptions {
-                    s3: s3_options(address, &chosen.s3)?,
-                    cancel: session.cancel.clone(),
-                    ..StorageOptions::default()
-                }),
-            }
-        }
+        Some(address) if address.starts_with("s3://") => bucket()?,
         Some(path) => {
             let place = here.join(path);
             let is_file = [".tar", ".zst", ".age"]
@@ -121,9 +127,42 @@ fn target(to: Option<&str>, session: &Session, settings: &Settings) -> CliResult
     })
 }
 
-/// Whether what is to be imported is a package.
+/// Whether what is to be imported is a package: what comes as a stream is nothing else.
 pub fn is_package(args: &ImportArgs) -> bool {
-    args.file == Path::new("-") || package::looks_like_package(&args.file)
+    args.file == Path::new("-")
+        || bucket_address(args).is_some()
+        || package::looks_like_package(&args.file)
+}
+
+fn bucket_address(args: &ImportArgs) -> Option<&str> {
+    args.file.to_str().filter(|text| text.starts_with("s3://"))
+}
+
+fn source(args: &ImportArgs, session: &Session, settings: &Settings) -> CliResult<PackageSource> {
+    if args.file == Path::new("-") {
+        return Ok(PackageSource::Stdin);
+    }
+    let Some(address) = bucket_address(args) else {
+        return Ok(PackageSource::File(args.file.clone()));
+    };
+    Ok(PackageSource::Bucket {
+        address: address.to_owned(),
+        options: Box::new(bucket_options(address, session, settings)?),
+    })
+}
+
+/// A bucket of packages is reached with the credentials of the repository.
+fn bucket_options(
+    address: &str,
+    session: &Session,
+    settings: &Settings,
+) -> CliResult<StorageOptions> {
+    let chosen = required_repository(settings)?;
+    Ok(StorageOptions {
+        s3: s3_options(address, &chosen.s3)?,
+        cancel: session.cancel.clone(),
+        ..StorageOptions::default()
+    })
 }
 
 pub fn import(
@@ -135,7 +174,7 @@ pub fn import(
 ) -> CliResult<Exit> {
     let given = |source: &Source| matches!(source, Source::Flag(_));
     let request = TakeInRequest {
-        path: args.file.clone(),
+        from: source(args, session, settings)?,
         identities: args.identity.iter().map(PathBuf::from).collect(),
         app: settings
             .app

@@ -37,10 +37,7 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     if args.files_only {
         return restore_files::run(args, session);
     }
-    if !args.with_files && (!args.files.is_empty() || !args.file.is_empty()) {
-        return Err(CliError::usage("--files and --file choose among files")
-            .with_hint("add --files-only, or --with-files to restore the database too"));
-    }
+    choice_of_files(args)?;
     let mut flags = connection_flags(&args.connection);
     flags.jobs = args.jobs;
     let settings = session.settings_with(flags)?;
@@ -118,7 +115,7 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     }
     agree(summary, args.confirm.as_deref(), session)?;
     let chosen = required_repository(&settings)?.address.value.clone();
-    let spec = spec_of(summary, args, chosen.clone());
+    let spec = spec_of(summary, args, chosen.clone(), session);
     let recording = Recording::begin(session, JobSpec::Restore(spec))?.changing(&chosen);
     let context = recording.context(context);
     let mut placed = None;
@@ -143,6 +140,16 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     })
 }
 
+/// Refuses a choice among files where none are restored.
+pub fn choice_of_files(args: &RestoreArgs) -> CliResult<()> {
+    let chosen = !args.files.is_empty() || !args.file.is_empty();
+    match chosen && !args.with_files && !args.files_only {
+        true => Err(CliError::usage("--files and --file choose among files")
+            .with_hint("add --files-only, or --with-files to restore the database too")),
+        false => Ok(()),
+    }
+}
+
 /// How long sessions have to end by themselves.
 pub fn grace(asked_for: Option<Duration>, app: &Application) -> Duration {
     asked_for.or(app.fence.grace).unwrap_or(USUAL_GRACE)
@@ -154,6 +161,39 @@ pub fn answer_plan(plan: &PlanSummary, session: &Session) -> Exit {
     match plan.refusals.is_empty() {
         true => Exit::Done,
         false => Exit::Refused,
+    }
+}
+
+/// Shows several plans; the exit code says whether all can be carried out.
+pub fn answer_plans(plans: &[PlanSummary], session: &Session) -> Exit {
+    session.screen.answer(&plans, |text| {
+        for plan in plans {
+            render_plan(text, plan);
+        }
+    });
+    match plans.iter().all(|plan| plan.refusals.is_empty()) {
+        true => Exit::Done,
+        false => Exit::Refused,
+    }
+}
+
+/// Shows how several restores went.
+pub fn answer_all(reports: &[RestoreReport], session: &Session) {
+    session.screen.answer(&reports, |text| {
+        for report in reports {
+            render_report(text, report);
+        }
+    });
+}
+
+/// An error that stops several restores after some of them.
+pub fn broke_off(error: CliError, done: &[&str], failed: &str) -> CliError {
+    match done {
+        [] => error,
+        names => error.with_detail(format!(
+            "{} went back already, {failed} did not: `pgkeep undo` swaps them again",
+            names.join(", ")
+        )),
     }
 }
 
@@ -200,7 +240,12 @@ pub fn prove_word(arg: ProofArg) -> &'static str {
 }
 
 /// What the catalog is told of it.
-fn spec_of(plan: &PlanSummary, args: &RestoreArgs, repository: String) -> RestoreSpec {
+fn spec_of(
+    plan: &PlanSummary,
+    args: &RestoreArgs,
+    repository: String,
+    session: &Session,
+) -> RestoreSpec {
     RestoreSpec {
         app: plan.app.clone(),
         repository,
@@ -226,6 +271,12 @@ fn spec_of(plan: &PlanSummary, args: &RestoreArgs, repository: String) -> Restor
         keep_old_secs: args.keep_old.as_secs(),
         migrate: args.migrate,
         check: args.check,
+        role: args.role.clone(),
+        vacuum: args.vacuum,
+        keep_failed: args.keep_failed,
+        read_only: args.read_only,
+        grace_secs: args.grace.map(|grace| grace.as_secs()),
+        files: args.with_files.then(|| restore_files::spec_of(args, session)),
     }
 }
 

@@ -8,18 +8,26 @@ use crate::{
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
-    session::Session,
+    recording::Recording,
+    session::{Session, required_repository},
 };
 use pgkeep_engine::{
     Context,
     files::restore::{
-        self as files, FilesPlan, FilesReport, FilesRequest, FilesSummary, KeptFolder,
+        self as files, FilesPlan, FilesReport, FilesRequest, FilesSummary, KeptFolder, KeptOf,
     },
     restore::{PlanSummary, RestoreReport},
 };
+use pgkeep_model::job::{JobSpec, RestoreFiles, RestoreMode, RestoreSpec, UndoSpec};
 use pgkeep_repository::Repository;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// How long what an undo swaps out is kept, in seconds.
+const ONE_DAY: u64 = 24 * 60 * 60;
 
 /// Restores files and no database.
 pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
@@ -36,22 +44,70 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     )?;
     session.progress.finish();
     if args.dry_run {
-        session
-            .screen
-            .answer(&plan.summary, |text| render_plan(text, &plan.summary));
-        return Ok(match plan.summary.refusals.is_empty() {
-            true => Exit::Done,
-            false => Exit::Refused,
-        });
+        return Ok(answer_plan(&plan.summary, session));
     }
     agree(&plan.summary, args.confirm.as_deref(), session)?;
-    let report = files::execute(&repository, &plan, &context)?;
+    let recording = Recording::begin(
+        session,
+        JobSpec::Restore(job(&plan, args, &settings, session)?),
+    )?;
+    let context = recording.context(context);
+    let done = files::execute(&repository, &plan, &context).map_err(CliError::from);
+    let report = recording.finish(done, session)?;
     drop_expired(&settings, &report, &context);
     session.progress.finish();
+    answer(&report, session);
+    Ok(Exit::Done)
+}
+
+/// Shows what would be done; the exit code says whether it can be.
+pub fn answer_plan(plan: &FilesSummary, session: &Session) -> Exit {
+    session.screen.answer(plan, |text| render_plan(text, plan));
+    match plan.refusals.is_empty() {
+        true => Exit::Done,
+        false => Exit::Refused,
+    }
+}
+
+/// Shows what was brought back.
+pub fn answer(report: &FilesReport, session: &Session) {
     session
         .screen
-        .answer(&report, |text| render_report(text, &report));
-    Ok(Exit::Done)
+        .answer(report, |text| render_report(text, report));
+}
+
+/// What the catalog is told of a restore of files alone.
+fn job(
+    plan: &FilesPlan,
+    args: &RestoreArgs,
+    settings: &Settings,
+    session: &Session,
+) -> CliResult<RestoreSpec> {
+    let repository = required_repository(settings)?.address.value.clone();
+    Ok(RestoreSpec {
+        files: Some(spec_of(args, session)),
+        keep_old_secs: args.keep_old.as_secs(),
+        ..RestoreSpec::new(
+            &plan.summary.app,
+            repository,
+            &plan.summary.backup,
+            RestoreMode::FilesOnly,
+        )
+    })
+}
+
+/// What the catalog is told of the files.
+pub fn spec_of(args: &RestoreArgs, session: &Session) -> RestoreFiles {
+    RestoreFiles {
+        trees: args.files.clone(),
+        globs: args.file.clone(),
+        into: into(args, session).map(|path| path.display().to_string()),
+    }
+}
+
+fn into(args: &RestoreArgs, session: &Session) -> Option<PathBuf> {
+    let path = args.files_into.as_ref()?;
+    Some(plain(&session.places.current_dir.join(path)))
 }
 
 /// What would be brought back.
@@ -68,10 +124,9 @@ pub fn plan(
         app: app_filter(settings),
         trees: args.files.clone(),
         patterns: args.file.clone(),
-        into: args
-            .files_into
-            .as_ref()
-            .map(|path| plain(&session.places.current_dir.join(path))),
+        into: into(args, session),
+        places: places_of(settings),
+        known_places_only: false,
         keep_old_secs: args.keep_old.as_secs(),
     };
     Ok(files::plan(repository, &request, context)?)
@@ -231,9 +286,25 @@ pub fn drop_expired(settings: &Settings, report: &FilesReport, context: &Context
     }
 }
 
-fn tree_paths(settings: &Settings) -> Vec<PathBuf> {
+/// The name of the tree that stands at this path, else the path.
+fn tree_of(path: &Path, settings: &Settings) -> String {
+    let mut trees = settings.definition.files.iter();
+    match trees.find(|tree| Path::new(&tree.path) == path) {
+        Some(tree) => tree.name.clone(),
+        None => path.display().to_string(),
+    }
+}
+
+/// Where the app's trees stand, by name.
+fn places_of(settings: &Settings) -> BTreeMap<String, PathBuf> {
     let trees = settings.definition.files.iter();
-    trees.map(|tree| PathBuf::from(&tree.path)).collect()
+    trees
+        .map(|tree| (tree.name.clone(), PathBuf::from(&tree.path)))
+        .collect()
+}
+
+fn tree_paths(settings: &Settings) -> Vec<PathBuf> {
+    places_of(settings).into_values().collect()
 }
 
 /// The path without `.`, as it stands in the marks of kept folders.
@@ -269,17 +340,44 @@ pub fn undo(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
     if args.list || args.drop_expired {
         return list(args.drop_expired, &paths, &kept, session, &context);
     }
-    let mut chosen: Vec<&KeptFolder> = Vec::new();
+    let mut chosen: Vec<KeptFolder> = Vec::new();
     for path in &paths {
         let newest = kept.iter().find(|kept| kept.of == *path);
-        chosen.push(newest.ok_or_else(|| {
-            CliError::new(
-                Exit::NotFound,
-                format!("no restore keeps a folder of {}", path.display()),
-            )
-            .with_hint("pgkeep undo --files PATH --list shows what is kept")
-        })?);
+        chosen.push(newest.cloned().ok_or_else(|| none_kept(path))?);
     }
+    if args.dry_run {
+        answer_undo_plan(&chosen, session);
+        return Ok(Exit::Done);
+    }
+    agree_to_undo(&chosen, args.confirm.as_deref(), session)?;
+    let trees = chosen.iter().map(|kept| tree_of(&kept.of, &settings));
+    let spec = UndoSpec {
+        app: app_filter(&settings).unwrap_or_default(),
+        database: None,
+        trees: trees.collect(),
+        ..UndoSpec::default()
+    };
+    let recording = Recording::begin(session, JobSpec::Undo(spec))?;
+    let context = recording.context(context);
+    let done = chosen
+        .iter()
+        .map(|kept| Ok(files::undo(kept, ONE_DAY, &context)?))
+        .collect::<CliResult<Vec<_>>>();
+    let done = recording.finish(done, session)?;
+    answer_undone(&done, session);
+    Ok(Exit::Done)
+}
+
+/// No folder is kept of this tree or place.
+pub fn none_kept(of: &Path) -> CliError {
+    CliError::new(
+        Exit::NotFound,
+        format!("no restore keeps a folder of {}", of.display()),
+    )
+    .with_hint("pgkeep undo --files PATH --list shows what is kept")
+}
+
+fn putting(chosen: &[KeptFolder]) -> String {
     let words: Vec<String> = chosen
         .iter()
         .map(|kept| {
@@ -290,28 +388,36 @@ pub fn undo(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
             )
         })
         .collect();
-    let what = format!("putting {}", words.join(", "));
-    if args.dry_run {
-        session
-            .screen
-            .answer(&chosen, |text| text.line(format!("would be {what}")));
-        return Ok(Exit::Done);
-    }
-    confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
-    const ONE_DAY: u64 = 24 * 60 * 60;
-    let mut done = Vec::new();
-    for kept in chosen {
-        done.push(files::undo(kept, ONE_DAY, &context)?);
-    }
+    format!("putting {}", words.join(", "))
+}
+
+/// Shows which folders would be put back.
+pub fn answer_undo_plan(chosen: &[KeptFolder], session: &Session) {
+    let what = putting(chosen);
+    session
+        .screen
+        .answer(&chosen, |text| text.line(format!("would be {what}")));
+}
+
+/// Returns only when the phrase was given.
+pub fn agree_to_undo(
+    chosen: &[KeptFolder],
+    phrase: Option<&str>,
+    session: &Session,
+) -> CliResult<()> {
+    confirm::require(phrase, &putting(chosen), session.screen.interactive())
+}
+
+/// Shows which folders were put back.
+pub fn answer_undone(done: &[KeptOf], session: &Session) {
     session.screen.answer(&done, |text| {
-        for one in &done {
+        for one in done {
             text.facts([("in place again", one.path.display().to_string())]);
             if let Some(kept) = &one.kept_as {
                 text.facts([("kept", kept.display().to_string())]);
             }
         }
     });
-    Ok(Exit::Done)
 }
 
 fn list(
@@ -323,15 +429,26 @@ fn list(
 ) -> CliResult<Exit> {
     if drop {
         let dropped = files::drop_expired(paths, context);
-        let answer = serde_json::json!({ "dropped": dropped });
-        session.screen.answer(&answer, |text| {
-            text.line(match dropped.len() {
-                0 => "nothing is over its time".into(),
-                n => format!("removed {}", human::counted(n as u64, "folder")),
-            });
-        });
+        answer_removed(&dropped, session);
         return Ok(Exit::Done);
     }
+    answer_kept(kept, session);
+    Ok(Exit::Done)
+}
+
+/// Shows which folders were removed because their time was over.
+pub fn answer_removed(dropped: &[PathBuf], session: &Session) {
+    let answer = serde_json::json!({ "dropped": dropped });
+    session.screen.answer(&answer, |text| {
+        text.line(match dropped.len() {
+            0 => "nothing is over its time".into(),
+            n => format!("removed {}", human::counted(n as u64, "folder")),
+        });
+    });
+}
+
+/// Shows the folders that restores keep.
+pub fn answer_kept(kept: &[KeptFolder], session: &Session) {
     let answer = serde_json::json!({ "kept": kept });
     session.screen.answer(&answer, |text| {
         if kept.is_empty() {
@@ -354,5 +471,4 @@ fn list(
         }
         text.table(&table);
     });
-    Ok(Exit::Done)
 }

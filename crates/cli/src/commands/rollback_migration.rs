@@ -2,7 +2,7 @@
 
 use crate::{
     args::{ProofArg, RollbackArgs},
-    commands::{list::app_filter, restore as restoring},
+    commands::{list::app_filter, on_server, restore as restoring},
     config::Settings,
     confirm,
     error::{CliError, CliResult},
@@ -19,12 +19,14 @@ use pgkeep_engine::{
         RestoreTarget, Selection,
     },
 };
-use pgkeep_model::job::{JobSpec, ProveLevel, RestoreMode, RestoreSpec};
+use pgkeep_model::job::{JobSpec, RestoreMode, RestoreSpec};
 use pgkeep_repository::Repository;
 use std::time::Duration;
 
 pub fn run(args: &RollbackArgs, session: &Session) -> CliResult<Exit> {
-    session.only_here("rollback-migration")?;
+    if let Some(api) = session.remote()? {
+        return on_server::rollback_migration(args, &api, session);
+    }
     let mut flags = connection_flags(&args.connection);
     flags.jobs = args.jobs;
     let settings = session.settings_with(flags)?;
@@ -49,17 +51,9 @@ pub fn run(args: &RollbackArgs, session: &Session) -> CliResult<Exit> {
     };
     let plans = plans(&entry, &wanted, &repository, &settings, &context, session)?;
     session.progress.finish();
-    let summaries: Vec<&PlanSummary> = plans.iter().map(|plan| &plan.summary).collect();
+    let summaries: Vec<PlanSummary> = plans.iter().map(|plan| plan.summary.clone()).collect();
     if args.dry_run {
-        session.screen.answer(&summaries, |text| {
-            for summary in &summaries {
-                restoring::render_plan(text, summary);
-            }
-        });
-        return Ok(match summaries.iter().all(|s| s.refusals.is_empty()) {
-            true => Exit::Done,
-            false => Exit::Refused,
-        });
+        return Ok(restoring::answer_plans(&summaries, session));
     }
     show(&plans, session)?;
     if summaries.iter().any(|summary| summary.overwrites) {
@@ -68,11 +62,7 @@ pub fn run(args: &RollbackArgs, session: &Session) -> CliResult<Exit> {
     }
     let reports = execute(plans, &repository, &settings, context, session)?;
     session.progress.finish();
-    session.screen.answer(&reports, |text| {
-        for report in &reports {
-            restoring::render_report(text, report);
-        }
-    });
+    restoring::answer_all(&reports, session);
     Ok(Exit::Done)
 }
 
@@ -156,22 +146,14 @@ pub(super) fn execute(
     for plan in plans {
         let summary = &plan.summary;
         let spec = RestoreSpec {
-            app: summary.app.clone(),
-            repository: chosen.clone(),
-            backup: summary.backup.clone(),
             database: Some(summary.database.name.clone()),
-            target: RestoreMode::Replace(summary.database.target.name().to_owned()),
-            tables: Vec::new(),
-            schemas: Vec::new(),
-            schema_only: false,
-            data_only: false,
-            prove: ProveLevel::Full,
-            jobs: None,
-            no_owner: false,
-            skip_safety_backup: false,
             keep_old_secs: plan.request.keep_old_secs,
-            migrate: false,
-            check: false,
+            ..RestoreSpec::new(
+                summary.app.clone(),
+                chosen.clone(),
+                summary.backup.clone(),
+                RestoreMode::Replace(summary.database.target.name().to_owned()),
+            )
         };
         let name = summary.database.target.name().to_owned();
         let recording = Recording::begin(session, JobSpec::Restore(spec))?.changing(&chosen);
@@ -179,13 +161,7 @@ pub(super) fn execute(
         let done = restore::execute(repository, plan, &context).map_err(CliError::from);
         let report = recording.finish(done, session).map_err(|error| {
             let swapped: Vec<&str> = reports.iter().map(|r| r.database.as_str()).collect();
-            match swapped.is_empty() {
-                true => error,
-                false => error.with_detail(format!(
-                    "{} went back already, {name} did not: `pgkeep undo` swaps them again",
-                    swapped.join(", ")
-                )),
-            }
+            restoring::broke_off(error, &swapped, &name)
         })?;
         reports.push(report);
     }

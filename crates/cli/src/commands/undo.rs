@@ -44,24 +44,16 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
     let plan = restore::plan_undo(&admin, &database, args.to.as_deref(), &context)?;
     session.progress.finish();
     if args.dry_run {
-        session
-            .screen
-            .answer(&plan, |text| render_plan(text, &plan));
+        answer_plan(&plan, session);
         return Ok(Exit::Done);
     }
-    if !session.screen.json {
-        let mut text = Text::default();
-        render_plan(&mut text, &plan);
-        session.screen.note(text.as_str());
-    }
-    let what = format!(
-        "putting {} in the place of database {}",
-        plan.kept, plan.database
-    );
-    confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
+    agree(&plan, args.confirm.as_deref(), session)?;
     let spec = UndoSpec {
         app: app_filter(&settings).unwrap_or_else(|| plan.database.clone()),
-        database: plan.database.clone(),
+        database: Some(plan.database.clone()),
+        to: Some(plan.kept.clone()),
+        grace_secs: args.grace.map(|grace| grace.as_secs()),
+        trees: Vec::new(),
     };
     let around = session.application(&settings, Some(&database))?;
     let grace = grace(args.grace, &around);
@@ -72,6 +64,25 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
     session.progress.finish();
     answer(&report, session);
     Ok(Exit::Done)
+}
+
+/// Shows what an undo would do.
+pub fn answer_plan(plan: &UndoPlan, session: &Session) {
+    session.screen.answer(plan, |text| render_plan(text, plan));
+}
+
+/// Shows what would be done and returns only when the phrase was given.
+pub fn agree(plan: &UndoPlan, phrase: Option<&str>, session: &Session) -> CliResult<()> {
+    if !session.screen.json {
+        let mut text = Text::default();
+        render_plan(&mut text, plan);
+        session.screen.note(text.as_str());
+    }
+    let what = format!(
+        "putting {} in the place of database {}",
+        plan.kept, plan.database
+    );
+    confirm::require(phrase, &what, session.screen.interactive())
 }
 
 /// Shows what an undo did.
@@ -118,13 +129,7 @@ fn leftovers(
     });
     if args.drop_expired {
         let dropped = restore::drop_leftovers(admin, &found, context)?;
-        session.screen.answer(
-            &serde_json::json!({ "dropped": dropped }),
-            |text| match dropped.as_slice() {
-                [] => text.line("nothing to drop"),
-                names => text.line(format!("dropped {}", names.join(", "))),
-            },
-        );
+        answer_dropped(&dropped, session);
         return Ok(Exit::Done);
     }
     let found: Vec<Value> = found
@@ -133,6 +138,17 @@ fn leftovers(
         .collect();
     answer_kept(&found, session);
     Ok(Exit::Done)
+}
+
+/// Shows which databases were dropped because their time was over.
+pub fn answer_dropped(dropped: &[String], session: &Session) {
+    session.screen.answer(
+        &serde_json::json!({ "dropped": dropped }),
+        |text| match dropped {
+            [] => text.line("nothing to drop"),
+            names => text.line(format!("dropped {}", names.join(", "))),
+        },
+    );
 }
 
 /// Shows the databases that restores kept or left behind.
@@ -161,8 +177,7 @@ pub fn answer_kept(found: &[Value], session: &Session) {
         });
 }
 
-/// What an undo would do.
-pub fn render_plan(text: &mut Text, plan: &UndoPlan) {
+fn render_plan(text: &mut Text, plan: &UndoPlan) {
     text.facts([
         ("swap in", plan.kept.clone()),
         ("as", plan.database.clone()),

@@ -92,7 +92,9 @@ pub fn of_file(raw: &RawConfig, path: &Path, places: &Places) -> Result<Definiti
         for target in &policy.notify {
             known(target, &definitions.targets, &place("notify"))?;
         }
-        if let Some(folder) = &mut policy.export_to {
+        if let Some(folder) = &mut policy.export_to
+            && !folder.starts_with("s3://")
+        {
             *folder = absolute(folder, base);
         }
         if let Err(wrong) = policy.validate() {

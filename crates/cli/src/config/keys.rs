@@ -80,6 +80,7 @@ pub const MIGRATIONS: Keys = &[
     ("table", Value),
     ("code", Value),
     ("command", Value),
+    ("harmless", Value),
 ];
 
 pub const COMMANDS: Keys = &[
@@ -117,6 +118,8 @@ pub const DRILL: Keys = &[
     ("commands", Value),
     ("amcheck", Value),
     ("every", Value),
+    ("databases_only", Value),
+    ("scratch", Value),
     ("objective", Value),
     ("leave_free", Value),
     ("max_load_percent", Value),
@@ -151,9 +154,12 @@ pub const POLICY: Keys = &[
     ("tags", Value),
     ("notify", Value),
     ("skip_if_unchanged", Value),
+    ("drill", Value),
     ("load_limit", Table(LOAD_LIMIT)),
     ("adaptive", Table(ADAPTIVE)),
     ("export_to", Value),
+    ("export_recipients", Value),
+    ("export_zstd", Value),
 ];
 
 pub const SCHEDULE: Keys = &[

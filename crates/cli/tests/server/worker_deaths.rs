@@ -4,7 +4,7 @@ use crate::{
     pgkeep::scene::{reading, wait_until},
     workshop::{APP, REPOSITORY, Workshop},
 };
-use pgkeep_model::job::{JobSpec, JobState, ProveLevel, RestoreMode, RestoreSpec};
+use pgkeep_model::job::{JobSpec, JobState, RestoreMode, RestoreSpec};
 use rustix::process::Signal;
 use std::{io::Write, process::Stdio, time::Duration};
 
@@ -40,22 +40,9 @@ fn a_restore_whose_process_is_killed_fails_with_the_reason_and_changed_nothing()
     workshop.connect_by(Some(&way));
     let node = workshop.node("one");
     let id = workshop.enqueue(workshop.draft(JobSpec::Restore(RestoreSpec {
-        app: APP.into(),
-        repository: REPOSITORY.into(),
-        backup,
-        database: None,
-        target: RestoreMode::Replace("shop".into()),
-        tables: Vec::new(),
-        schemas: Vec::new(),
-        schema_only: false,
-        data_only: false,
-        prove: ProveLevel::Full,
-        jobs: None,
-        no_owner: false,
         skip_safety_backup: true,
         keep_old_secs: 3600,
-        migrate: false,
-        check: false,
+        ..RestoreSpec::new(APP, REPOSITORY, backup, RestoreMode::Replace("shop".into()))
     })));
     workshop.wait_until_held(&id, &way);
     workshop.process_of(&id).unwrap().signal(Signal::KILL);

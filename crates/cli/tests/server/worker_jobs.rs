@@ -7,8 +7,8 @@ use crate::{
 use pgkeep_catalog::{BackupRow, JobFilter, Page};
 use pgkeep_model::job::{
     AppSpec, BackupSpec, CheckSpec, DiffSpec, DrillSpec, DumpFormat, ExportSpec, ForgetSpec,
-    JobKind, JobSpec, JobState, ProveLevel, RepositorySpec, RestoreMode, RestoreSpec, Trigger,
-    UndoSpec, VerifySpec,
+    JobKind, JobSpec, JobState, RepositorySpec, RestoreMode, RestoreSpec, Trigger, UndoSpec,
+    VerifySpec,
 };
 use serde_json::Value;
 
@@ -37,22 +37,8 @@ fn main_repository() -> RepositorySpec {
 
 fn restore(backup: &str, target: RestoreMode) -> JobSpec {
     JobSpec::Restore(RestoreSpec {
-        app: APP.into(),
-        repository: REPOSITORY.into(),
-        backup: backup.into(),
-        database: None,
-        target,
-        tables: Vec::new(),
-        schemas: Vec::new(),
-        schema_only: false,
-        data_only: false,
-        prove: ProveLevel::Full,
-        jobs: None,
-        no_owner: false,
-        skip_safety_backup: false,
         keep_old_secs: 3600,
-        migrate: false,
-        check: false,
+        ..RestoreSpec::new(APP, REPOSITORY, backup.into(), target)
     })
 }
 
@@ -162,7 +148,8 @@ fn a_restore_replaces_and_its_undo_takes_it_back() {
     assert!(workshop.rows().iter().any(|row| row.id == safety));
     workshop.result_of(JobSpec::Undo(UndoSpec {
         app: APP.into(),
-        database: "shop".into(),
+        database: Some("shop".into()),
+        ..UndoSpec::default()
     }));
     assert_eq!(workshop.scene.fingerprint("shop"), now);
     node.stop();

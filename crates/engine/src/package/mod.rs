@@ -26,9 +26,9 @@ mod write;
 
 pub use contents::{Contents, PackedDatabase};
 pub use layers::{read_recipients, recipient};
-pub use take_in::{TakeInRequest, looks_like_package, take_in};
-pub use target::PackageTarget;
-pub use write::{PackageReport, PackageRequest, package_name, write};
+pub use take_in::{PackageSource, TakeInRequest, looks_like_package, take_in};
+pub use target::{PackageTarget, Place, Placed};
+pub use write::{PackageReport, PackageRequest, package_name, stream, write};
 
 const README: &str = "README.txt";
 const MANIFEST: &str = "manifest.json";

@@ -29,20 +29,64 @@ use pgkeep_postgres::{
     archive::{self, CustomBlock, CustomReader, LargeObjectSummer, RowSummer, SequenceValue, Toc},
     dump::{DumpSink, SegmentDone},
 };
-use pgkeep_repository::{LockMode, NewFile, Repository, Writer, WriterOptions};
+use pgkeep_repository::{
+    LockMode, NewFile, Repository, Writer, WriterOptions,
+    storage::{self, StorageOptions},
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     time::Instant,
 };
 
+/// Where a package is read from, front to back.
+#[derive(Debug, Clone)]
+pub enum PackageSource {
+    File(PathBuf),
+    Stdin,
+    /// An object of this address, `s3://bucket/folder/name`.
+    Bucket {
+        address: String,
+        options: Box<StorageOptions>,
+    },
+}
+
+impl fmt::Display for PackageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PackageSource::File(path) => path.display().fmt(f),
+            PackageSource::Stdin => f.write_str("standard input"),
+            PackageSource::Bucket { address, .. } => f.write_str(address),
+        }
+    }
+}
+
+impl PackageSource {
+    /// The stream, and its size where that is known.
+    fn open(&self) -> Result<(Box<dyn Read + Send>, Option<u64>)> {
+        Ok(match self {
+            PackageSource::Stdin => (Box::new(io::stdin()), None),
+            PackageSource::File(path) => {
+                let file = File::open(path)?;
+                let size = file.metadata().map(|m| m.len()).ok();
+                (Box::new(file), size)
+            }
+            PackageSource::Bucket { address, options } => {
+                let object = storage::download(address, options)?;
+                let size = object.size();
+                (Box::new(object), Some(size))
+            }
+        })
+    }
+}
+
 #[derive(Clone)]
 pub struct TakeInRequest {
-    /// A package; `-` for standard input.
-    pub path: PathBuf,
+    pub from: PackageSource,
     /// Files of age identities that may open an encrypted one.
     pub identities: Vec<PathBuf>,
     /// Name of the app, where it is not to be the package's.
@@ -96,18 +140,8 @@ pub fn take_in(
 ) -> Result<BackupReport> {
     let begun = Instant::now();
     context.progress.phase(Phase::Check, None);
-    let named = |e: Error| match request.path.as_os_str() == "-" {
-        true => e.context("standard input"),
-        false => e.context(request.path.display()),
-    };
-    let (input, size): (Box<dyn Read + Send>, _) = match request.path.as_os_str() == "-" {
-        true => (Box::new(io::stdin()), None),
-        false => {
-            let file = File::open(&request.path).map_err(|e| named(e.into()))?;
-            let size = file.metadata().map(|m| m.len()).ok();
-            (Box::new(file), size)
-        }
-    };
+    let named = |e: Error| e.context(&request.from);
+    let (input, size) = request.from.open().map_err(named)?;
     let lock = repository.lock(LockMode::Shared, "import")?;
     let writer = repository.writer(WriterOptions {
         compression_level: request.compression_level,

@@ -54,6 +54,20 @@ fn each_wrong_field_is_named() {
         "export_to",
         "only for kind",
     );
+    refused(|p| p.export_zstd = true, "export_zstd", "only for kind");
+    refused(
+        |p| (p.kind, p.export_to) = (PolicyKind::Export, Some("s3:///x".into())),
+        "export_to",
+        "neither",
+    );
+    refused(
+        |p| {
+            p.kind = PolicyKind::Export;
+            p.export_recipients = vec!["AGE-SECRET-KEY-1".into()];
+        },
+        "export_recipients",
+        "begin with age1",
+    );
     refused(|p| p.tags = vec![String::new()], "tags", "empty");
     refused(|p| p.tags = vec!["a\nb".into()], "tags", "line breaks");
     refused(|p| p.description = "x".repeat(501), "description", "500");

@@ -66,15 +66,33 @@ impl Policy {
     }
 
     fn check_kind(&self, errors: &mut Errors) {
-        if self.export_to.is_some() && self.kind != PolicyKind::Export {
-            errors.add("export_to", "is only for kind \"export\"");
+        if self.kind != PolicyKind::Export {
+            for (field, given) in [
+                ("export_to", self.export_to.is_some()),
+                ("export_recipients", !self.export_recipients.is_empty()),
+                ("export_zstd", self.export_zstd),
+            ] {
+                if given {
+                    errors.add(field, "is only for kind \"export\"");
+                }
+            }
         }
-        if self
-            .export_to
-            .as_deref()
-            .is_some_and(|to| !to.starts_with('/'))
-        {
-            errors.add("export_to", "is not an absolute path");
+        let is_place = |to: &str| {
+            let bucket = to.strip_prefix("s3://");
+            to.starts_with('/') || bucket.is_some_and(|rest| !rest.trim_matches('/').is_empty())
+        };
+        if self.export_to.as_deref().is_some_and(|to| !is_place(to)) {
+            errors.add(
+                "export_to",
+                "is neither an absolute path nor s3://bucket/folder",
+            );
+        }
+        let is_key = |key: &String| key.starts_with("age1") && key.len() <= MOST_TEXT;
+        if !self.export_recipients.iter().all(is_key) {
+            errors.add(
+                "export_recipients",
+                "holds what is no public key of age; those begin with age1",
+            );
         }
     }
 
@@ -112,6 +130,16 @@ impl Policy {
             .is_some_and(|level| !(-7..=22).contains(&level))
         {
             errors.add("compression", "is a zstd level, -7 to 22");
+        }
+        if self.drill.is_some()
+            && self
+                .drill_interval()
+                .is_none_or(|every| every.as_secs() < 3600)
+        {
+            errors.add(
+                "drill",
+                "is a time of an hour at least, written like 7d or 12h",
+            );
         }
         if let Some(limit) = &self.load_limit {
             if limit.active_sessions.is_none() && limit.load_percent.is_none() {

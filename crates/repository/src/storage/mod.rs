@@ -7,6 +7,7 @@
 //! Paths are exactly restic's: `config`, `keys/…`, `locks/…`, `snapshots/…`, `index/…`, and `data/ab/abcdef…` for packs.
 
 pub mod faulty;
+mod download;
 mod local;
 pub mod probe;
 pub mod recording;
@@ -15,6 +16,7 @@ pub mod s3;
 pub mod throttle;
 mod upload;
 
+pub use download::{ObjectDownload, download};
 pub use local::LocalStorage;
 pub use probe::{ProbeReport, probe};
 pub use upload::{ObjectUpload, upload};

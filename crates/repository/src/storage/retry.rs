@@ -91,6 +91,30 @@ pub(super) fn wait(pause: Duration, cancel: &CancelToken) -> Result<(), ()> {
     }
 }
 
+/// Tries again what may go away by itself, for callers that are no [`Storage`].
+pub(super) fn attempt<T>(
+    operation: &'static str,
+    object: &dyn std::fmt::Display,
+    retries: u32,
+    cancel: &CancelToken,
+    mut call: impl FnMut() -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    let mut pause = FIRST_PAUSE;
+    for attempt in 0.. {
+        if cancel.is_cancelled() {
+            return Err(cancelled(operation, object));
+        }
+        match call() {
+            Err(e) if e.is_retryable() && attempt < retries => {
+                wait(pause, cancel).map_err(|()| cancelled(operation, object))?;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            done => return done,
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
 pub(super) fn cancelled(operation: &'static str, object: &dyn std::fmt::Display) -> StorageError {
     StorageError::new(StorageErrorKind::Cancelled, operation, object, "cancelled")
 }

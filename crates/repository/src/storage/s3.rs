@@ -186,6 +186,29 @@ impl S3Storage {
         }
     }
 
+    /// Exactly this part of an object that is no part of a repository.
+    pub(super) fn read_object(
+        &self,
+        name: &str,
+        offset: u64,
+        len: u64,
+    ) -> Result<Vec<u8>, StorageError> {
+        let options = ReadOptions {
+            range: (offset..offset + len).into(),
+            ..ReadOptions::default()
+        };
+        let request = self.operator.read_options(name, options);
+        let buffer = self.run("read", &name, len, request)?;
+        match buffer.len() as u64 == len {
+            true => Ok(buffer.to_vec()),
+            false => {
+                let message = format!("{} of {len} bytes came at offset {offset}", buffer.len());
+                let kind = StorageErrorKind::Truncated;
+                Err(StorageError::new(kind, "read", &name, message))
+            }
+        }
+    }
+
     /// Begins an object in parts, each of which is one [`S3Storage::write_object`].
     pub(super) fn begin_object(&self, name: &str) -> Result<opendal::Writer, StorageError> {
         self.run("create", &name, 0, self.operator.writer(name))

@@ -5,14 +5,13 @@
 
 use super::{
     StorageError, StorageErrorKind, StorageOptions,
-    retry::wait,
+    retry::attempt,
     s3::{S3Address, S3Storage},
 };
 use pgkeep_model::CancelToken;
 use std::{
     fmt,
     io::{self, Write},
-    time::Duration,
 };
 
 /// S3 takes at most 10,000 parts of at least 5 MiB.
@@ -100,27 +99,14 @@ impl ObjectUpload {
         sent
     }
 
-    /// Tries again what may go away by itself, with growing pauses.
     fn attempt<T>(
         &self,
         operation: &'static str,
         mut call: impl FnMut(&S3Storage, &str) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let mut pause = Duration::from_millis(250);
-        for attempt in 0.. {
-            if self.cancel.is_cancelled() {
-                return Err(super::retry::cancelled(operation, &self.name));
-            }
-            match call(&self.storage, &self.name) {
-                Err(e) if e.is_retryable() && attempt < self.retries => {
-                    wait(pause, &self.cancel)
-                        .map_err(|()| super::retry::cancelled(operation, &self.name))?;
-                    pause = (pause * 2).min(Duration::from_secs(20));
-                }
-                done => return done,
-            }
-        }
-        unreachable!("the last attempt returns")
+        attempt(operation, &self.name, self.retries, &self.cancel, || {
+            call(&self.storage, &self.name)
+        })
     }
 }
 

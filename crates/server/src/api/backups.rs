@@ -3,7 +3,11 @@
 
 mod change;
 mod detail;
+mod export;
+mod live;
 mod schema;
+
+pub use change::{Objection, objections};
 
 use super::extract::{BackupId, Query};
 use super::jobs::apps_filter;
@@ -35,7 +39,9 @@ pub fn routes() -> Routes {
     Routes::new("backups")
         .add(needs(Permission::View), routes!(list))
         .merge(detail::routes())
+        .merge(export::routes())
         .merge(schema::routes())
+        .merge(live::routes())
         .merge(change::routes())
 }
 

@@ -42,17 +42,22 @@ pub mod audit;
 pub mod backups;
 pub mod blocking;
 pub mod calendar;
+mod changes;
 pub mod definitions;
 pub mod downloads;
 pub mod drills;
 pub mod etag;
 pub mod events;
 pub mod extract;
+pub mod folders;
+mod forget;
 pub mod idempotency;
 pub mod jobs;
 pub mod masks;
+mod migrations;
 pub mod notifications;
 pub mod openapi;
+mod packages;
 pub mod paging;
 pub mod policies;
 pub mod problem;
@@ -65,6 +70,8 @@ pub mod settings;
 pub mod sse;
 pub mod status;
 pub mod tokens;
+mod undo;
+mod upkeep;
 pub mod uploads;
 pub mod users;
 pub mod words;
@@ -83,7 +90,11 @@ use utoipa_axum::router::OpenApiRouter;
 fn nouns() -> Routes {
     Routes::new("api")
         .merge(apps::routes())
+        .merge(migrations::routes())
+        .merge(changes::routes())
         .merge(repositories::routes())
+        .merge(upkeep::routes())
+        .merge(forget::routes())
         .merge(policies::routes())
         .merge(jobs::routes())
         .merge(queue::routes())
@@ -97,8 +108,10 @@ fn nouns() -> Routes {
         .merge(tokens::routes())
         .merge(audit::routes())
         .merge(downloads::routes())
+        .merge(packages::routes())
         .merge(backups::routes())
         .merge(restores::routes())
+        .merge(undo::routes())
         .merge(drills::routes())
         .merge(uploads::routes())
 }

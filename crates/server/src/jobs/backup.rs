@@ -13,13 +13,12 @@ use pgkeep_engine::{
     Context, ErrorCode,
     backup::{self, BackupReport, BackupRequest},
     catalog::{self, BackupEntry, ListFilter, Origin},
-    package::{self, PackageRequest, PackageTarget},
+    package::{self, PackageRequest},
     restore as kept,
 };
 use pgkeep_model::{app::AppDefinition, job::BackupSpec, manifest::BackupKind, policy::PolicyKind};
 use pgkeep_repository::Repository;
 use serde_json::json;
-use std::path::PathBuf;
 
 pub(super) fn run(work: &Work<'_>, spec: &BackupSpec) -> Result<Done, Failure> {
     let app = work.app(&spec.app)?;
@@ -42,7 +41,8 @@ pub(super) fn run(work: &Work<'_>, spec: &BackupSpec) -> Result<Done, Failure> {
     unchanged::note(work, spec, &name, &report.id, mark)?;
     let mut result = document(&report);
     if spec.backup_kind == PolicyKind::Export {
-        result["exports"] = json!(write_package(work, spec, &repository, &report, &context)?);
+        let written = write_package(work, spec, &name, &repository, &report, &context)?;
+        result["exports"] = json!(written);
     }
     drop_expired(work, &spec.app, &app, &context);
     Ok(Done::Succeeded(result))
@@ -119,33 +119,32 @@ pub(super) fn keep_only_if_ours(
     Err(lost)
 }
 
-/// The whole backup as one portable file in the policy's folder. Returns its path.
+/// The whole backup as one portable file in the policy's folder or bucket. Returns where it is.
 fn write_package(
     work: &Work<'_>,
     spec: &BackupSpec,
+    name: &str,
     repository: &Repository,
     report: &BackupReport,
     context: &Context,
-) -> Result<Vec<PathBuf>, Failure> {
-    let folder = match &spec.export_to {
-        Some(folder) => PathBuf::from(folder),
-        None => work.places.exports().join(backup::safe_name(&spec.app)),
-    };
-    super::copies::make_private_folder(&folder)?;
+) -> Result<Vec<String>, Failure> {
+    let usual = work.places.exports().join(backup::safe_name(&spec.app));
+    let to = spec.export_to.as_deref();
     let request = PackageRequest {
         backup: report.id.clone(),
         app: None,
-        to: PackageTarget::Folder(folder),
-        recipients: Vec::new(),
-        compress: false,
+        to: super::copies::package_target(work, to, usual, name, context)?,
+        recipients: spec.export_recipients.clone(),
+        compress: spec.export_zstd,
     };
     let written = package::write(repository, &request, context)?;
-    Ok(written.location.map(PathBuf::from).into_iter().collect())
+    Ok(written.location.into_iter().collect())
 }
 
-/// Databases that restores replaced are kept for a set time; where the app has a connection that may drop them, they go
-/// when it is over. What cannot be dropped is no reason to call the backup failed.
+/// What restores replaced is kept for a set time. Folders go when it is over, databases where the app has a connection that
+/// may drop them. What cannot be dropped is no reason to call the backup failed.
 fn drop_expired(work: &Work<'_>, name: &str, app: &AppDefinition, context: &Context) {
+    super::files::drop_expired(work, app, context);
     if app.admin_url.is_none() {
         return;
     }

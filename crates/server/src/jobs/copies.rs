@@ -1,14 +1,17 @@
-//! Files that leave and enter: exports to a folder of this machine, and imports of finished uploads.
+//! Files that leave and enter: exports to a folder of this machine or a bucket, and imports of finished uploads.
 
 use super::{Done, Failure, Work, rows};
 use pgkeep_engine::{
-    Error, ErrorCode,
+    Context, Error, ErrorCode,
     catalog::Origin,
     export::{self, ExportFormat, ExportRequest, ExportTarget},
     import::{self, ImportRequest},
     package::{self, PackageRequest, PackageTarget},
 };
-use pgkeep_model::job::{DumpFormat, ExportSpec, ImportSpec};
+use pgkeep_model::{
+    app::RepositoryDefinition,
+    job::{DumpFormat, ExportSpec, ImportSpec},
+};
 use std::{
     fs,
     os::unix::fs::DirBuilderExt,
@@ -18,21 +21,24 @@ use std::{
 pub(super) fn export(work: &Work<'_>, spec: &ExportSpec) -> Result<Done, Failure> {
     let context = work.context(None);
     let repository = work.open(&spec.repository, &context)?;
-    let folder = match spec.to.as_str() {
-        "" => work.places.exports(),
-        given => PathBuf::from(given),
-    };
-    make_private_folder(&folder)?;
+    let to = Some(spec.to.as_str()).filter(|to| !to.is_empty());
+    let usual = work.places.exports();
     if spec.package {
         let request = PackageRequest {
             backup: spec.backup.clone(),
             app: None,
-            to: PackageTarget::Folder(folder),
+            to: package_target(work, to, usual, &spec.repository, &context)?,
             recipients: spec.recipients.clone(),
             compress: spec.zstd,
         };
         return work.done(&package::write(&repository, &request, &context)?);
     }
+    if to.is_some_and(is_bucket) {
+        return Err(Failure::invalid("only a package is written to a bucket")
+            .hint("ask for a package, or for a folder"));
+    }
+    let folder = to.map_or(usual, PathBuf::from);
+    make_private_folder(&folder)?;
     let request = ExportRequest {
         backup: spec.backup.clone(),
         app: None,
@@ -46,6 +52,48 @@ pub(super) fn export(work: &Work<'_>, spec: &ExportSpec) -> Result<Done, Failure
         to: ExportTarget::Folder(folder),
     };
     work.done(&export::run(&repository, &request, &context)?)
+}
+
+fn is_bucket(to: &str) -> bool {
+    to.starts_with("s3://")
+}
+
+/// Where a package goes: a folder, which is made where it is missing, or a bucket. A bucket is reached as the repository
+/// that lies in it, else as the one that the backup is in.
+pub(super) fn package_target(
+    work: &Work<'_>,
+    to: Option<&str>,
+    usual: PathBuf,
+    repository: &str,
+    context: &Context,
+) -> Result<PackageTarget, Failure> {
+    let Some(address) = to.filter(|to| is_bucket(to)) else {
+        let folder = to.map_or(usual, PathBuf::from);
+        make_private_folder(&folder)?;
+        return Ok(PackageTarget::Folder(folder));
+    };
+    let bucket = |address: &str| {
+        let rest = address.strip_prefix("s3://")?;
+        rest.split(['/', '?']).next().map(str::to_owned)
+    };
+    let all = work.wait(|catalog| async move { catalog.repositories().await })?;
+    let same =
+        |known: &RepositoryDefinition| known.address.as_deref().and_then(bucket) == bucket(address);
+    let (name, definition) = match all.into_iter().find(|known| same(&known.value)) {
+        Some(found) => (found.name, found.value),
+        None => (
+            repository.to_owned(),
+            work.repository_definition(repository)?,
+        ),
+    };
+    let cancel = context.cancel.clone();
+    let options = work
+        .machine
+        .storage_options(&name, address, &definition, cancel)?;
+    Ok(PackageTarget::Bucket {
+        address: address.to_owned(),
+        options: Box::new(options),
+    })
 }
 
 /// Makes a folder that only this account can look into; one that is there stays as it is.

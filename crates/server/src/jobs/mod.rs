@@ -11,8 +11,9 @@ mod catalog_backup;
 mod cleanup;
 mod copies;
 mod draft;
-mod drill;
+pub(crate) mod drill;
 mod failure;
+mod files;
 mod measure;
 mod restore;
 mod rows;
@@ -21,8 +22,10 @@ mod unchanged;
 mod verify;
 
 pub use application::application;
+pub use care::prune_options;
 pub use draft::{app_slot, draft};
 pub use failure::Failure;
+pub use files::{files_request, kept as kept_folders, kept_of};
 pub use restore::restore_request;
 pub use rows::row_of;
 
@@ -85,6 +88,10 @@ pub fn carry_out(work: &Work<'_>) -> Result<Done, Failure> {
         JobSpec::Guard(_) => Err(Failure::new(
             pgkeep_engine::ErrorCode::InvalidRequest,
             "a guarded command runs where it was typed, not on a worker",
+        )),
+        JobSpec::Upgrade(_) => Err(Failure::new(
+            pgkeep_engine::ErrorCode::InvalidRequest,
+            "an upgrade runs where it was typed, not on a worker",
         )),
     }
 }

@@ -1,12 +1,13 @@
 //! Restores and their undoing. Neither is ever tried again by itself: a person must look first.
 
-use super::{Done, Failure, Work, application, document, rows, usual_jobs};
+use super::{Done, Failure, Work, application, document, files, rows, usual_jobs};
 use crate::targets::Machine;
 use pgkeep_engine::{
-    ErrorCode,
+    Error, ErrorCode,
     application::Application,
+    files::restore::execute_with_database,
     restore::{
-        self, Around, Content, RestorePlan, RestoreReport, RestoreRequest, RestoreTarget, Selection,
+        self, Around, Content, Refusal, RestoreReport, RestoreRequest, RestoreTarget, Selection,
     },
 };
 use pgkeep_model::{
@@ -14,6 +15,7 @@ use pgkeep_model::{
     evidence::Proof,
     job::{ProveLevel, RestoreMode, RestoreSpec, UndoSpec},
 };
+use serde_json::json;
 
 /// Seconds that sessions of a replaced database are given to end by themselves, where its app says nothing.
 const GRACE_SECS: u64 = 5;
@@ -22,17 +24,28 @@ pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> 
     let app = work.app(&spec.app)?;
     let context = work.context(Some(&app));
     let repository = work.open(&spec.repository, &context)?;
+    let trees = files::plan(&repository, spec, &app, &context)?;
+    if spec.target == RestoreMode::FilesOnly {
+        return files::restore(work, &repository, trees, &context);
+    }
     let request = request(work, spec, &app)?;
     let plan = restore::plan(&repository, &request, &context)?;
-    refuse(&plan)?;
+    refuse(&plan.summary.refusals)?;
     (work.still_ours)()?;
-    let report = restore::execute(&repository, plan, &context)?;
+    let (report, placed) = match &trees {
+        None => (restore::execute(&repository, plan, &context)?, None),
+        Some(trees) => execute_with_database(&repository, trees, plan, &context)?,
+    };
     let safety = report.safety_backup.as_deref();
     rows::refresh(work, &spec.repository, &repository, safety.as_slice())?;
+    let mut result = document(&report);
+    if let Some(placed) = &placed {
+        result["files"] = document(placed);
+    }
     match difference(&report) {
-        None => work.done(&report),
+        None => Ok(Done::Succeeded(result)),
         Some(failure) => Ok(Done::Found {
-            report: document(&report),
+            report: result,
             failure,
         }),
     }
@@ -54,21 +67,23 @@ pub fn restore_request(
     machine: &Machine,
 ) -> pgkeep_engine::Result<RestoreRequest> {
     let admin = machine.admin(&spec.app, app)?;
-    let live = match &spec.target {
-        RestoreMode::Into(name) | RestoreMode::Replace(name) | RestoreMode::InPlace(name) => name,
+    let target = match spec.target.clone() {
+        RestoreMode::Into(name) => RestoreTarget::Into { name },
+        RestoreMode::Replace(name) => RestoreTarget::Replace { name },
+        RestoreMode::InPlace(name) => RestoreTarget::InPlace { name },
+        RestoreMode::FilesOnly => {
+            return Err(Error::invalid("a restore of files alone has no database"));
+        }
     };
-    let application = application(machine, &spec.app, app, Some(live))?;
+    let mut application = application(machine, &spec.app, app, Some(target.name()))?;
+    application.fence.read_only |= spec.read_only;
     Ok(RestoreRequest {
         backup: spec.backup.clone(),
         // The privileged connection is the app's; a backup that is named may be another app's, as when staging is filled.
         app: (spec.backup == "latest").then(|| spec.app.clone()),
         database: spec.database.clone(),
         admin,
-        target: match spec.target.clone() {
-            RestoreMode::Into(name) => RestoreTarget::Into { name },
-            RestoreMode::Replace(name) => RestoreTarget::Replace { name },
-            RestoreMode::InPlace(name) => RestoreTarget::InPlace { name },
-        },
+        target,
         selection: Selection {
             tables: spec.tables.clone(),
             schemas: spec.schemas.clone(),
@@ -82,16 +97,16 @@ pub fn restore_request(
         prove: proof_of(spec.prove),
         keep_old_secs: spec.keep_old_secs,
         no_owner: spec.no_owner,
-        role: None,
+        role: spec.role.clone(),
         throwaway: false,
-        vacuum: false,
+        vacuum: spec.vacuum,
         skip_safety_backup: spec.skip_safety_backup,
-        grace_secs: grace_secs(&application),
+        grace_secs: spec.grace_secs.unwrap_or_else(|| grace_secs(&application)),
         around: Around {
             application,
             migrate: spec.migrate,
             check: spec.check,
-            keep_failed: false,
+            keep_failed: spec.keep_failed,
         },
     })
 }
@@ -108,8 +123,9 @@ pub(super) fn proof_of(level: ProveLevel) -> Proof {
     }
 }
 
-fn refuse(plan: &RestorePlan) -> Result<(), Failure> {
-    let Some((first, others)) = plan.summary.refusals.split_first() else {
+/// A plan that cannot be carried out is a failure that says all that stands in its way.
+pub(super) fn refuse(refusals: &[Refusal]) -> Result<(), Failure> {
+    let Some((first, others)) = refusals.split_first() else {
         return Ok(());
     };
     let mut failure = Failure::new(
@@ -145,10 +161,25 @@ fn difference(report: &RestoreReport) -> Option<Failure> {
 pub(super) fn undo(work: &Work<'_>, spec: &UndoSpec) -> Result<Done, Failure> {
     let app = work.app(&spec.app)?;
     let context = work.context(Some(&app));
+    // Looked for before anything moves: an undo of both is of both.
+    let folders = files::kept_of(&app, &spec.trees)?;
+    let Some(database) = &spec.database else {
+        (work.still_ours)()?;
+        let back = files::put_back(&folders, &context)?;
+        return Ok(Done::Succeeded(json!({ "files": back })));
+    };
     let admin = work.machine.admin(&spec.app, &app)?;
-    let around = application(work.machine, &spec.app, &app, Some(&spec.database))?;
-    let plan = restore::plan_undo(&admin, &spec.database, None, &context)?;
+    let around = application(work.machine, &spec.app, &app, Some(database))?;
+    let plan = restore::plan_undo(&admin, database, spec.to.as_deref(), &context)?;
     (work.still_ours)()?;
-    let report = restore::execute_undo(&admin, &plan, grace_secs(&around), &around, &context)?;
-    work.done(&report)
+    let grace = spec.grace_secs.unwrap_or_else(|| grace_secs(&around));
+    let report = restore::execute_undo(&admin, &plan, grace, &around, &context)?;
+    let mut result = document(&report);
+    if !folders.is_empty() {
+        result["files"] = document(&files::put_back(&folders, &context).map_err(|e| {
+            e.context("the database is swapped back, its files are not")
+                .hint("look at the folder, then undo the files alone")
+        })?);
+    }
+    Ok(Done::Succeeded(result))
 }

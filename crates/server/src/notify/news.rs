@@ -85,7 +85,9 @@ fn is_watched(job: &Job) -> bool {
     match job.kind {
         JobKind::Diff | JobKind::Doctor | JobKind::Import => true,
         // They concern others, too.
-        JobKind::Backup | JobKind::Restore | JobKind::Undo | JobKind::Guard => false,
+        JobKind::Backup | JobKind::Restore | JobKind::Undo | JobKind::Guard | JobKind::Upgrade => {
+            false
+        }
         _ => job.trigger == Trigger::Cli,
     }
 }
@@ -113,7 +115,16 @@ fn what(job: &Job) -> String {
         },
         JobSpec::Restore(_) => format!("restore of {app}"),
         JobSpec::Guard(_) => format!("guarded command of {app}"),
-        JobSpec::Undo(spec) => format!("undoing the restore of {}", spec.database),
+        JobSpec::Upgrade(spec) => match spec.rollback {
+            true => format!("way back from the upgrade of {app}"),
+            false => format!("upgrade of {app}"),
+        },
+        JobSpec::Undo(spec) => {
+            let database = spec.database.iter().cloned();
+            let trees = spec.trees.iter().map(|tree| format!("files {tree}"));
+            let both: Vec<String> = database.chain(trees).collect();
+            format!("undoing the restore of {}", both.join(", "))
+        }
         JobSpec::Drill(_) => format!("restore drill of {app}"),
         JobSpec::Cleanup(spec) => format!("cleanup by {}", spec.policy),
         JobSpec::Forget(_) => format!("removal of backups from {repository}"),

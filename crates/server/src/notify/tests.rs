@@ -7,7 +7,7 @@ use pgkeep_catalog::{
     Catalog, JobError, KeySource, Location, ManagedBy, NewJob, OpenOptions, Outcome,
 };
 use pgkeep_model::{
-    job::{BackupSpec, CleanupSpec, JobSpec, RepositorySpec, RestoreMode, RestoreSpec, Trigger},
+    job::{BackupSpec, CleanupSpec, JobSpec, PruneSpec, RestoreMode, RestoreSpec, Trigger},
     notice::{Channel, NoticeKind, NotificationTarget},
     policy::{Policy, Schedule},
 };
@@ -320,22 +320,13 @@ async fn restores_are_told_and_watched_commands_are_not() {
     let scene = Scene::new().await;
     let now = scene.catalog.now();
     let restore = JobSpec::Restore(RestoreSpec {
-        app: "shop".into(),
-        repository: "main".into(),
-        backup: "8c1f02aa55".into(),
-        database: None,
-        target: RestoreMode::Replace("shop".into()),
-        tables: Vec::new(),
-        schemas: Vec::new(),
-        schema_only: false,
-        data_only: false,
-        prove: Default::default(),
-        jobs: None,
-        no_owner: false,
-        skip_safety_backup: false,
         keep_old_secs: 3_600,
-        migrate: false,
-        check: false,
+        ..RestoreSpec::new(
+            "shop",
+            "main",
+            "8c1f02aa55",
+            RestoreMode::Replace("shop".into()),
+        )
     });
     let restore = NewJob {
         app: Some("shop".into()),
@@ -353,8 +344,9 @@ async fn restores_are_told_and_watched_commands_are_not() {
     );
 
     let prune = |trigger| {
-        let spec = JobSpec::Prune(RepositorySpec {
+        let spec = JobSpec::Prune(PruneSpec {
             repository: "main".into(),
+            ..PruneSpec::default()
         });
         NewJob {
             repository: Some("main".into()),

@@ -741,22 +741,13 @@ async fn a_preview_tells_what_goes_and_what_is_kept_and_why() {
 
     // One that a restore is about to read stays.
     let restore = RestoreSpec {
-        app: "shop".into(),
-        repository: "main".into(),
-        backup: format!("{:064x}", 2),
-        database: None,
-        target: RestoreMode::Into("copy".into()),
-        tables: Vec::new(),
-        schemas: Vec::new(),
-        schema_only: false,
-        data_only: false,
-        prove: Default::default(),
-        jobs: None,
-        no_owner: false,
-        skip_safety_backup: false,
         keep_old_secs: 0,
-        migrate: false,
-        check: false,
+        ..RestoreSpec::new(
+            "shop",
+            "main",
+            format!("{:064x}", 2),
+            RestoreMode::Into("copy".into()),
+        )
     };
     let job = crate::jobs::draft(
         JobSpec::Restore(restore),
@@ -890,4 +881,50 @@ async fn the_newest_backup_is_drilled_as_often_as_its_app_says() {
         scene.set(time);
         assert_eq!(drills().await, count, "at {time}");
     }
+}
+
+#[tokio::test]
+async fn an_app_behind_pgbouncer_is_examined_at_start_and_after_a_restore_that_failed() {
+    let scene = Scene::at("2026-11-21T08:00:00Z").await;
+    let examined = async || scene.jobs(JobKind::Doctor).await.len();
+    scene.tick().await;
+    assert_eq!(examined().await, 0, "it has no PgBouncer");
+    let mut shop = scene.catalog.app("shop").await.expect("it is there").value;
+    shop.fence.pgbouncer = Some("env:PGBOUNCER_URL".into());
+    scene
+        .catalog
+        .put_app("shop", &shop, ManagedBy::Api, None)
+        .await
+        .expect("stored");
+    let again = Scene::scheduler(&scene.catalog, &scene.dial, &scene.folder);
+    let look = async || {
+        scene.clock.advance(SignedDuration::from_mins(2));
+        again.tick().await.expect("ticks")
+    };
+    look().await;
+    assert_eq!(examined().await, 1, "the server has just started");
+    scene.succeed().await;
+    look().await;
+    assert_eq!(examined().await, 1);
+
+    let restore = || async {
+        let target = RestoreMode::Replace("shop".into());
+        let spec = JobSpec::Restore(RestoreSpec::new("shop", "main", "latest", target));
+        let (now, limits) = (scene.catalog.now(), JobLimits::default());
+        let job = crate::jobs::draft(spec, Trigger::Api, "ann", now, &limits);
+        scene.catalog.enqueue(job).await.expect("queued");
+    };
+    restore().await;
+    scene.succeed().await;
+    look().await;
+    assert_eq!(examined().await, 1, "nothing speaks for a pause");
+    restore().await;
+    scene.clock.advance(SignedDuration::from_mins(1));
+    scene.fail().await;
+    look().await;
+    look().await;
+    assert_eq!(examined().await, 2, "once for each that failed");
+    scene.succeed().await;
+    look().await;
+    assert_eq!(examined().await, 2);
 }

@@ -50,6 +50,8 @@ pub fn jobs_of_policy(
             policy: Some(policy.name.clone()),
             skip_if_unchanged: policy.skip_if_unchanged,
             export_to: policy.export_to.clone(),
+            export_recipients: policy.export_recipients.clone(),
+            export_zstd: policy.export_zstd,
             ..BackupSpec::default()
         };
         jobs::draft(JobSpec::Backup(spec), trigger, created_by, run_at, limits)

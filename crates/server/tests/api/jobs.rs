@@ -220,25 +220,16 @@ impl Scene {
 
 #[tokio::test]
 async fn a_second_person_says_yes_and_not_the_first_by_another_token() {
-    use pgkeep_model::job::{JobSpec, ProveLevel, RestoreMode, RestoreSpec, Trigger};
+    use pgkeep_model::job::{JobSpec, RestoreMode, RestoreSpec, Trigger};
     let scene = with_policy().await;
     let spec = JobSpec::Restore(RestoreSpec {
-        app: "shop".into(),
-        repository: "shop-store".into(),
-        backup: "deadbeef".into(),
-        database: None,
-        target: RestoreMode::Replace("shop".into()),
-        tables: Vec::new(),
-        schemas: Vec::new(),
-        schema_only: false,
-        data_only: false,
-        prove: ProveLevel::Full,
-        jobs: None,
-        no_owner: false,
-        skip_safety_backup: false,
         keep_old_secs: 60,
-        migrate: false,
-        check: false,
+        ..RestoreSpec::new(
+            "shop",
+            "shop-store",
+            "deadbeef",
+            RestoreMode::Replace("shop".into()),
+        )
     });
     let catalog = &scene.state.catalog;
     let mut job = pgkeep_catalog::NewJob::new(spec, Trigger::Api, "root", catalog.now());

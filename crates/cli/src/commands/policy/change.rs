@@ -35,6 +35,7 @@ pub fn apply(args: &PolicyArgs, app: Option<&str>, policy: &mut Policy) -> CliRe
         (&args.repositories, &mut policy.repositories),
         (&args.tag, &mut policy.tags),
         (&args.notify, &mut policy.notify),
+        (&args.export_recipient, &mut policy.export_recipients),
     ] {
         if !given.is_empty() {
             field.clone_from(given);
@@ -43,10 +44,14 @@ pub fn apply(args: &PolicyArgs, app: Option<&str>, policy: &mut Policy) -> CliRe
     if let Some(description) = &args.description {
         policy.description.clone_from(description);
     }
-    policy.skip_if_unchanged = args.skip_if_unchanged.unwrap_or(policy.skip_if_unchanged);
-    if let Some(folder) = &args.export_to {
-        policy.export_to = Some(folder.display().to_string());
+    if let Some(every) = &args.drill {
+        policy.drill = Some(every.clone()).filter(|every| every != "never");
     }
+    policy.skip_if_unchanged = args.skip_if_unchanged.unwrap_or(policy.skip_if_unchanged);
+    if let Some(place) = &args.export_to {
+        policy.export_to = Some(place.clone());
+    }
+    policy.export_zstd = args.export_zstd.unwrap_or(policy.export_zstd);
     if args.disabled {
         policy.enabled = false;
     }

@@ -141,6 +141,14 @@ pub fn one(text: &mut Text, document: &Value) {
             }),
         ),
         (
+            "drills",
+            policy
+                .drill
+                .as_ref()
+                .map(|every| format!("its newest good backup every {every}"))
+                .unwrap_or_default(),
+        ),
+        (
             "skips",
             match policy.skip_if_unchanged {
                 true => "a run when nothing was written".into(),
@@ -154,6 +162,14 @@ pub fn one(text: &mut Text, document: &Value) {
         ("tags", policy.tags.join(", ")),
         ("tells", policy.notify.join(", ")),
         ("exports to", policy.export_to.clone().unwrap_or_default()),
+        ("encrypts for", policy.export_recipients.join(", ")),
+        (
+            "compresses",
+            match policy.export_zstd {
+                true => "packages, with zstd".into(),
+                false => String::new(),
+            },
+        ),
         (
             "compression",
             policy

@@ -13,6 +13,7 @@ mod prove;
 mod swap;
 mod write;
 
+pub(super) use mark::FILE as MARK_FILE;
 pub use mark::FolderMark;
 pub use swap::{KeptFolder, KeptOf, drop_expired, kept, undo};
 
@@ -31,6 +32,7 @@ use pgkeep_model::{
 use pgkeep_repository::{Node, Repository, SnapshotReader};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -45,8 +47,12 @@ pub struct FilesRequest {
     pub trees: Vec<String>,
     /// Only entries that match one of these, as .gitignore writes patterns; empty means everything.
     pub patterns: Vec<String>,
-    /// A folder that does not exist yet or is empty, instead of where the trees were read from. Several trees become folders in it.
+    /// A folder that does not exist yet or is empty, instead of where the trees stand. Several trees become folders in it.
     pub into: Option<PathBuf>,
+    /// Where the app's trees stand now, by name; one that is not here goes to where it was read from.
+    pub places: BTreeMap<String, PathBuf>,
+    /// Refuses trees without an entry in `places`: what a backup says of itself is then not where anything is written.
+    pub known_places_only: bool,
     /// Seconds for which a replaced folder is kept.
     pub keep_old_secs: u64,
 }
@@ -71,6 +77,9 @@ pub struct FilesSummary {
     pub backup_time: Timestamp,
     pub app: String,
     pub trees: Vec<TreePlan>,
+    /// What will be done, in order, in words.
+    #[serde(default)]
+    pub steps: Vec<String>,
     pub warnings: Vec<String>,
     /// What makes it impossible as asked; [`build`] refuses a plan that has any.
     pub refusals: Vec<Refusal>,
@@ -134,6 +143,7 @@ pub fn plan(
         backup_time: manifest.started_at,
         app: manifest.app.clone(),
         trees: Vec::new(),
+        steps: Vec::new(),
         warnings: Vec::new(),
         refusals: Vec::new(),
         overwrites: false,
@@ -141,7 +151,7 @@ pub fn plan(
     if !request.patterns.is_empty() && request.into.is_none() {
         summary.refusals.push(Refusal {
             message: "single files do not replace a whole tree".into(),
-            remedy: "say with --files-into which new folder they go to".into(),
+            remedy: "say which new folder they go to (--files-into)".into(),
         });
     }
     if request.into.is_none() && manifest.hostname != context.hostname {
@@ -163,11 +173,24 @@ pub fn plan(
                 crate::counted(tree.unreadable_count as usize, "file")
             ));
         }
+        if request.known_places_only
+            && request.into.is_none()
+            && !request.places.contains_key(&tree.name)
+        {
+            summary.refusals.push(Refusal {
+                message: format!(
+                    "the app has no files {}, so nothing says where they belong",
+                    tree.name
+                ),
+                remedy: "add them to the app, or say which new folder they go to".into(),
+            });
+        }
         let to = destination(tree, request, trees.len());
         let planned = look(tree, to, request, &mut summary.refusals);
         summary.overwrites |= planned.replaces;
         summary.trees.push(planned);
     }
+    summary.steps = steps(&summary.trees, request);
     Ok(FilesPlan {
         summary,
         request: request.clone(),
@@ -201,9 +224,34 @@ fn chosen(all: &[FilesManifest], names: &[String]) -> Result<Vec<FilesManifest>>
         .collect())
 }
 
+fn steps(trees: &[TreePlan], request: &FilesRequest) -> Vec<String> {
+    let what = match request.patterns.is_empty() {
+        true => "files",
+        false => "what matches of files",
+    };
+    let built = trees.iter().map(|tree| {
+        format!(
+            "write {what} {} to a new folder beside {} and read every byte of it again",
+            tree.name,
+            tree.to.display()
+        )
+    });
+    let placed = trees.iter().map(|tree| match tree.replaces {
+        true => format!(
+            "put it in the place of {}, which is kept beside it",
+            tree.to.display()
+        ),
+        false => format!("give it the name {}", tree.to.display()),
+    });
+    built.chain(placed).collect()
+}
+
 fn destination(tree: &FilesManifest, request: &FilesRequest, trees: usize) -> PathBuf {
     match &request.into {
-        None => PathBuf::from(&tree.source),
+        None => match request.places.get(&tree.name) {
+            Some(place) => place.clone(),
+            None => PathBuf::from(&tree.source),
+        },
         Some(into) if trees == 1 => into.clone(),
         Some(into) => into.join(crate::backup::safe_name(&tree.name)),
     }
@@ -228,7 +276,7 @@ fn look(
         if !found.is_dir() {
             refuse(
                 format!("{shown} is no folder"),
-                "give another place with --files-into",
+                "give another place (--files-into)",
             );
         } else if request.into.is_some() && !empty() {
             refuse(
@@ -238,7 +286,7 @@ fn look(
         } else if swap::is_mount_point(&to) {
             refuse(
                 format!("{shown} is a mount point, which cannot be renamed"),
-                "restore with --files-into a new folder below it, and move the files",
+                "restore into a new folder below it (--files-into), and move the files",
             );
         }
     }
@@ -254,7 +302,7 @@ fn look(
                             parent.display(),
                             tree.bytes
                         ),
-                        "make room, or give a place on another disk with --files-into",
+                        "make room, or give a place on another disk (--files-into)",
                     );
                 }
             }
@@ -416,6 +464,13 @@ fn prove_one(
 }
 
 impl Built {
+    /// Each tree with the folder that it stands in until it is put in place.
+    pub fn folders(&self) -> impl Iterator<Item = (&TreeReport, &Path)> {
+        self.trees
+            .iter()
+            .filter_map(|tree| Some((&tree.report, tree.folder.as_deref()?)))
+    }
+
     /// Puts the proven trees in place. The replaced ones are kept beside them.
     pub fn swap(mut self, context: &Context) -> Result<FilesReport> {
         context.progress.phase(Phase::Swap, None);
@@ -470,7 +525,7 @@ pub fn execute_with_database(
     Ok((report, Some(placed)))
 }
 
-/// Carries a plan out.
+/// Carries a plan of files alone out.
 pub fn execute(
     repository: &Repository,
     plan: &FilesPlan,

@@ -49,9 +49,19 @@ pub struct PolicyBody {
     pub load_limit: Option<LoadLimitBody>,
     #[serde(default)]
     pub adaptive: Option<AdaptiveBody>,
-    /// Folder that an `export` policy writes its files to; the server's own where absent.
+    /// Its newest good backup is drilled this often, written like `7d`; what the app says of drills holds besides.
+    #[serde(default)]
+    pub drill: Option<String>,
+    /// Folder that an `export` policy writes its packages to, or `s3://bucket/folder`, reached with the credentials of the
+    /// repository in that bucket, else with those of the policy's; the server's own folder where absent.
     #[serde(default)]
     pub export_to: Option<String>,
+    /// Public keys of age that its packages are encrypted for; whoever has a package can read it where empty.
+    #[serde(default)]
+    pub export_recipients: Vec<String>,
+    /// Compresses its packages with zstd.
+    #[serde(default)]
+    pub export_zstd: bool,
 }
 
 fn full() -> BackupKind {
@@ -227,7 +237,10 @@ impl From<&model::Policy> for PolicyBody {
                 at_most_every_secs: adaptive.at_most_every_secs,
                 bytes_changed: adaptive.bytes_changed,
             }),
+            drill: policy.drill.clone(),
             export_to: policy.export_to.clone(),
+            export_recipients: policy.export_recipients.clone(),
+            export_zstd: policy.export_zstd,
         }
     }
 }
@@ -235,6 +248,10 @@ impl From<&model::Policy> for PolicyBody {
 impl PolicyBody {
     /// The policy of the domain, or the field that cannot be read.
     pub fn into_policy(self, name: &str) -> Result<model::Policy, (String, String)> {
+        for key in &self.export_recipients {
+            pgkeep_engine::package::recipient(key)
+                .map_err(|error| ("export_recipients".to_string(), error.message))?;
+        }
         Ok(model::Policy {
             name: name.to_string(),
             app: self.app,
@@ -244,7 +261,11 @@ impl PolicyBody {
             retention: model::Retention {
                 days: self.retention.days,
                 max_backups: self.retention.max_backups,
-                keep: self.retention.keep.into_rules()?,
+                keep: self
+                    .retention
+                    .keep
+                    .into_rules()
+                    .map_err(|(field, message)| (format!("retention.{field}"), message))?,
             },
             cleanup_cron: self.cleanup_cron,
             compression: self.compression,
@@ -263,7 +284,10 @@ impl PolicyBody {
                 at_most_every_secs: adaptive.at_most_every_secs,
                 bytes_changed: adaptive.bytes_changed,
             }),
+            drill: self.drill,
             export_to: self.export_to,
+            export_recipients: self.export_recipients,
+            export_zstd: self.export_zstd,
         })
     }
 }
@@ -333,12 +357,13 @@ impl From<&KeepPolicy> for KeepBody {
 }
 
 impl KeepBody {
-    fn into_rules(self) -> Result<KeepPolicy, (String, String)> {
+    /// The rules of the domain, or the field that cannot be read.
+    pub fn into_rules(self) -> Result<KeepPolicy, (String, String)> {
         let within = self
             .within
             .map(|text| text.parse())
             .transpose()
-            .map_err(|error| ("retention.keep.within".to_string(), format!("{error}")))?;
+            .map_err(|error| ("keep.within".to_string(), format!("{error}")))?;
         Ok(KeepPolicy {
             last: self.last,
             hourly: self.hourly,
