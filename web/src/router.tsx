@@ -14,6 +14,7 @@ import { Shell } from './features/shell/shell.tsx'
 import { paths } from './paths.ts'
 import { queryClient } from './query-client.ts'
 import * as search from './search.ts'
+import { withAllTexts } from './texts/index.ts'
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: NotFound, errorComponent: Broken })
 
@@ -60,114 +61,159 @@ const pages = [
   createRoute({
     ...page(paths.backups),
     validateSearch: search.backups,
-    component: lazyRouteComponent(() => import('./features/backups/backups-page.tsx'), 'BackupsPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/backups/backups-page.tsx')),
+      'BackupsPage',
+    ),
   }),
   createRoute({
     ...page(paths.compare),
     validateSearch: search.compare,
-    component: lazyRouteComponent(() => import('./features/backups/compare-page.tsx'), 'ComparePage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/backups/compare-page.tsx')),
+      'ComparePage',
+    ),
   }),
   createRoute({
     ...page(paths.backup),
     validateSearch: search.backup,
-    component: lazyRouteComponent(() => import('./features/backups/backup-page.tsx'), 'BackupPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/backups/backup-page.tsx')),
+      'BackupPage',
+    ),
   }),
   createRoute({
     ...page(paths.restore),
     validateSearch: search.restore,
-    component: lazyRouteComponent(() => import('./features/restore/restore-page.tsx'), 'RestorePage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/restore/restore-page.tsx')),
+      'RestorePage',
+    ),
   }),
   createRoute({
     ...page(paths.bringBack),
-    component: lazyRouteComponent(() => import('./features/restore/choose-page.tsx'), 'ChoosePage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/restore/choose-page.tsx')),
+      'ChoosePage',
+    ),
   }),
   createRoute({
     ...page(paths.upload),
-    component: lazyRouteComponent(() => import('./features/restore/upload-page.tsx'), 'UploadPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/restore/upload-page.tsx')),
+      'UploadPage',
+    ),
   }),
   createRoute({
     ...page(paths.jobs),
     validateSearch: search.jobs,
-    component: lazyRouteComponent(() => import('./features/jobs/jobs-page.tsx'), 'JobsPage'),
+    component: lazyRouteComponent(() => withAllTexts(import('./features/jobs/jobs-page.tsx')), 'JobsPage'),
   }),
   createRoute({
     ...page(paths.job),
-    component: lazyRouteComponent(() => import('./features/jobs/job-page.tsx'), 'JobPage'),
+    component: lazyRouteComponent(() => withAllTexts(import('./features/jobs/job-page.tsx')), 'JobPage'),
   }),
   createRoute({
     ...page(paths.policies),
-    component: lazyRouteComponent(() => import('./features/policies/policies-page.tsx'), 'PoliciesPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/policies/policies-page.tsx')),
+      'PoliciesPage',
+    ),
   }),
   createRoute({
     ...page(paths.newPolicy),
     validateSearch: search.newPolicy,
-    component: lazyRouteComponent(() => import('./features/policies/policy-page.tsx'), 'NewPolicyPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/policies/policy-page.tsx')),
+      'NewPolicyPage',
+    ),
   }),
   createRoute({
     ...page(paths.policy),
-    component: lazyRouteComponent(() => import('./features/policies/policy-page.tsx'), 'PolicyPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/policies/policy-page.tsx')),
+      'PolicyPage',
+    ),
   }),
   createRoute({
     ...page(paths.calendar),
-    component: lazyRouteComponent(() => import('./features/policies/calendar-page.tsx'), 'CalendarPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/policies/calendar-page.tsx')),
+      'CalendarPage',
+    ),
   }),
   createRoute({
     ...page(paths.restores),
-    component: lazyRouteComponent(() => import('./features/restore/restores-page.tsx'), 'RestoresPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/restore/restores-page.tsx')),
+      'RestoresPage',
+    ),
   }),
   createRoute({
     ...page(paths.drills),
-    component: lazyRouteComponent(() => import('./features/drills/drills-page.tsx'), 'DrillsPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/drills/drills-page.tsx')),
+      'DrillsPage',
+    ),
   }),
   createRoute({
     ...page(paths.apps),
-    component: lazyRouteComponent(() => import('./features/apps/apps-page.tsx'), 'AppsPage'),
+    component: lazyRouteComponent(() => withAllTexts(import('./features/apps/apps-page.tsx')), 'AppsPage'),
   }),
   createRoute({
     ...page(paths.newApp),
-    component: lazyRouteComponent(() => import('./features/apps/app-page.tsx'), 'NewAppPage'),
+    component: lazyRouteComponent(() => withAllTexts(import('./features/apps/app-page.tsx')), 'NewAppPage'),
   }),
   createRoute({
     ...page(paths.app),
-    component: lazyRouteComponent(() => import('./features/apps/app-page.tsx'), 'AppPage'),
+    component: lazyRouteComponent(() => withAllTexts(import('./features/apps/app-page.tsx')), 'AppPage'),
   }),
   createRoute({
     ...page(paths.repositories),
     component: lazyRouteComponent(
-      () => import('./features/repositories/repositories-page.tsx'),
+      () => withAllTexts(import('./features/repositories/repositories-page.tsx')),
       'RepositoriesPage',
     ),
   }),
   createRoute({
     ...page(paths.newRepository),
     component: lazyRouteComponent(
-      () => import('./features/repositories/repository-page.tsx'),
+      () => withAllTexts(import('./features/repositories/repository-page.tsx')),
       'NewRepositoryPage',
     ),
   }),
   createRoute({
     ...page(paths.repository),
     component: lazyRouteComponent(
-      () => import('./features/repositories/repository-page.tsx'),
+      () => withAllTexts(import('./features/repositories/repository-page.tsx')),
       'RepositoryPage',
     ),
   }),
   createRoute({
     ...page(paths.people),
-    component: lazyRouteComponent(() => import('./features/people/people-page.tsx'), 'PeoplePage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/people/people-page.tsx')),
+      'PeoplePage',
+    ),
   }),
   createRoute({
     ...page(paths.audit),
     validateSearch: search.audit,
-    component: lazyRouteComponent(() => import('./features/audit/audit-page.tsx'), 'AuditPage'),
+    component: lazyRouteComponent(() => withAllTexts(import('./features/audit/audit-page.tsx')), 'AuditPage'),
   }),
   createRoute({
     ...page(paths.settings),
-    component: lazyRouteComponent(() => import('./features/settings/settings-page.tsx'), 'SettingsPage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/settings/settings-page.tsx')),
+      'SettingsPage',
+    ),
   }),
   createRoute({
     ...page(paths.profile),
-    component: lazyRouteComponent(() => import('./features/profile/profile-page.tsx'), 'ProfilePage'),
+    component: lazyRouteComponent(
+      () => withAllTexts(import('./features/profile/profile-page.tsx')),
+      'ProfilePage',
+    ),
   }),
 ]
 

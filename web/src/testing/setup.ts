@@ -1,10 +1,12 @@
 import '@testing-library/jest-dom/vitest'
 import { cleanup } from '@testing-library/react'
 import { afterEach, vi } from 'vitest'
+import { withAllTexts } from '../texts/index.ts'
 import { install } from './server.ts'
 
 afterEach(cleanup)
 install()
+await withAllTexts(Promise.resolve())
 
 // What jsdom lacks and Mantine asks for.
 Object.defineProperty(window, 'matchMedia', {

@@ -379,6 +379,8 @@ export const de: Texts = {
     lastGood: 'Letztes gutes Backup',
     nextRun: 'Nächster Lauf',
     noneScheduled: 'keiner',
+    newApp: 'Neue App',
+    newPolicy: 'Neuer Plan',
     none: 'keines',
     never: 'nie',
     copies: 'Kopien',

@@ -17,7 +17,14 @@ export function rememberLanguage(language: Language) {
   localStorage.setItem(KEY, language)
 }
 
-/** English is in the first load; other languages come when they are asked for. */
+/** Waits for what a page is made of, and for its texts. */
+export async function withAllTexts<Module>(page: Promise<Module>): Promise<Module> {
+  const { pages } = await import('./en-pages.ts')
+  Object.assign(en, pages)
+  return page
+}
+
+/** English is in the first load, as far as the first page needs it; other languages come when they are asked for. */
 export async function loadTexts(language: Language): Promise<Texts> {
   if (language === 'de') return (await import('./de.ts')).de
   return en

@@ -3,7 +3,7 @@ import { lazy, Suspense } from 'react'
 import { api, call } from '../../api/client.ts'
 import type { Status } from '../../api/types.ts'
 import { paths } from '../../paths.ts'
-import { useTexts } from '../../texts/index.ts'
+import { useTexts, withAllTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Section } from '../../ui/bits.tsx'
 import { LinkButton } from '../../ui/links.tsx'
@@ -18,7 +18,7 @@ import { type Attention, attention, REMEDY_NEEDS, type Remedy } from './attentio
 
 // Most servers never need it again after their first day.
 const KitButton = lazy(() =>
-  import('../repositories/kit-dialog.tsx').then((module) => ({ default: module.KitButton })),
+  withAllTexts(import('../repositories/kit-dialog.tsx')).then((module) => ({ default: module.KitButton })),
 )
 
 export function AttentionList({ status }: { status: Status }) {
@@ -108,7 +108,7 @@ function RemedyButton({ remedy }: { remedy: Remedy }) {
     case 'make-policy':
       return (
         <LinkButton to={paths.newPolicy} search={{ app: remedy.app }} variant="default" size="xs">
-          {t.policies.create}
+          {t.overview.newPolicy}
         </LinkButton>
       )
     case 'show-repository':

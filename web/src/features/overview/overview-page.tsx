@@ -41,7 +41,7 @@ export function OverviewPage() {
             <Empty
               title={t.overview.noApps}
               hint={t.overview.noAppsHint}
-              action={may('configure') && <LinkButton to={paths.newApp}>{t.apps.create}</LinkButton>}
+              action={may('configure') && <LinkButton to={paths.newApp}>{t.overview.newApp}</LinkButton>}
             />
           ) : (
             <Stack gap="lg">
