@@ -1,7 +1,6 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { api, call } from './client.ts'
 import type { operations } from './schema.d.ts'
-import type { Kept, Repository } from './types.ts'
 
 type QueryOf<Operation extends keyof operations> = NonNullable<operations[Operation]['parameters']['query']>
 
@@ -12,22 +11,6 @@ export type AuditFilter = Omit<QueryOf<'audit_list'>, 'cursor' | 'limit'>
 const PAGE = 50
 const cursorOf = (page: { nextCursor?: string }) => page.nextCursor
 const none = undefined as string | undefined
-
-export async function confirmKit(name: string): Promise<unknown> {
-  const post = api.POST as unknown as (
-    path: string,
-    init: { params: { path: { name: string } } },
-  ) => Promise<{ data?: unknown; response: Response }>
-  return call(post('/api/v1/repositories/{name}/recovery-kit/confirm', { params: { path: { name } } }))
-}
-
-export async function undoFiles(body: object): Promise<{ jobId: string }> {
-  const post = api.POST as unknown as (
-    path: string,
-    init: { body: object },
-  ) => Promise<{ data?: { jobId: string }; response: Response }>
-  return call(post('/api/v1/restores/files/undo', { body }))
-}
 
 /** The server state that pages show. The first word of a key is the topic whose changes make it old. */
 export const queries = {
@@ -167,17 +150,19 @@ export const queries = {
     queryOptions({
       queryKey: ['job', 'kept', app],
       queryFn: async () =>
-        (await call(api.GET('/api/v1/restores/kept', { params: { query: { app } } }))).items as Kept[],
+        (await call(api.GET('/api/v1/restores/kept', { params: { query: { app } } }))).items,
       retry: false,
     }),
   undoFilesPlan: (app: string, tree: string) =>
     queryOptions({
       queryKey: ['job', 'undo-files', app, tree],
-      queryFn: async () =>
-        (await undoFiles({ app, tree, dryRun: true })) as unknown as {
-          phrase: string
-          swaps: { tree: string; folder: string; of: string }[]
-        },
+      queryFn: async () => {
+        const plan = await call(
+          api.POST('/api/v1/restores/files/undo', { body: { app, tree, dryRun: true } }),
+        )
+        if ('jobId' in plan) throw new Error('a plan was asked for, and a job was made')
+        return plan
+      },
       retry: false,
     }),
   queue: () => queryOptions({ queryKey: ['queue'], queryFn: () => call(api.GET('/api/v1/queue')) }),
@@ -223,13 +208,12 @@ export const queries = {
   repositories: () =>
     queryOptions({
       queryKey: ['repository', 'list'],
-      queryFn: async () => (await call(api.GET('/api/v1/repositories'))).items as Repository[],
+      queryFn: async () => (await call(api.GET('/api/v1/repositories'))).items,
     }),
   repository: (name: string) =>
     queryOptions({
       queryKey: ['repository', 'one', name],
-      queryFn: async () =>
-        (await call(api.GET('/api/v1/repositories/{name}', { params: { path: { name } } }))) as Repository,
+      queryFn: () => call(api.GET('/api/v1/repositories/{name}', { params: { path: { name } } })),
     }),
   targets: () =>
     queryOptions({

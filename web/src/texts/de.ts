@@ -674,7 +674,6 @@ export const de: Texts = {
     undoConsequence: (database, kept) =>
       `${kept} wird wieder ${database}, und die wiederhergestellte Datenbank bleibt an ihrer Stelle erhalten. Was seither geschrieben wurde, ist dann nicht mehr in der laufenden.`,
     undoAction: (database) => `${database} zurücktauschen`,
-    undoFiles: 'Ordner zurücktauschen',
     undoFilesOf: (tree) => `Altes ${tree} zurücktauschen`,
     undoFilesConsequence: (places) =>
       `Was ersetzt wurde, bekommt seinen Platz zurück; was jetzt dort steht, bleibt einen Tag erhalten: ${places}`,

@@ -181,7 +181,6 @@ export const pages = {
     undoConsequence: (database: string, kept: string) =>
       `${kept} becomes ${database} again, and the restored database is kept in its place. What was written since the restore is then not live any more.`,
     undoAction: (database: string) => `Swap ${database} back`,
-    undoFiles: 'Put the folder back',
     undoFilesOf: (tree: string) => `Put the old ${tree} back`,
     undoFilesConsequence: (places: string) =>
       `What was replaced gets its place back; what stands there now is kept for a day: ${places}`,

@@ -1,6 +1,6 @@
 import { Button, List, Stack, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
-import { confirmKit } from '../../api/queries.ts'
+import { api, call } from '../../api/client.ts'
 import type { Repository } from '../../api/types.ts'
 import { commands } from '../../commands.ts'
 import { useTexts } from '../../texts/index.ts'
@@ -27,7 +27,7 @@ function KitDialog({ name, onClose }: { name: Repository['name']; onClose: () =>
   const t = useTexts()
   const tell = useTell()
   const confirm = useAction(
-    () => confirmKit(name),
+    () => call(api.POST('/api/v1/repositories/{name}/recovery-kit/confirm', { params: { path: { name } } })),
     ['repository', 'status'],
     () => {
       tell(t.repositories.kitSaid(name))

@@ -4,7 +4,7 @@ import { getRouteApi } from '@tanstack/react-router'
 import { useState } from 'react'
 import { api, call } from '../../api/client.ts'
 import { asProblem } from '../../api/problem.ts'
-import type { BackupDetail, RestoreRequest } from '../../api/types.ts'
+import type { BackupDetail } from '../../api/types.ts'
 import { commands } from '../../commands.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
@@ -44,7 +44,7 @@ export function Confirmation({ backup, trees, choice, change }: Props) {
             header: { 'Idempotency-Key': `${key}-${plan?.hash.slice(0, 16)}` },
           },
           body: {
-            ...(body as RestoreRequest),
+            ...body,
             confirm: plan?.phrase ? typed : undefined,
             planHash: plan?.hash,
             reason: choice.reason.trim() || undefined,

@@ -2,7 +2,8 @@ import { Button, Group, List, Stack, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
-import { queries, undoFiles } from '../../api/queries.ts'
+import { api, call } from '../../api/client.ts'
+import { queries } from '../../api/queries.ts'
 import type { Kept as KeptItem } from '../../api/types.ts'
 import { commands } from '../../commands.ts'
 import { bytes } from '../../format/amounts.ts'
@@ -58,17 +59,17 @@ function UndoFiles({ app, tree, of }: { app: string; tree: string; of: string })
   const plan = useQuery({ ...queries.undoFilesPlan(app, tree), enabled: opened })
   const phrase = plan.data?.phrase
   const undo = useAction(
-    () => undoFiles({ app, tree, confirm: phrase }),
+    () => call(api.POST('/api/v1/restores/files/undo', { body: { app, tree, confirm: phrase } })),
     ['job', 'status'],
     (accepted) => {
       dialog.close()
-      void navigate({ to: paths.job, params: { id: accepted.jobId } })
+      if ('jobId' in accepted) void navigate({ to: paths.job, params: { id: accepted.jobId } })
     },
   )
   return (
     <>
-      <Button variant="default" size="xs" onClick={dialog.open} aria-label={t.restore.undoFilesOf(tree)}>
-        {t.restore.undoFiles}
+      <Button variant="default" size="xs" onClick={dialog.open}>
+        {t.restore.undoFilesOf(tree)}
       </Button>
       <Confirm
         opened={opened}

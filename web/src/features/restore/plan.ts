@@ -1,6 +1,6 @@
 import { queryOptions } from '@tanstack/react-query'
 import { api, call } from '../../api/client.ts'
-import type { BackupDetail, Plan, RestoreRequest } from '../../api/types.ts'
+import type { BackupDetail, Plan } from '../../api/types.ts'
 import { bodyOf, type Choice } from './choice.ts'
 
 /** Asks the server what the chosen restore would do. It changes nothing. */
@@ -12,7 +12,7 @@ export function planQuery(backup: Pick<BackupDetail, 'id' | 'repository'>, choic
       call(
         api.POST('/api/v1/backups/{id}/restore/plan', {
           params: { path: { id: backup.id }, query: { repository: backup.repository } },
-          body: body as RestoreRequest,
+          body,
         }),
       ),
     retry: false,

@@ -106,7 +106,7 @@ function Wizard({ backup, trees }: { backup: BackupDetail; trees: Tree[] }) {
         role="group"
         tabIndex={-1}
         aria-label={steps[step]?.label}
-        style={{ outline: 'none' }}
+        style={{ outline: 'none', scrollMarginTop: '5rem' }}
       >
         {steps[step]?.view}
       </div>
