@@ -63,7 +63,8 @@ export const pages = {
     filesAlone: 'Files alone',
     folders: 'Folders',
     noFolder: 'Choose at least one.',
-    folderHolds: (files: string, size: string, source: string) => `${files} files, ${size}, from ${source}`,
+    folderHolds: (files: string, size: string, source: string) =>
+      `${files === '1' ? '1 file' : `${files} files`}, ${size}, from ${source}`,
     onlyFiles: 'Only these files (all where empty)',
     onlyFilesHint: 'Patterns as in .gitignore. Type one and press Enter.',
     whereFiles: 'Where the files go',
@@ -188,7 +189,7 @@ export const pages = {
     filesProven: 'Every byte was read again from disk',
     filesProvenButOwners: 'Every byte was read again; owners may only be set by root',
     filesNotProven: 'Not proven',
-    filesRestored: (files: string, size: string) => `${files} files, ${size}`,
+    filesRestored: (files: string, size: string) => `${files === '1' ? '1 file' : `${files} files`}, ${size}`,
     folderKept: 'Old folder kept as',
     odd: (files: number) => `${n(files, 'file', 'files')} could not be made as they were:`,
     restoresAbout: 'What was brought back, when, and whether it was equal to its backup.',

@@ -227,6 +227,8 @@ const first = {
     'indexes and constraints': 'Indexes',
     statistics: 'Statistics',
     proving: 'Prove',
+    "the app's own programs": 'The app’s programs',
+    hooks: 'Hooks',
     swapping: 'Swap',
     'cleaning up': 'Clean up',
   },

@@ -15,6 +15,9 @@ interface RestoreSpec {
   tables?: string[]
   schemas?: string[]
   skip_safety_backup?: boolean
+  migrate?: boolean
+  check?: boolean
+  files?: { trees?: string[]; globs?: string[]; into?: string | null } | null
 }
 
 function specOf(job: Job): RestoreSpec | undefined {
@@ -28,15 +31,26 @@ export function Asked({ job }: { job: Job }) {
   const asked = specOf(job)
   if (asked === undefined || job.result) return null
   const parts = [...(asked.tables ?? []), ...(asked.schemas ?? [])]
-  const overwrites = asked.target.mode !== 'into'
+  const database = asked.target.mode !== 'files_only'
+  const overwrites = database && asked.target.mode !== 'into'
+  const commands = [asked.migrate && t.restore.migrate, asked.check && t.restore.checkIt].filter(Boolean)
   return (
     <Section title={t.jobs.asked}>
       <Facts
         facts={[
           [t.restore.fromBackup, <Source key="backup" id={asked.backup} repository={job.repository} />],
-          [t.restore.restoredTo, whereTo(asked, t)],
-          [t.restore.what, parts.length === 0 ? t.restore.everything : parts.join(', ')],
-          [t.restore.safetyBackup, overwrites && !asked.skip_safety_backup ? t.common.yes : t.common.no],
+          ...(database
+            ? ([
+                [t.restore.restoredTo, whereTo(asked, t)],
+                [t.restore.what, parts.length === 0 ? t.restore.everything : parts.join(', ')],
+                [
+                  t.restore.safetyBackup,
+                  overwrites && !asked.skip_safety_backup ? t.common.yes : t.common.no,
+                ],
+              ] as [string, string][])
+            : []),
+          ...(commands.length > 0 ? [[t.restore.beforeUse, commands.join(', ')] as [string, string]] : []),
+          ...(asked.files ? filesOf(asked.files, t) : []),
         ]}
       />
     </Section>
@@ -56,4 +70,15 @@ function whereTo({ target }: RestoreSpec, t: ReturnType<typeof useTexts>): strin
   const name = target.name ?? '–'
   if (target.mode === 'replace') return t.restore.replace(name)
   return target.mode === 'in_place' ? t.restore.inPlace(name) : name
+}
+
+function filesOf(
+  { trees, globs, into }: NonNullable<RestoreSpec['files']>,
+  t: ReturnType<typeof useTexts>,
+): [string, string][] {
+  return [
+    [t.restore.folders, (trees ?? []).join(', ') || t.common.all],
+    ...(globs && globs.length > 0 ? [[t.restore.onlyFiles, globs.join(', ')] as [string, string]] : []),
+    [t.restore.whereFiles, into ?? t.restore.inTheirPlace],
+  ]
 }

@@ -31,6 +31,19 @@ test('phases before the present one are done, those behind it are ahead', () => 
   expect(phases({ ...job(null), state: 'queued' }).every((phase) => phase.state === 'ahead')).toBe(true)
 })
 
+test('a restore shows the phases that it was asked for', () => {
+  const names = (spec: object) => phases({ ...job('data'), spec }).map((phase) => phase.name)
+  expect(names({ target: { mode: 'into', name: 'x' } })).not.toContain('safety backup')
+  expect(names({ target: { mode: 'into', name: 'x' } })).not.toContain('swapping')
+  expect(names({ target: { mode: 'replace', name: 'x' }, migrate: true }).slice(-3)).toEqual([
+    'proving',
+    "the app's own programs",
+    'swapping',
+  ])
+  expect(names({ target: { mode: 'replace' }, skip_safety_backup: true })).not.toContain('safety backup')
+  expect(names({ target: { mode: 'files_only' } })).toEqual(['checking', 'data', 'proving', 'swapping'])
+})
+
 test('the rate counts one phase alone', () => {
   const samples = [
     { at: 0, phase: 'schema', doneBytes: 900 },

@@ -1,6 +1,6 @@
 import type { Job } from '../../api/types.ts'
 
-type Running = Pick<Job, 'kind' | 'state' | 'phase' | 'progress' | 'startedAt'>
+type Running = Pick<Job, 'kind' | 'state' | 'phase' | 'progress' | 'startedAt'> & { spec?: unknown }
 
 /** How far the phase is, in whole percent; absent where nobody can tell. */
 export function percentOf(job: Running): number | undefined {
@@ -36,11 +36,35 @@ const PHASES: Partial<Record<Job['kind'], string[]>> = {
   ],
 }
 
+/** What of a restore's request decides which phases there are. */
+interface Asked {
+  target?: { mode?: string }
+  skip_safety_backup?: boolean
+  migrate?: boolean
+  check?: boolean
+}
+
+function phaseNames(job: Running): string[] {
+  const names = PHASES[job.kind] ?? []
+  if (job.kind !== 'restore') return names
+  const asked = (job.spec ?? {}) as Asked
+  const mode = asked.target?.mode
+  if (mode === 'files_only') return ['checking', 'data', 'proving', 'swapping']
+  const absent = new Set<string>()
+  if (mode === 'into') absent.add('swapping')
+  if (mode === 'into' || asked.skip_safety_backup) absent.add('safety backup')
+  return names
+    .filter((name) => !absent.has(name))
+    .flatMap((name) =>
+      name === 'proving' && (asked.migrate || asked.check) ? [name, "the app's own programs"] : [name],
+    )
+}
+
 export type PhaseState = 'done' | 'now' | 'ahead'
 
 /** Each phase of a job, and whether it is over. Empty where the kind has none that are worth a picture. */
 export function phases(job: Running): { name: string; state: PhaseState }[] {
-  const names = PHASES[job.kind] ?? []
+  const names = phaseNames(job)
   const at = names.indexOf(job.phase ?? '')
   return names.map((name, index) => {
     if (job.state === 'succeeded') return { name, state: 'done' }
