@@ -57,7 +57,12 @@ test('a backup, a restore by the wizard and its undo need no mouse', async () =>
   await page.getByRole('button', { name: 'Back up now' }).first().waitFor()
   await keys.to('link', 'Skip to the page')
   await page.keyboard.press('Enter')
-  await keys.to('button', 'Back up now')
+  await keys.press('Back up now')
+  await page.getByRole('dialog').waitFor()
+  // Who has second thoughts is back where they were.
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'hidden' })
+  await keys.comesTo('button', 'Back up now')
   await page.keyboard.press('Enter')
   await page.getByRole('dialog').waitFor()
   await keys.to('textbox', 'Description')

@@ -1,5 +1,5 @@
 import { Group, Modal } from '@mantine/core'
-import type { ReactNode } from 'react'
+import { type ReactNode, useEffect } from 'react'
 import { useTexts } from '../texts/index.ts'
 
 /** The frame of every dialog. Its title is no landmark of the page behind it. */
@@ -15,6 +15,17 @@ export function Dialog({
   children: ReactNode
 }) {
   const t = useTexts()
+  // A dialog that goes together with its frame gives the focus back, too; the library does so only for one that closes.
+  useEffect(() => {
+    if (!opened) return
+    const before = document.activeElement
+    return () => {
+      setTimeout(() => {
+        const lost = document.activeElement === document.body
+        if (lost && before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true })
+      })
+    }
+  }, [opened])
   return (
     <Modal.Root opened={opened} onClose={onClose} centered>
       <Modal.Overlay />

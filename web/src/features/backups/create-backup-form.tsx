@@ -10,11 +10,21 @@ import { paths } from '../../paths.ts'
 import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Command } from '../../ui/bits.tsx'
+import { Dialog } from '../../ui/dialog.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { requestKey } from '../request-key.ts'
 
 /** What is asked before a backup by hand. */
-export function CreateBackup({ app, onClose }: { app?: string; onClose: () => void }) {
+export function CreateBackupDialog({ app, onClose }: { app?: string; onClose: () => void }) {
+  const t = useTexts()
+  return (
+    <Dialog opened onClose={onClose} title={t.backups.backUpNow}>
+      <CreateBackup app={app} onClose={onClose} />
+    </Dialog>
+  )
+}
+
+function CreateBackup({ app, onClose }: { app?: string; onClose: () => void }) {
   const t = useTexts()
   const navigate = useNavigate()
   const apps = useQuery(queries.apps())

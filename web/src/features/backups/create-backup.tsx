@@ -1,12 +1,11 @@
-import { Button, Loader } from '@mantine/core'
+import { Button } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { lazy, Suspense } from 'react'
 import { useTexts } from '../../texts/index.ts'
-import { Dialog } from '../../ui/dialog.tsx'
 
 // The overview has this button, but needs no form before it is pressed.
-const CreateBackup = lazy(() =>
-  import('./create-backup-form.tsx').then((module) => ({ default: module.CreateBackup })),
+const CreateBackupDialog = lazy(() =>
+  import('./create-backup-form.tsx').then((module) => ({ default: module.CreateBackupDialog })),
 )
 
 interface ButtonProps {
@@ -23,13 +22,11 @@ export function CreateBackupButton({ app, variant = 'filled', size = 'sm' }: But
       <Button variant={variant} size={size} onClick={dialog.open}>
         {t.backups.backUpNow}
       </Button>
-      <Dialog opened={opened} onClose={dialog.close} title={t.backups.backUpNow}>
-        {opened && (
-          <Suspense fallback={<Loader />}>
-            <CreateBackup app={app} onClose={dialog.close} />
-          </Suspense>
-        )}
-      </Dialog>
+      {opened && (
+        <Suspense fallback={null}>
+          <CreateBackupDialog app={app} onClose={dialog.close} />
+        </Suspense>
+      )}
     </>
   )
 }

@@ -1,9 +1,8 @@
 import { Button, Group, Stack, Text } from '@mantine/core'
-import { lazy, Suspense } from 'react'
 import { api, call } from '../../api/client.ts'
 import type { Status } from '../../api/types.ts'
 import { paths } from '../../paths.ts'
-import { useTexts, withAllTexts } from '../../texts/index.ts'
+import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Section } from '../../ui/bits.tsx'
 import { LinkButton } from '../../ui/links.tsx'
@@ -12,14 +11,10 @@ import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
 import { findingWords } from '../findings.ts'
+import { KitButton } from '../repositories/kit-button.tsx'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
 import { type Attention, attention, REMEDY_NEEDS, type Remedy } from './attention.ts'
-
-// Most servers never need it again after their first day.
-const KitButton = lazy(() =>
-  withAllTexts(import('../repositories/kit-dialog.tsx')).then((module) => ({ default: module.KitButton })),
-)
 
 export function AttentionList({ status }: { status: Status }) {
   const t = useTexts()
@@ -119,11 +114,7 @@ function RemedyButton({ remedy }: { remedy: Remedy }) {
         </LinkButton>
       )
     case 'keep-kit':
-      return (
-        <Suspense fallback={null}>
-          <KitButton name={remedy.repository} />
-        </Suspense>
-      )
+      return <KitButton name={remedy.repository} />
     case 'resume-queue':
       return (
         <Stack gap="xs">

@@ -5,7 +5,7 @@ import { useTexts } from '../../texts/index.ts'
 import { Facts, Moment, Section } from '../../ui/bits.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
 import { useMay } from '../session/session.ts'
-import { KitButton } from './kit-dialog.tsx'
+import { KitButton } from './kit-button.tsx'
 import { fullIn, growthOf, urgency } from './room.ts'
 
 /** How much room is left, and for how long. */

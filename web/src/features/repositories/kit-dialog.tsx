@@ -1,5 +1,4 @@
-import { Button, List, Stack, Text } from '@mantine/core'
-import { useDisclosure } from '@mantine/hooks'
+import { List, Stack, Text } from '@mantine/core'
 import { api, call } from '../../api/client.ts'
 import type { Repository } from '../../api/types.ts'
 import { commands } from '../../commands.ts'
@@ -10,20 +9,7 @@ import { Confirm } from '../../ui/confirm.tsx'
 import { useTell } from '../../ui/notices.tsx'
 
 /** Asks a person to put the recovery kit away, and takes their word that they have. */
-export function KitButton({ name, size = 'xs' }: { name: string; size?: string }) {
-  const t = useTexts()
-  const [opened, dialog] = useDisclosure()
-  return (
-    <>
-      <Button variant="default" size={size} onClick={dialog.open}>
-        {t.overview.keepKit}
-      </Button>
-      {opened && <KitDialog name={name} onClose={dialog.close} />}
-    </>
-  )
-}
-
-function KitDialog({ name, onClose }: { name: Repository['name']; onClose: () => void }) {
+export function KitDialog({ name, onClose }: { name: Repository['name']; onClose: () => void }) {
   const t = useTexts()
   const tell = useTell()
   const confirm = useAction(
