@@ -1,7 +1,12 @@
-//! A drill: restore a backup into a throwaway database, prove it, ask the user's own questions, drop it again.
+//! A drill: restore a backup into throwaway databases and folders, prove them, ask the user's own questions, remove them
+//! again.
 //!
-//! The copy carries a mark until it is dropped, so that whatever happens to this process, the next drill on the server
-//! (or `pgkeep undo --drop-expired`) removes it.
+//! File trees come first, one after the other, in a folder of the drill's own ([`scratch`]); then the databases, of which
+//! each is asked what it expects in the trees.
+//!
+//! Every copy carries a mark until it is removed, so that whatever happens to this process, [`remove_leftovers`] finds it:
+//! the server calls it at its start and every hour, each drill before it begins (and `pgkeep undo --drop-expired` drops
+//! databases).
 //!
 //! Three ends are told apart. *Proven*: the copy is equal to its evidence and passed everything. *Failed*: something
 //! speaks against the backup, or the app's own checks did not pass. *Unproven*: the drill server lacks what the backup
@@ -9,9 +14,12 @@
 
 mod conditions;
 mod examine;
+mod files;
 mod leftovers;
+mod scratch;
 
 pub use examine::{AssertionResult, CheckResult, MigrationCheck};
+pub use files::DrilledTree;
 
 pub(crate) use examine::run_check;
 
@@ -22,7 +30,7 @@ use crate::{
 };
 use pgkeep_model::{
     Phase,
-    app::{self, Commands, Migrations},
+    app::{self, Commands, FileTree, Migrations},
     duration::parse_duration,
     evidence::Proof,
 };
@@ -33,7 +41,10 @@ use pgkeep_postgres::{
 };
 use pgkeep_repository::Repository;
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// What stands between a database's name and the time in the name of its copy.
 const MARK: &str = "_drill_";
@@ -70,7 +81,11 @@ pub struct FurtherChecks {
     pub amcheck: bool,
     /// Longest time that restoring and proving may take.
     pub objective: Option<Duration>,
-    /// Bytes that must remain free on the drill server's disk.
+    /// Folder below which file trees are restored; made where it is missing. Without one, the trees are left alone.
+    pub scratch: Option<PathBuf>,
+    /// The app's file trees as they are configured, for what the database expects in them.
+    pub trees: Vec<FileTree>,
+    /// Bytes that must remain free on the drill server's disk, and on that of `scratch`.
     pub leave_free: Option<u64>,
     /// The drill starts only below this one-minute load for each processor.
     pub max_load_percent: Option<u32>,
@@ -105,7 +120,19 @@ impl FurtherChecks {
                 .map_err(|e| wrong("leave_free", e))?,
             max_load_percent: drill.max_load_percent,
             wait: USUAL_WAIT,
+            ..Self::default()
         })
+    }
+
+    /// Looks at the file trees too, unless the app says that its drills leave them alone. `usual` is where they are
+    /// restored if the app says nothing.
+    pub fn with_files(self, drill: &app::Drill, trees: &[FileTree], usual: Option<PathBuf>) -> Self {
+        let said = drill.scratch.as_ref().map(PathBuf::from);
+        Self {
+            scratch: said.or(usual).filter(|_| !drill.databases_only),
+            trees: trees.to_vec(),
+            ..self
+        }
     }
 }
 
@@ -114,6 +141,9 @@ pub struct DrillReport {
     pub backup: String,
     pub proven: bool,
     pub databases: Vec<DrilledDatabase>,
+    /// File trees that were restored, proven and removed again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<DrilledTree>,
     /// From the first byte read to the proven database: the recovery time to count on.
     pub seconds: f64,
     /// Why nothing was found out about the backup: what the drill server lacks. Neither proven nor failed.
@@ -125,7 +155,7 @@ pub struct DrillReport {
     /// The measured time against the objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
-    /// Copies of earlier drills that were killed, and are dropped now.
+    /// Databases and folders of earlier drills that were killed, and are removed now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
 }
@@ -138,6 +168,13 @@ pub struct Objective {
 }
 
 impl DrillReport {
+    fn speaks_against_backup(&self) -> bool {
+        self.databases
+            .iter()
+            .any(DrilledDatabase::speaks_against_backup)
+            || self.files.iter().any(|tree| !tree.is_good())
+    }
+
     /// Everything was as it should be: proven, and within the objective.
     pub fn passed(&self) -> bool {
         self.proven && self.objective.as_ref().is_none_or(|o| o.met)
@@ -219,11 +256,13 @@ pub fn run(
         ..ListFilter::default()
     };
     let detail = catalog::show(repository, &request.backup, &filter)?;
-    let removed = remove_leftovers(request, context);
+    let scratch = request.further.scratch.as_deref();
+    let removed = remove_or_warn(Some(&request.admin), scratch, context);
     let mut report = DrillReport {
         backup: detail.entry.id.clone(),
         proven: false,
         databases: Vec::new(),
+        files: Vec::new(),
         seconds: 0.0,
         unproven: Vec::new(),
         skipped: conditions::hinder(&request.further, &detail.manifest, &request.admin, context)?,
@@ -243,50 +282,89 @@ pub fn run(
             .collect(),
     };
     let begun = Instant::now();
+    let blame = |e: Error| -> Error {
+        if matches!(e.code, ErrorCode::ProofFailed | ErrorCode::Damaged)
+            && let Err(e) = catalog::record(repository, &detail.entry, Finding::DrillFailed, context)
+        {
+            return e;
+        }
+        e
+    };
+    let mut trees = match scratch.filter(|_| request.database.is_none()) {
+        Some(scratch) => {
+            files::drill(repository, request, &detail, scratch, context).map_err(blame)?
+        }
+        None => files::Trees::default(),
+    };
+    report.unproven.append(&mut trees.unproven);
     for name in &names {
         context.cancel.check()?;
-        let drilled = drill_database(repository, request, &detail, name, context);
-        if let Err(e) = &drilled
-            && matches!(e.code, ErrorCode::ProofFailed | ErrorCode::Damaged)
-        {
-            catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
-        }
-        match drilled? {
+        let looked = &mut trees.looked;
+        let drilled = drill_database(repository, request, &detail, name, looked, context);
+        match drilled.map_err(blame)? {
             Drilled::Done(database) => report.databases.push(*database),
             Drilled::Lacking(reasons) => report.unproven.extend(reasons),
         }
     }
-    let databases = &report.databases;
+    report.files = trees.looked.into_iter().map(|looked| looked.tree).collect();
+    let (databases, files) = (&report.databases, &report.files);
     report.seconds = databases
         .iter()
-        .fold(0.0, |sum, d| sum + d.restore_seconds + d.prove_seconds);
+        .map(|d| d.restore_seconds + d.prove_seconds)
+        .chain(files.iter().map(|tree| tree.seconds))
+        .sum();
     report.objective = request.further.objective.map(|limit| Objective {
         seconds: limit.as_secs_f64(),
         met: report.seconds <= limit.as_secs_f64(),
     });
-    report.proven = !databases.is_empty()
+    report.proven = !(databases.is_empty() && files.is_empty())
         && report.unproven.is_empty()
-        && databases.iter().all(DrilledDatabase::is_good);
+        && databases.iter().all(DrilledDatabase::is_good)
+        && files.iter().all(DrilledTree::is_good);
     // A drill that looked at counts only, or at a part of the databases, proves less than the mark promises.
     let whole = request.prove == Proof::Full && names.len() == detail.manifest.databases.len();
     if report.proven && whole {
         let seconds = begun.elapsed().as_secs_f64();
         let proven = Finding::Proven { seconds };
         catalog::record(repository, &detail.entry, proven, context)?;
-    } else if databases.iter().any(DrilledDatabase::speaks_against_backup) {
+    } else if report.speaks_against_backup() {
         catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
     }
     Ok(report)
 }
 
+/// Removes what drills left that were killed: databases on the server, folders below `scratch`. Their names and paths.
+pub fn remove_leftovers(
+    admin: Option<&ConnectOptions>,
+    scratch: Option<&Path>,
+    context: &Context,
+) -> Result<Vec<String>> {
+    let mut removed = match scratch {
+        Some(scratch) => scratch::remove_abandoned(scratch)?,
+        None => Vec::new(),
+    };
+    if let Some(admin) = admin {
+        removed.extend(leftovers::remove(admin, context)?);
+    }
+    Ok(removed)
+}
+
 /// What an earlier drill left is no reason not to make this one.
-fn remove_leftovers(request: &DrillRequest, context: &Context) -> Vec<String> {
-    leftovers::remove(&request.admin, context).unwrap_or_else(|e| {
-        context.progress.warn(&format!(
-            "copies of earlier drills could not be dropped: {e}"
-        ));
-        Vec::new()
-    })
+fn remove_or_warn(
+    admin: Option<&ConnectOptions>,
+    scratch: Option<&Path>,
+    context: &Context,
+) -> Vec<String> {
+    let places = [(admin, None), (None, scratch)];
+    let removed = places.map(|(admin, scratch)| {
+        remove_leftovers(admin, scratch, context).unwrap_or_else(|e| {
+            context.progress.warn(&format!(
+                "what earlier drills left could not be removed: {e}"
+            ));
+            Vec::new()
+        })
+    });
+    removed.concat()
 }
 
 enum Drilled {
@@ -300,6 +378,7 @@ fn drill_database(
     request: &DrillRequest,
     detail: &BackupDetail,
     name: &str,
+    trees: &mut [files::Looked],
     context: &Context,
 ) -> Result<Drilled> {
     let side = throwaway_name(name, context);
@@ -331,7 +410,10 @@ fn drill_database(
     }
     let copy = request.admin.with_dbname(&side);
     let outcome = restore::execute(repository, plan, context)
-        .and_then(|report| Ok((look(request, detail, name, &copy, context)?, report)));
+        .and_then(|report| {
+            files::ask(trees, name, &copy, context)?;
+            Ok((look(request, detail, name, &copy, context)?, report))
+        });
     let dropped = if request.keep {
         Ok(())
     } else {
@@ -465,21 +547,15 @@ pub fn require_proven(report: &DrillReport) -> Result<()> {
         )
         .hint("give the restore more jobs or a faster server, or raise the objective"));
     }
-    let details = report
-        .databases
-        .iter()
-        .flat_map(|d| {
-            d.findings()
-                .into_iter()
-                .map(move |f| format!("{}: {f}", d.name))
-        })
+    let named = |name: &str, finding: String| format!("{name}: {finding}");
+    let databases = report.databases.iter();
+    let trees = report.files.iter();
+    let details = databases
+        .flat_map(|d| d.findings().into_iter().map(|f| named(&d.name, f)))
+        .chain(trees.filter_map(|tree| Some(named(&tree.name, tree.difference.clone()?))))
         .collect();
-    let against = report
-        .databases
-        .iter()
-        .any(DrilledDatabase::speaks_against_backup);
-    let message = match against {
-        true => "the restored database is not what was backed up",
+    let message = match report.speaks_against_backup() {
+        true => "what was restored is not what was backed up",
         false => "the restored database did not pass its checks",
     };
     Err(Error::new(ErrorCode::ProofFailed, message)

@@ -3,14 +3,18 @@
 mod support;
 
 use pgkeep_engine::{
+    backup,
     catalog::{self, ListFilter},
     drill::{self, DrillReport, DrillRequest, FurtherChecks},
 };
-use pgkeep_model::{app::Commands, evidence::Proof};
+use pgkeep_model::{
+    app::{self, Commands, FileTree, References},
+    evidence::Proof,
+};
 use pgkeep_postgres::restore::Mark;
 use pgkeep_testkit::{ShopSize, TestPostgres};
 use std::time::Duration;
-use support::{Place, connect};
+use support::{Place, backup_request, connect};
 
 /// Linux gives no process so high a number.
 const NOBODY: u32 = u32::MAX >> 1;
@@ -163,4 +167,81 @@ fn what_the_drill_server_lacks_makes_a_backup_unproven_and_not_failed() {
     other.psql("postgres", "CREATE ROLE clerk");
     assert!(run(&place, &request(&other, FurtherChecks::default())).proven);
     assert_eq!(word(&place), "proven");
+}
+
+#[test]
+fn file_trees_are_restored_proven_and_asked_for_by_the_restored_database() {
+    let server = TestPostgres::start(17);
+    server.create_database("shop");
+    server.psql(
+        "shop",
+        "CREATE TABLE documents (file text);
+         INSERT INTO documents VALUES ('a/one.txt'), ('two.txt'), ('lost.txt')",
+    );
+    let place = Place::new();
+    let media = place.folder.path().join("media");
+    std::fs::create_dir_all(media.join("a")).expect("made");
+    for (name, text) in [("a/one.txt", "1"), ("two.txt", "22"), ("extra.txt", "333")] {
+        std::fs::write(media.join(name), text).expect("written");
+    }
+    let tree = FileTree {
+        name: "media".into(),
+        path: media.display().to_string(),
+        references: Some(References {
+            sql: "SELECT file FROM documents".into(),
+            ..References::default()
+        }),
+        ..FileTree::default()
+    };
+    let mut taken = backup_request(&server, "shop");
+    taken.application.files = vec![tree.clone()];
+    backup::run(&place.repository, &taken, &place.context).expect("backed up");
+
+    let drills = place.folder.path().join("drills");
+    let further = |drill: &app::Drill| {
+        FurtherChecks::default().with_files(drill, std::slice::from_ref(&tree), Some(drills.clone()))
+    };
+    let empty = || std::fs::read_dir(&drills).map_or(true, |mut all| all.next().is_none());
+    let all = further(&app::Drill::default());
+    let report = run(&place, &request(&server, all.clone()));
+    assert!(report.passed(), "{report:#?}");
+    let found = &report.files[0];
+    assert_eq!((found.files, found.bytes, found.proven), (3, 6, true));
+    let asked = found.references.as_ref().expect("asked");
+    assert_eq!(asked.missing, ["lost.txt"]);
+    assert_eq!(asked.orphaned, ["extra.txt"]);
+    assert_eq!(found.difference, None, "it is as it was");
+    assert!(empty(), "nothing is left");
+    assert_eq!(word(&place), "proven");
+
+    // No room, or no place: nothing was found out about the files, and nothing speaks against the backup.
+    let full = FurtherChecks {
+        leave_free: Some(u64::MAX >> 1),
+        ..all.clone()
+    };
+    let nowhere = FurtherChecks {
+        scratch: Some("/proc/drills".into()),
+        ..all.clone()
+    };
+    for (further, why) in [(full, "MiB free"), (nowhere, "no folder for drills")] {
+        let report = drill::run(&place.repository, &request(&server, further), &place.context);
+        let report = report.expect("made");
+        let told = format!("{:?} {:?}", report.unproven, report.skipped);
+        assert!(told.contains(why), "{told}");
+        assert!(!report.proven && report.files.is_empty() && empty());
+    }
+    let databases_only = app::Drill {
+        databases_only: true,
+        ..app::Drill::default()
+    };
+    let report = run(&place, &request(&server, further(&databases_only)));
+    assert!(report.proven && report.files.is_empty());
+
+    // A machine that is too busy for all the time allowed; any load is too much here.
+    let busy = FurtherChecks {
+        max_load_percent: Some(0),
+        ..all
+    };
+    let report = run(&place, &request(&server, busy));
+    assert!(report.skipped.is_some_and(|why| why.contains("below 0")));
 }

@@ -65,7 +65,12 @@ pub struct Drill {
     pub every: Option<String>,
     /// A restore that takes longer than this, written like `30m`, fails the objective that the drill measures.
     pub objective: Option<String>,
-    /// Free space that must remain on the drill server's disk where it can be told, written like `10GiB`.
+    /// Leaves the app's file trees alone.
+    pub databases_only: bool,
+    /// Folder below which file trees are restored for a while; the server's own where absent.
+    pub scratch: Option<String>,
+    /// Free space that must remain on the drill server's disk where it can be told, and on that of `scratch`, written like
+    /// `10GiB`.
     pub leave_free: Option<String>,
     /// Starts only while the one-minute load per processor is below this many percent.
     pub max_load_percent: Option<u32>,

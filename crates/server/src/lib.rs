@@ -5,6 +5,7 @@ pub mod auth;
 pub mod events;
 pub mod http;
 pub mod jobs;
+mod leftovers;
 pub mod local;
 pub mod logging;
 pub mod metrics;

@@ -65,6 +65,11 @@ impl Places {
         self.data_dir.join("incoming")
     }
 
+    /// File trees while they are drilled.
+    pub fn drills(&self) -> PathBuf {
+        self.data_dir.join("drills")
+    }
+
     /// Files that `export` policies write.
     pub fn exports(&self) -> PathBuf {
         self.data_dir.join("exports")

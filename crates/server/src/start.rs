@@ -7,6 +7,7 @@
 
 use crate::api;
 use crate::http::{Front, Listener};
+use crate::leftovers;
 use crate::logging::{self, LoggingError};
 use crate::notify::Notifier;
 use crate::scheduler::{Scheduler, ServerGauge};
@@ -249,6 +250,13 @@ fn spawn_tasks(state: &AppState) {
     let shutdown = &state.shutdown;
     tasks.spawn(state.events.clone().run(shutdown.clone()));
     tasks.spawn(Notifier::of(state).run(shutdown.clone()));
+
+    tasks.spawn(leftovers::watch(
+        state.catalog.clone(),
+        state.machine.clone(),
+        state.settings.places.clone(),
+        shutdown.clone(),
+    ));
 
     let gauge = ServerGauge {
         machine: state.machine.clone(),

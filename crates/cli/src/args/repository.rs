@@ -172,7 +172,10 @@ Examples:
   pgkeep key rotate --new-key-file /etc/pgkeep/shop-2027.key")]
     Rotate(NewKeyArgs),
     /// Print the recovery kit: address, key, and how to recover with stock tools
-    #[command(after_help = "Examples:\n  pgkeep key kit\n  pgkeep key kit --output kit.txt")]
+    #[command(
+        alias = "recovery-kit",
+        after_help = "Examples:\n  pgkeep key kit\n  pgkeep key kit --output kit.txt"
+    )]
     Kit {
         /// New file to write instead of standard output
         #[arg(long, short = 'o', value_name = "FILE")]

@@ -203,6 +203,9 @@ pub struct DrillArgs {
     /// Do not restore owners: everything belongs to the restoring role
     #[arg(long)]
     pub no_owner: bool,
+    /// Leave the file trees of the backup alone
+    #[arg(long)]
+    pub databases_only: bool,
     /// Look through indexes and tables with amcheck as well
     #[arg(long)]
     pub amcheck: bool,

@@ -14,7 +14,10 @@ use pgkeep_engine::{
     ErrorCode,
     drill::{self, DrillReport, DrillRequest, FurtherChecks},
 };
-use pgkeep_model::job::{DrillSpec, JobSpec};
+use pgkeep_model::{
+    job::{DrillSpec, JobSpec},
+    manifest::ReferenceCheck,
+};
 use pgkeep_postgres::connect::ConnectOptions;
 use pgkeep_server::targets::parse_size;
 use secrecy::ExposeSecret;
@@ -48,7 +51,7 @@ pub fn run(args: &DrillArgs, session: &Session) -> CliResult<Exit> {
         no_owner: args.no_owner,
         assertions: [settings.definition.drill.assertions.clone(), assertions].concat(),
         keep: args.keep,
-        further: further(args, &settings)?,
+        further: further(args, &settings, session)?,
     };
     let done = session
         .repository(&settings, &context)
@@ -98,15 +101,21 @@ fn server(settings: &Settings, session: &Session) -> CliResult<ConnectOptions> {
 }
 
 /// What the configuration says of the app's drills, and what the options add.
-fn further(args: &DrillArgs, settings: &Settings) -> CliResult<FurtherChecks> {
+fn further(args: &DrillArgs, settings: &Settings, session: &Session) -> CliResult<FurtherChecks> {
     let app = &settings.definition;
     let configured = FurtherChecks::of(
         &app.drill,
         &app.commands,
         app.migrations.as_ref(),
         parse_size,
-    )?;
+    )?
+    .with_files(
+        &app.drill,
+        &app.files,
+        session.catalog_places().ok().map(|places| places.drills()),
+    );
     Ok(FurtherChecks {
+        scratch: configured.scratch.filter(|_| !args.databases_only),
         commands: configured
             .commands
             .or_else(|| args.app_checks.then(|| app.commands.clone())),
@@ -147,10 +156,22 @@ fn statements(text: &str) -> Vec<String> {
         .collect()
 }
 
+fn reference_words(check: &ReferenceCheck) -> String {
+    match &check.error {
+        Some(error) => format!("could not be asked: {error}"),
+        None => format!(
+            "{} files, {} of them missing, {} unknown to it",
+            human::count(check.expected),
+            human::count(check.missing_count),
+            human::count(check.orphaned_count)
+        ),
+    }
+}
+
 fn render(text: &mut crate::output::Text, report: &DrillReport) {
     if !report.removed.is_empty() {
         text.line(format!(
-            "dropped what earlier drills left behind: {}",
+            "removed what earlier drills left behind: {}",
             report.removed.join(", ")
         ));
     }
@@ -207,8 +228,41 @@ fn render(text: &mut crate::output::Text, report: &DrillReport) {
             });
         }
     }
+    for tree in &report.files {
+        text.heading(&format!("files {}", tree.name));
+        let references = tree.references.as_ref();
+        text.facts([
+            (
+                "restored",
+                format!(
+                    "{} files, {} (removed again)",
+                    human::count(tree.files),
+                    human::bytes(tree.bytes)
+                ),
+            ),
+            ("restored and proven in", human::seconds(tree.seconds)),
+            (
+                "proof",
+                match (tree.proven, tree.owners) {
+                    (false, _) => "NOT proven".into(),
+                    (true, true) => "every byte and attribute is as it was".into(),
+                    (true, false) => {
+                        "every byte and attribute is as it was; owners can be set by root only"
+                            .into()
+                    }
+                },
+            ),
+            (
+                "expected by the database",
+                references.map(reference_words).unwrap_or_default(),
+            ),
+        ]);
+        if let Some(difference) = &tree.difference {
+            text.line(format!("differs: {difference}"));
+        }
+    }
     text.blank();
-    let recovery = match report.databases.is_empty() {
+    let recovery = match report.databases.is_empty() && report.files.is_empty() {
         true => String::new(),
         false => format!("; recovery time {}", human::seconds(report.seconds)),
     };

@@ -60,6 +60,7 @@ pub fn run(command: &KeyCommand, session: &Session) -> CliResult<Exit> {
                 }
                 None => session.screen.raw(kit.expose_secret()),
             }
+            recovery_kit::confirm(&chosen.address.value, session);
             Ok(Exit::Done)
         }
     }
@@ -130,7 +131,9 @@ fn rotate(
     let id = repository
         .keys()
         .rotate(&key, args.label.as_deref().unwrap_or_default())?;
-    let place = &required_repository(settings)?.key_place.0;
+    let chosen = required_repository(settings)?;
+    recovery_kit::outdate(&chosen.address.value, session);
+    let place = &chosen.key_place.0;
     let (written, kept_old) = match written {
         // The new key takes the place where commands look; the old one is kept beside it, for it may open copies.
         Some(path) if args.new_key_file.is_none() && place.exists() => {

@@ -6,10 +6,7 @@ use super::FurtherChecks;
 use crate::{Context, Result, upgrade};
 use pgkeep_model::manifest::Manifest;
 use pgkeep_postgres::{connect::ConnectOptions, wire::Connection};
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, thread, time::Duration};
 
 /// How often the load is looked at again.
 const LOOK: Duration = Duration::from_secs(5);
@@ -24,7 +21,8 @@ pub(super) fn hinder(
     context: &Context,
 ) -> Result<Option<String>> {
     if let Some(most) = checks.max_load_percent
-        && let Some(load) = wait_until_quiet(most, checks.wait, context)?
+        && let Some(load) =
+            wait_until_quiet(most, checks.wait, context, load_percent, thread::sleep)?
     {
         return Ok(Some(format!(
             "the load is {load} percent, and a drill starts below {most}"
@@ -58,19 +56,26 @@ fn largest(manifest: &Manifest) -> u64 {
     sizes.max().unwrap_or(0).saturating_mul(GROWTH)
 }
 
-/// The load, if it stayed too high for all the time allowed.
-fn wait_until_quiet(most: u32, wait: Duration, context: &Context) -> Result<Option<u32>> {
-    let begun = Instant::now();
+/// The load, if it stayed too high for all the time allowed. `read` tells it, `pause` lets time go by.
+fn wait_until_quiet(
+    most: u32,
+    wait: Duration,
+    context: &Context,
+    mut read: impl FnMut() -> Option<u32>,
+    mut pause: impl FnMut(Duration),
+) -> Result<Option<u32>> {
+    let mut left = wait;
     loop {
         context.cancel.check()?;
-        let Some(load) = load_percent().filter(|load| *load >= most) else {
+        let Some(load) = read().filter(|load| *load >= most) else {
             return Ok(None);
         };
-        let left = wait.saturating_sub(begun.elapsed());
         if left.is_zero() {
             return Ok(Some(load));
         }
-        std::thread::sleep(left.min(LOOK));
+        let next = left.min(LOOK);
+        pause(next);
+        left -= next;
     }
 }
 
@@ -88,12 +93,61 @@ fn percent_of(loadavg: &str, processors: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::scratch::tests::context, *};
 
     #[test]
     fn the_load_is_counted_for_each_processor() {
         assert_eq!(percent_of("3.00 1.00 0.50 1/200 4242\n", 2), Some(150));
         assert_eq!(percent_of("", 2), None);
+    }
+
+    /// Readings of the load, one after the other; what came of it, and the pauses in seconds.
+    #[track_caller]
+    fn check(readings: &[Option<u32>], wait_secs: u64, expected: Option<u32>, pauses: &[u64]) {
+        let mut readings = readings.iter().copied();
+        let mut paused = Vec::new();
+        let found = wait_until_quiet(
+            80,
+            Duration::from_secs(wait_secs),
+            &context(),
+            || readings.next().expect("one more reading than expected"),
+            |pause| paused.push(pause.as_secs()),
+        );
+        assert_eq!(found.expect("not cancelled"), expected);
+        assert_eq!(paused, pauses);
+        assert_eq!(readings.next(), None, "it was not looked often enough");
+    }
+
+    #[test]
+    fn a_drill_waits_until_the_machine_is_quiet_and_no_longer_than_it_may() {
+        let busy = Some(80);
+        check(&[Some(79)], 60, None, &[]);
+        check(&[busy, Some(300), Some(10)], 60, None, &[5, 5]);
+        check(&[busy, busy, Some(95)], 7, Some(95), &[5, 2]);
+        check(&[busy], 0, busy, &[]);
+        // What cannot be told holds nothing back.
+        check(&[None], 60, None, &[]);
+        check(&[busy, None], 60, None, &[5]);
+    }
+
+    #[test]
+    fn waiting_ends_when_it_is_cancelled() {
+        let context = context();
+        let cancel = context.cancel.clone();
+        let waited = wait_until_quiet(
+            80,
+            Duration::from_secs(3600),
+            &context,
+            || Some(100),
+            |_| cancel.cancel(),
+        );
+        assert_eq!(waited.map_err(|e| e.code), Err(crate::ErrorCode::Cancelled));
+    }
+
+    #[test]
+    fn the_load_of_this_machine_is_read() {
+        let told = fs::read_to_string("/proc/loadavg").is_ok();
+        assert_eq!(load_percent().is_some(), told);
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod verify;
 pub use compare::{FilesDiff, StoredTree, compare_trees};
 pub use digest::{EntryDigest, FolderDigest};
 pub use entry::{node_from, read_attributes};
-pub use references::check_references;
+pub use references::{check_references, check_references_in};
 pub use scan::{Previous, ScanOptions, Scanned, ScannedPaths, scan};
 pub use verify::verify_files;
 

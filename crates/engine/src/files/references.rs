@@ -2,7 +2,10 @@
 
 use super::scan::ScannedPaths;
 use pgkeep_model::{app::References, manifest::ReferenceCheck};
-use pgkeep_postgres::dump::Frozen;
+use pgkeep_postgres::{
+    dump::{Frozen, each_text},
+    wire::Connection,
+};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,21 +25,50 @@ pub fn check_references(
         database: database.into(),
         ..ReferenceCheck::default()
     };
-    if let Err(e) = compare(references, frozen, scanned, &mut check) {
+    let mut ask = |each: &mut dyn FnMut(&str)| frozen.each_text(&references.sql, each);
+    if let Err(e) = compare(references, &mut ask, scanned, &mut check) {
         check.error = Some(e.to_string());
     }
     check
 }
 
+/// The same of a database that nobody writes to, such as a restored copy; in a transaction of its own.
+pub fn check_references_in(
+    references: &References,
+    database: &str,
+    connection: &mut Connection,
+    paths: &ScannedPaths,
+) -> ReferenceCheck {
+    let mut check = ReferenceCheck {
+        sql: references.sql.clone(),
+        database: database.into(),
+        ..ReferenceCheck::default()
+    };
+    let asked = connection
+        .execute("BEGIN READ ONLY")
+        .and_then(|_| {
+            let mut ask = |each: &mut dyn FnMut(&str)| each_text(connection, &references.sql, each);
+            compare(references, &mut ask, paths, &mut check)
+        })
+        .and_then(|()| connection.execute("ROLLBACK"));
+    if let Err(e) = asked {
+        check.error = Some(e.to_string());
+    }
+    check
+}
+
+/// Hands each path that the database expects to the function given; asked twice where some are missing.
+type Ask<'a> = dyn FnMut(&mut dyn FnMut(&str)) -> pgkeep_postgres::Result<()> + 'a;
+
 fn compare(
     references: &References,
-    frozen: &Frozen,
+    ask: &mut Ask<'_>,
     scanned: &ScannedPaths,
     check: &mut ReferenceCheck,
 ) -> pgkeep_postgres::Result<()> {
     // A short hash stands for a path, so that millions of them fit. The value says whether the file is there.
     let mut expected: HashMap<[u8; 16], bool> = HashMap::new();
-    frozen.each_text(&references.sql, |path| {
+    ask(&mut |path| {
         if !relative(path).is_empty() {
             expected.insert(key(path), false);
         }
@@ -59,7 +91,7 @@ fn compare(
     check.missing_count = expected.len() as u64;
     if !expected.is_empty() {
         let mut missing = Names::default();
-        frozen.each_text(&references.sql, |path| {
+        ask(&mut |path| {
             if expected.contains_key(&key(path)) {
                 missing.add(relative(path).as_bytes());
             }

@@ -8,6 +8,7 @@ use super::{
     folder_of,
     odd::OddFiles,
     read::{Read, read_file, words},
+    restore::MARK_FILE,
 };
 use crate::{Context, Error, ErrorCode, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -70,6 +71,25 @@ impl ScannedPaths {
     fn push(&mut self, path: &Path) {
         self.0.extend_from_slice(path.as_os_str().as_bytes());
         self.0.push(0);
+    }
+
+    /// Those in a folder on disk, as a restored tree is.
+    pub fn below(folder: &Path) -> std::io::Result<Self> {
+        let mut paths = Self::default();
+        let mut waiting = vec![folder.to_owned()];
+        while let Some(current) = waiting.pop() {
+            for entry in std::fs::read_dir(current)? {
+                let (kind, path) = entry.and_then(|e| Ok((e.file_type()?, e.path())))?;
+                if kind.is_dir() {
+                    waiting.push(path);
+                } else if let Ok(own) = path.strip_prefix(folder)
+                    && own != Path::new(MARK_FILE)
+                {
+                    paths.push(own);
+                }
+            }
+        }
+        Ok(paths)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {

@@ -64,23 +64,32 @@ impl Frozen {
     /// Runs a `SELECT` of one column in the frozen moment and hands on each text that is not null. Unqualified names are
     /// found as in any session of this role. May be used again after a failure.
     pub fn each_text(&self, select: &str, mut each: impl FnMut(&str)) -> Result<()> {
-        let select = select.trim().trim_end_matches(';');
-        let connection = &mut self.moment().connection;
-        connection.execute("SAVEPOINT question; SET LOCAL search_path TO DEFAULT")?;
-        let asked = connection.copy_out(&format!("COPY ({select}\n) TO STDOUT"), |row| {
-            let row = row.strip_suffix(b"\n").unwrap_or(row);
-            if row != b"\\N" {
-                each(&String::from_utf8_lossy(&unescape(row)));
-            }
-            Ok(())
-        });
-        connection.execute("ROLLBACK TO SAVEPOINT question; RELEASE SAVEPOINT question")?;
-        asked.map(drop)
+        each_text(&mut self.moment().connection, select, &mut each)
     }
 
     pub(super) fn moment(&self) -> MutexGuard<'_, Moment> {
         self.moment.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Runs a `SELECT` of one column in the transaction that is open, and hands on each text that is not null. Unqualified names
+/// are found as in any session of this role. The transaction goes on after a failure.
+pub fn each_text(
+    connection: &mut Connection,
+    select: &str,
+    each: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let select = select.trim().trim_end_matches(';');
+    connection.execute("SAVEPOINT question; SET LOCAL search_path TO DEFAULT")?;
+    let asked = connection.copy_out(&format!("COPY ({select}\n) TO STDOUT"), |row| {
+        let row = row.strip_suffix(b"\n").unwrap_or(row);
+        if row != b"\\N" {
+            each(&String::from_utf8_lossy(&unescape(row)));
+        }
+        Ok(())
+    });
+    connection.execute("ROLLBACK TO SAVEPOINT question; RELEASE SAVEPOINT question")?;
+    asked.map(drop)
 }
 
 /// One field of COPY text as it was before it was escaped.

@@ -24,7 +24,7 @@ pub(crate) mod session;
 mod sink;
 
 pub use directory_sink::DirectorySink;
-pub use frozen::{Frozen, freeze};
+pub use frozen::{Frozen, each_text, freeze};
 pub use globals::dump_globals;
 pub use schema::schema_of;
 pub use sink::{DumpSink, NullSink, SegmentDone, SegmentWriter};

@@ -175,7 +175,11 @@ mirror! {
         every: Option<String>,
         /// A restore that takes longer fails the objective, such as `30m`.
         objective: Option<String>,
-        /// Free space that must remain on the drill server's disk, such as `10GiB`.
+        /// Leaves the app's file trees alone.
+        databases_only: bool,
+        /// Folder below which file trees are restored for a while; the server's own where absent.
+        scratch: Option<String>,
+        /// Free space that must remain on the drill server's disk and on that of `scratch`, such as `10GiB`.
         leave_free: Option<String>,
         /// Starts only while the load per processor is below this many percent.
         max_load_percent: Option<u32>,

@@ -109,6 +109,7 @@ async fn create(
             database: body.database.clone(),
             prove: body.prove.into(),
             assertions: body.assertions.clone(),
+            policy: None,
         });
         let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
         Act::done("drill.create", format!("backup/{}", row.id))

@@ -67,7 +67,10 @@ impl<'a> About<'a> {
             JobSpec::Restore(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
             JobSpec::Guard(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
             JobSpec::Undo(s) => about(Some(&s.app), None, Scope::App),
-            JobSpec::Drill(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
+            JobSpec::Drill(s) => About {
+                policy: s.policy.as_deref(),
+                ..about(Some(s.app.as_str()), Some(&s.repository), Scope::App)
+            },
             JobSpec::Import(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
             JobSpec::Cleanup(s) => About {
                 policy: Some(&s.policy),

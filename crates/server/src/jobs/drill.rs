@@ -1,21 +1,28 @@
 //! A drill: restored beside everything, proven, dropped again; the backup's row hears of the proof.
 
 use super::{Done, Failure, Work, document, restore::proof_of, rows, usual_jobs};
-use crate::targets::parse_size;
+use crate::targets::{Machine, parse_size};
 use pgkeep_engine::drill::{self, DrillRequest, FurtherChecks};
-use pgkeep_model::job::DrillSpec;
+use pgkeep_model::{app::AppDefinition, job::DrillSpec};
+use pgkeep_postgres::connect::ConnectOptions;
+
+/// Drills may have a server of their own.
+pub(crate) fn server_of(
+    machine: &Machine,
+    name: &str,
+    app: &AppDefinition,
+) -> pgkeep_engine::Result<ConnectOptions> {
+    match &app.drill.admin_url {
+        Some(text) => machine.connection(text, &format!("drill.admin_url of app {name}")),
+        None => machine.admin(name, app),
+    }
+}
 
 pub(super) fn run(work: &Work<'_>, spec: &DrillSpec) -> Result<Done, Failure> {
     let app = work.app(&spec.app)?;
     let context = work.context(Some(&app));
     let repository = work.open(&spec.repository, &context)?;
-    // Drills may have a server of their own.
-    let admin = match &app.drill.admin_url {
-        Some(text) => work
-            .machine
-            .connection(text, &format!("drill.admin_url of app {}", spec.app))?,
-        None => work.machine.admin(&spec.app, &app)?,
-    };
+    let admin = server_of(work.machine, &spec.app, &app)?;
     let mut assertions = app.drill.assertions.clone();
     assertions.extend(spec.assertions.iter().cloned());
     let request = DrillRequest {
@@ -36,7 +43,8 @@ pub(super) fn run(work: &Work<'_>, spec: &DrillSpec) -> Result<Done, Failure> {
             &app.commands,
             app.migrations.as_ref(),
             parse_size,
-        )?,
+        )?
+        .with_files(&app.drill, &app.files, Some(work.places.drills())),
     };
     let outcome = drill::run(&repository, &request, &context);
     // A drill that broke may have marked the backup as well.

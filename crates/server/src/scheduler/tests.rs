@@ -884,6 +884,50 @@ async fn the_newest_backup_is_drilled_as_often_as_its_app_says() {
 }
 
 #[tokio::test]
+async fn a_policy_has_its_own_newest_backup_drilled_as_often_as_it_says() {
+    let scene = Scene::at("2026-05-20T12:00:00Z").await;
+    let policy = Policy {
+        drill: Some("12h".into()),
+        ..daily("02:00")
+    };
+    scene.put(policy.clone()).await;
+    with_backups(&scene, &policy.name, &[17, 18]).await;
+    // The app's newest is of another policy, and drilled once a week.
+    with_backups(&scene, "another", &[19]).await;
+    let mut app = scene.catalog.app("shop").await.expect("read").value;
+    app.drill.every = Some("7d".into());
+    let put = scene.catalog.put_app("shop", &app, ManagedBy::Api, None);
+    put.await.expect("stored");
+    let drilled = async || {
+        scene.tick().await;
+        let mut drilled = Vec::new();
+        for job in scene.jobs(JobKind::Drill).await {
+            if let JobSpec::Drill(spec) = job.spec {
+                let day = u32::from_str_radix(&spec.backup, 16).expect("a number");
+                drilled.push((day, spec.policy));
+            }
+        }
+        drilled.sort();
+        drilled
+    };
+    let own = || (18, Some(policy.name.clone()));
+    let first = [own(), (19, None)];
+    assert_eq!(drilled().await, first);
+    scene.set("2026-05-20T23:58:00Z");
+    assert_eq!(drilled().await, first);
+    scene.set("2026-05-21T00:02:00Z");
+    assert_eq!(drilled().await, [own(), own(), (19, None)]);
+
+    let off = Policy {
+        enabled: false,
+        ..policy.clone()
+    };
+    scene.put(off).await;
+    scene.set("2026-05-22T00:00:00Z");
+    assert_eq!(drilled().await.len(), 3);
+}
+
+#[tokio::test]
 async fn an_app_behind_pgbouncer_is_examined_at_start_and_after_a_restore_that_failed() {
     let scene = Scene::at("2026-11-21T08:00:00Z").await;
     let examined = async || scene.jobs(JobKind::Doctor).await.len();

@@ -247,6 +247,7 @@ pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> 
     only_here(&[
         ("--jobs", args.jobs.is_some()),
         ("--no-owner", args.no_owner),
+        ("--databases-only", args.databases_only),
         ("--keep", args.keep),
     ])?;
     let app = session.named_app();

@@ -16,7 +16,7 @@ use std::{
 
 const ATTRIBUTE: &str = "user.pgkeep";
 /// Where the file system has no attributes of users.
-pub(super) const FILE: &str = ".pgkeep-folder.json";
+pub(in crate::files) const FILE: &str = ".pgkeep-folder.json";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderMark {
