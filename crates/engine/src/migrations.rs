@@ -119,7 +119,15 @@ pub fn run(
     let (app, database) = (&request.application, request.databases.first());
     let code = code::of_code(app, database, states, &mut warnings, context);
     context.cancel.check()?;
-    let backup = backup.map(|backup| with_comparisons(backup, &live, &code));
+    let backup = match (backup, wanted) {
+        (Some(backup), Some(wanted)) => {
+            let states = live.iter().flat_map(|(_, states)| states);
+            let app = wanted.app.clone();
+            let known = code::with_backups(&code, states, wanted.repository, app);
+            Some(with_comparisons(backup, &live, &code, &known))
+        }
+        _ => None,
+    };
     Ok(MigrationsReport {
         databases: live
             .into_iter()
@@ -232,11 +240,13 @@ fn read_backup(wanted: &WantedBackup<'_>) -> Result<BackupVersion> {
     })
 }
 
-/// Databases are matched by name; where each side has one, whatever it is called.
+/// Databases are matched by name; where each side has one, whatever it is called. `known` is what tells the order of
+/// revisions.
 fn with_comparisons(
     mut backup: BackupVersion,
     live: &[(String, Vec<MigrationState>)],
     code: &[CodeMigrations],
+    known: &[CodeMigrations],
 ) -> BackupVersion {
     let single = backup.databases.len() == 1 && live.len() == 1;
     for database in &mut backup.databases {
@@ -244,7 +254,7 @@ fn with_comparisons(
             .iter()
             .find(|(name, _)| *name == database.name || single);
         if let Some((_, states)) = other {
-            database.against_live = compare_all_knowing(&database.states, states, code);
+            database.against_live = compare_all_knowing(&database.states, states, known);
         }
         database.against_code = compare_with_code(&database.states, code);
     }

@@ -81,6 +81,29 @@ fn what_real_projects_still_have_to_run_is_told_by_their_files() {
             "older than the code, by 1 migration: 2024_01_03_000000_create_stock_table",
         ),
         ("dbmate", Dbmate, "at the same version as the code"),
+        ("sqlx", Sqlx, &format!("{stock}_stock")),
+        ("prisma", Prisma, &format!("{stock}_stock")),
+        (
+            "diesel",
+            Diesel,
+            "older than the code, by 1 migration: 2024-01-03-000000_stock",
+        ),
+        (
+            "refinery",
+            Refinery,
+            "older than the code, by 1 migration: V3__stock",
+        ),
+        (
+            "sea_orm",
+            SeaOrm,
+            "older than the code, by 1 migration: m20240103_000001_stock",
+        ),
+        // One of another database and one of a context stand in the logs, too.
+        (
+            "liquibase",
+            Liquibase,
+            "older than the code, by 1 migration: changes/30-stock.json::stock-index::ann",
+        ),
     ] {
         let (project, sql) = made_by(name);
         server.psql("postgres", &format!("CREATE DATABASE {name}"));
@@ -97,6 +120,200 @@ fn what_real_projects_still_have_to_run_is_told_by_their_files() {
     assert!(
         said.ends_with("newer than the code, by 1 migration: ffff"),
         "{said}"
+    );
+}
+
+#[test]
+fn a_migration_that_was_edited_after_it_ran_is_named() {
+    use Framework::*;
+    let server = TestPostgres::start(17);
+    let place = tempfile::tempdir().expect("a folder");
+    for (name, framework, file, title) in [
+        (
+            "sqlx",
+            Sqlx,
+            "migrations/20240101000000_products.sql",
+            "20240101000000_products",
+        ),
+        (
+            "prisma",
+            Prisma,
+            "migrations/20240101000000_products/migration.sql",
+            "20240101000000_products",
+        ),
+        (
+            "refinery",
+            Refinery,
+            "migrations/V1__products.sql",
+            "V1__products",
+        ),
+    ] {
+        let (project, sql) = made_by(name);
+        server.psql("postgres", &format!("CREATE DATABASE {name}"));
+        server.psql(name, &sql);
+        let code = place.path().join(name);
+        copy(&project, &code);
+        let text = fs::read_to_string(code.join(file)).expect("it is there");
+        fs::write(code.join(file), format!("{text}-- better\n")).expect("written");
+        let said = words(&server, name, framework, &code);
+        let expected =
+            format!("have diverged: only the database has {title} (other text); only the code has");
+        assert!(said.contains(&expected), "{name}: {said}");
+    }
+
+    // Flyway's numbers for these texts; a repeatable one will only be run again.
+    let code = place.path().join("flyway/db/migration");
+    fs::create_dir_all(&code).expect("made");
+    for (file, text) in [
+        ("V1_1__products.sql", "123456789\n"),
+        ("V2__orders.sql", "12345\r\n6789"),
+        ("R__all_orders.sql", "SELECT 2;\n"),
+    ] {
+        fs::write(code.join(file), text).expect("written");
+    }
+    server.psql("postgres", "CREATE DATABASE flyway");
+    server.psql("flyway", &made_by("flyway").1);
+    server.psql(
+        "flyway",
+        "UPDATE flyway_schema_history SET checksum = -873187034 WHERE type = 'SQL'",
+    );
+    let told = || words(&server, "flyway", Flyway, &place.path().join("flyway"));
+    assert!(
+        told().ends_with("by 1 migration: R__all_orders"),
+        "{}",
+        told()
+    );
+    fs::write(code.join("V2__orders.sql"), "12345678").expect("written");
+    let said = told();
+    assert!(
+        said.contains("only the database has V2__orders (other text)"),
+        "{said}"
+    );
+}
+
+/// What the live database is as seen from the code, in sentences, and the warnings.
+fn told_by(app: &Application, server: &TestPostgres, place: &Place) -> (Vec<String>, String) {
+    let request = MigrationsRequest {
+        databases: vec![connect(server, "shop")],
+        application: app.clone(),
+    };
+    let report = migrations::run(&request, None, &place.context).expect("a report");
+    let said = report.databases[0].against_code.iter();
+    let said = said.map(|c| sentence(c, "the database", "the code"));
+    (said.collect(), report.warnings.join("; "))
+}
+
+#[test]
+fn a_program_of_the_app_may_list_what_the_code_holds() {
+    let server = TestPostgres::start(17);
+    server.psql("postgres", "CREATE DATABASE shop");
+    server.psql("shop", &made_by("django").1);
+    let place = Place::new();
+    let listing = |script: &str| Application {
+        name: "shop".into(),
+        migrations: Some(Migrations {
+            command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+            ..Migrations::default()
+        }),
+        ..Application::default()
+    };
+    // It finds the database that is looked at.
+    let app = listing(
+        "test \"$PGDATABASE\" = shop || exit 3; \
+         printf 'shop\\n [X] 0001_initial\\n [X] 0002_price\\n [ ] 0003_stock\\n'",
+    );
+    let (said, warnings) = told_by(&app, &server, &place);
+    // The squashed one is the code's no more.
+    assert_eq!(
+        said,
+        [
+            "Django: the database and the code have diverged: only the database has shop.0001_squashed_0002_price; \
+             only the code has shop.0003_stock"
+        ]
+    );
+    assert_eq!(warnings, "");
+    for (script, why) in [
+        ("echo no; exit 4", "ended with status 4"),
+        ("echo nothing of that kind", "holds no migration of Django"),
+    ] {
+        let (said, warnings) = told_by(&listing(script), &server, &place);
+        assert!(said.is_empty() && warnings.contains(why), "{warnings}");
+    }
+    // Lists of statements of the user's are compared name by name.
+    server.psql(
+        "shop",
+        "CREATE TABLE changes (id int, name text); INSERT INTO changes VALUES (1, 'one'), (2, 'two')",
+    );
+    let mut app = listing("printf 'one\\ntwo\\nthree\\n'");
+    if let Some(configured) = &mut app.migrations {
+        configured.framework = Some(Framework::Query);
+        configured.query = Some("SELECT name FROM changes ORDER BY id".into());
+    }
+    let (said, warnings) = told_by(&app, &server, &place);
+    assert_eq!(
+        said,
+        ["query: the database is older than the code, by 1 migration: three"]
+    );
+    assert_eq!(warnings, "");
+}
+
+#[test]
+fn a_backup_remembers_the_revisions_that_the_code_knew() {
+    let server = TestPostgres::start(17);
+    server.psql("postgres", "CREATE DATABASE shop");
+    let (project, sql) = made_by("alembic");
+    server.psql("shop", &sql);
+    let place = Place::new();
+    let back_up = || {
+        let mut request = backup_request(&server, "shop");
+        request.application.migrations = application(&project).migrations;
+        let made = backup::run(&place.repository, &request, &place.context).expect("a backup");
+        made.id
+    };
+    let first = back_up();
+    server.psql(
+        "shop",
+        "DELETE FROM alembic_version; INSERT INTO alembic_version VALUES ('4d5e6f708192')",
+    );
+    let second = back_up();
+    // From here on nobody has the code.
+    let stands = |backup: &str| {
+        let request = MigrationsRequest {
+            databases: vec![connect(&server, "shop")],
+            application: Application::default(),
+        };
+        let wanted = WantedBackup {
+            repository: &place.repository,
+            backup,
+            app: None,
+        };
+        let report = migrations::run(&request, Some(&wanted), &place.context).expect("a report");
+        let backup = report.backup.expect("it was asked for");
+        let against = &backup.databases[0].against_live[0];
+        sentence(against, "the backup", "the database")
+    };
+    let older = "Alembic: the backup is older than the database, by 1 migration: 4d5e6f708192";
+    assert_eq!(stands(&first), older);
+    let plan = |backup: &str| {
+        let mut request = restore_request(&server, replace("shop"));
+        request.backup = backup.to_owned();
+        let plan = restore::plan(&place.repository, &request, &place.context).expect("a plan");
+        plan.summary.migrations.expect("versions are known").words
+    };
+    assert_eq!(plan(&first), [older.replace("the database", "shop")]);
+    server.psql(
+        "shop",
+        "UPDATE alembic_version SET version_num = '1a2b3c4d5e6f'",
+    );
+    assert_eq!(
+        stands(&second),
+        "Alembic: the backup is newer than the database, by 3 migrations: 2b3c4d5e6f70, 3c4d5e6f7081, 4d5e6f708192"
+    );
+    server.psql("shop", "UPDATE alembic_version SET version_num = 'ffff'");
+    assert!(
+        stands(&second).contains("is not known"),
+        "{}",
+        stands(&second)
     );
 }
 

@@ -4,14 +4,16 @@ use super::{changelog, files, listing};
 use crate::{
     Context, Result,
     application::Application,
+    catalog::{self, ListFilter},
     program::{self, Program},
 };
 use pgkeep_model::{
     app::{Framework, Migrations},
     manifest::DatabaseManifest,
-    migrations::{CodeMigrations, MigrationState},
+    migrations::{CodeMigration, CodeMigrations, MigrationState},
 };
 use pgkeep_postgres::connect::ConnectOptions;
+use pgkeep_repository::Repository;
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 /// Longest time of a program that only lists.
@@ -101,6 +103,40 @@ pub(crate) fn remember_revisions(
             state.remember_revisions(code);
         }
     }
+}
+
+/// What is known of the order of revisions: the code's own word, or where it says nothing of them, what the newest backup
+/// remembers.
+pub(crate) fn with_backups<'a>(
+    code: &[CodeMigrations],
+    mut states: impl Iterator<Item = &'a MigrationState>,
+    repository: &Repository,
+    app: Option<String>,
+) -> Vec<CodeMigrations> {
+    let mut known = code.to_vec();
+    let told = known.iter().any(|c| c.framework == Framework::Alembic);
+    if told || !states.any(|state| state.framework == Framework::Alembic) {
+        return known;
+    }
+    let filter = ListFilter {
+        app,
+        ..ListFilter::default()
+    };
+    // Without it the comparison says that it does not know, which is no failure.
+    let Ok(newest) = catalog::show(repository, "latest", &filter) else {
+        return known;
+    };
+    let states = newest.manifest.databases.iter().flat_map(|d| &d.migrations);
+    let revisions = states.flat_map(|state| &state.revisions);
+    let migrations: Vec<CodeMigration> = revisions
+        .map(|(name, parents)| CodeMigration {
+            name: name.clone(),
+            parents: parents.clone(),
+            ..CodeMigration::default()
+        })
+        .collect();
+    known.push(CodeMigrations::new(Framework::Alembic, migrations));
+    known
 }
 
 /// Asks the app's program. `None` where nothing says which framework's list it would be.

@@ -1,11 +1,15 @@
 //! What schema versions mean for a restore.
 
-use super::{code::of_code, compare_with_code, of_database, sentence};
+use super::{
+    code::{of_code, with_backups},
+    compare_with_code, of_database, sentence,
+};
 use crate::{Context, restore::RestoreRequest};
 use pgkeep_model::{
     manifest::{DatabaseManifest, Manifest},
     migrations::{Comparison, Relation, compare_all_knowing, listed},
 };
+use pgkeep_repository::Repository;
 use serde::{Deserialize, Serialize};
 
 /// How the schema version of a backup stands to the database that it is restored over, and to the code.
@@ -37,6 +41,7 @@ pub(crate) struct Planned {
 
 /// Compares the backup with what is live and with the code. What cannot be found out is a warning.
 pub(crate) fn make(
+    repository: &Repository,
     request: &RestoreRequest,
     manifest: &Manifest,
     database: &DatabaseManifest,
@@ -70,6 +75,8 @@ pub(crate) fn make(
     let states = have.iter().chain(live.iter().flatten());
     let database = target_exists.then_some(&options);
     let code = of_code(app, database, states, &mut planned.warnings, context);
+    let states = have.iter().chain(live.iter().flatten());
+    let known = with_backups(&code, states, repository, Some(manifest.app.clone()));
     let mut plan = MigrationPlan {
         backup: have.iter().map(|state| state.describe()).collect(),
         app_version: manifest
@@ -77,7 +84,7 @@ pub(crate) fn make(
             .as_ref()
             .and_then(|a| a.version.clone()),
         target: live
-            .map(|live| compare_all_knowing(have, &live, &code))
+            .map(|live| compare_all_knowing(have, &live, &known))
             .unwrap_or_default(),
         code: compare_with_code(have, &code),
         ..MigrationPlan::default()

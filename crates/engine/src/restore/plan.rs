@@ -126,7 +126,8 @@ pub fn plan(
         &mut findings.warnings,
         &mut findings.refusals,
     )?;
-    let versions = migrations::make(request, &detail.manifest, database, target.exists, context);
+    let (manifest, exists) = (&detail.manifest, target.exists);
+    let versions = migrations::make(repository, request, manifest, database, exists, context);
     findings.warnings.extend(versions.warnings);
     for (message, remedy) in versions.refusals {
         findings.refuse(message, remedy);

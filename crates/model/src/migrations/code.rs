@@ -43,10 +43,13 @@ pub struct CodeMigration {
 impl CodeMigrations {
     /// In the order in which the tool would run them, as far as names and parents tell.
     pub fn new(framework: Framework, mut migrations: Vec<CodeMigration>) -> Self {
-        migrations.sort_by(|a, b| {
-            (a.label.cmp(&b.label))
-                .then_with(|| by_version(&key(framework, &a.name), &key(framework, &b.name)))
-        });
+        // A list for statements of the user's is in order already.
+        if framework != Framework::Query {
+            migrations.sort_by(|a, b| {
+                (a.label.cmp(&b.label))
+                    .then_with(|| by_version(&key(framework, &a.name), &key(framework, &b.name)))
+            });
+        }
         if framework.order() == Order::Heads {
             parents_first(&mut migrations);
         }
@@ -225,7 +228,8 @@ fn lists_against_code(state: &MigrationState, code: &CodeMigrations, order: Orde
     for (label, migrations) in by_label {
         let side = Side::new(state, label);
         let newest = newest_version(&side_names(state, label), framework);
-        for migration in &migrations {
+        let last = migrations.iter().rposition(|m| side.has(&m.name));
+        for (at, migration) in migrations.iter().enumerate() {
             let name = qualified(label, &migration.name);
             if settled.contains(&name) {
                 continue;
@@ -234,9 +238,12 @@ fn lists_against_code(state: &MigrationState, code: &CodeMigrations, order: Orde
                 if migration.optional {
                     continue;
                 }
-                let late = newest.as_ref().is_some_and(|newest| {
-                    by_version(&key(framework, &migration.name), newest).is_lt()
-                });
+                let late = match framework {
+                    Framework::Query => last > Some(at),
+                    _ => newest.as_ref().is_some_and(|newest| {
+                        by_version(&key(framework, &migration.name), newest).is_lt()
+                    }),
+                };
                 fault |=
                     order == Order::Linear && late && !is_repeatable(framework, &migration.name);
                 missing.push(migration.shown());
