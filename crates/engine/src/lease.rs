@@ -5,9 +5,12 @@
 
 use crate::{Error, ErrorCode, Result};
 use pgkeep_postgres::{connect::ConnectOptions, wire::Connection};
+use std::time::Duration;
 
 /// First key of the advisory lock; the bytes of `pgkp`.
 const LOCK_CLASS: i32 = 0x7067_6b70;
+/// How long the server may take to answer when the lease is given back.
+pub(crate) const PARTING: Duration = Duration::from_secs(10);
 
 /// Held for as long as the value lives.
 #[derive(Debug)]
@@ -62,6 +65,7 @@ impl Drop for DatabaseLease {
     /// Given back in so many words: the server takes its time to notice that a session is gone, and the next operation may
     /// begin at once.
     fn drop(&mut self) {
+        self.connection.wait_at_most(PARTING);
         // Where the session is gone already, so is the lock.
         let _ = self.connection.query(&format!(
             "SELECT pg_catalog.pg_advisory_unlock({LOCK_CLASS}, 1)"

@@ -25,6 +25,7 @@ pub mod import;
 pub mod lease;
 pub mod migrations;
 pub mod package;
+mod process;
 pub mod program;
 pub mod restore;
 pub mod schema_diff;

@@ -11,6 +11,7 @@ mod plan;
 mod source;
 mod swap;
 mod undo;
+mod unfinished;
 
 pub use execute::{CheckOutcome, MigrateReport, ProofReport, RestoreReport, execute};
 /// What must be said, exactly, before live data is overwritten.

@@ -273,7 +273,7 @@ fn what_a_chosen_table_does_not_bring_back_is_told_and_nothing_else() {
     assert_eq!(
         done.left_out,
         [
-            "the backup's definition of table public.orders: the table was kept as it is, and differs in \"note, new\", which the backup does not have"
+            "the backup's definition of table public.orders: the table is kept as it is, and differs in \"note, new\", which the backup does not have: their values go with the rows"
         ]
     );
 

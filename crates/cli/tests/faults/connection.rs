@@ -5,6 +5,8 @@ use crate::pgkeep::{
     proxy::{HoldingProxy, Side},
     scene::{Scene, reading},
 };
+use rustix::process::Signal;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn a_session_that_an_administrator_ends_fails_the_backup_and_nothing_else() {
@@ -58,6 +60,27 @@ fn a_connection_cut_in_the_middle_of_the_rows_fails_the_backup_and_nothing_else(
         );
         scene.wait_until_nothing_is_left();
     }
+    assert_as_before(&scene, &first);
+}
+
+#[test]
+fn a_backup_ends_when_told_to_also_where_nothing_comes_through_any_more() {
+    let scene = Scene::new();
+    let (first, _) = scene.backup();
+    scene.add_bulk(20);
+    let stuck = AtomicBool::new(false);
+    let way = scene.way(move |passing| {
+        if passing.from == Side::Server && passing.total > 5_000_000 {
+            stuck.store(true, Ordering::SeqCst);
+        }
+        stuck.load(Ordering::SeqCst)
+    });
+    let mut backup = scene.start_by(&way, &["backup"]);
+    backup.wait_for("nothing comes through", || way.holds());
+    backup.signal(Signal::TERM);
+    let run = backup.finish().fails_with(130);
+    assert!(run.stderr.contains("cancelled"), "{}", run.stderr);
+    scene.wait_until_nothing_is_left();
     assert_as_before(&scene, &first);
 }
 

@@ -92,6 +92,8 @@ struct Moment {
     sign: fn(&Scene) -> bool,
 }
 
+const LAST_MOMENT: &str = "the rows are proven";
+
 const RESTORE_MOMENTS: [Moment; 4] = [
     Moment {
         what: "the new database exists and says nothing of itself",
@@ -113,7 +115,7 @@ const RESTORE_MOMENTS: [Moment; 4] = [
         sign: |scene| scene.copies("COPY FROM"),
     },
     Moment {
-        what: "the rows are proven",
+        what: LAST_MOMENT,
         rule: |passing| {
             in_new_database(passing) && passing.from == Side::Server && passing.bytes > 5_000_000
         },
@@ -138,6 +140,7 @@ fn restore_killed_at_every_moment(args: &[&str]) {
     scene.server.psql("shop", "DELETE FROM order_lines");
     let live = scene.fingerprint("shop");
     let databases = scene.databases();
+    let replaces = args.contains(&"--replace");
 
     for Moment { what, rule, sign } in RESTORE_MOMENTS {
         let way = scene.way(rule);
@@ -158,14 +161,28 @@ fn restore_killed_at_every_moment(args: &[&str]) {
             "{what}: {}",
             list.stdout
         );
+        if replaces && what == LAST_MOMENT {
+            break;
+        }
         let dropped = scene.run(&["undo", "--drop-expired"]).succeeds();
         assert!(dropped.stdout.contains(left), "{what}: {}", dropped.stdout);
         assert_eq!(scene.databases(), databases, "{what}");
     }
 
-    scene
-        .run(&[&["restore", id.as_str()], args].concat())
-        .succeeds();
+    // A replacing restore clears away by itself what a killed one left, and says so before.
+    let again = [&["restore", id.as_str()], args].concat();
+    if replaces {
+        let plan = scene.run(&[again.as_slice(), &["--dry-run"]].concat());
+        let plan = plan.succeeds().stdout;
+        assert!(
+            plan.contains("which a restore that did not end left behind"),
+            "{plan}"
+        );
+    }
+    scene.run(&again).succeeds();
+    let unfinished = |name: &String| name.contains("_pgkeep_");
+    let left: Vec<String> = scene.databases().into_iter().filter(unfinished).collect();
+    assert!(left.is_empty(), "{left:?}");
     let check = scene.run(&["check"]).succeeds();
     assert!(
         check.stdout.contains("no problems found"),

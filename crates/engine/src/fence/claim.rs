@@ -1,6 +1,6 @@
 //! What tells a living fence or pause from one that a dead process left: a lock that its session holds, beside the database.
 
-use crate::Result;
+use crate::{Result, lease::PARTING};
 use pgkeep_model::evidence::quote_literal;
 use pgkeep_postgres::{connect::ConnectOptions, restore::connect_beside, wire::Connection};
 
@@ -40,6 +40,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        self.0.wait_at_most(PARTING);
         // The end of the session does the same, a little later; whoever takes it next need not wait for that.
         let _ = self.0.execute("SELECT pg_catalog.pg_advisory_unlock_all()");
     }

@@ -3,7 +3,7 @@
 //! A file is written under a temporary name and then given its own by a link, which fails where there is one already. It is
 //! written again every few seconds; one whose last writing is a minute old belongs to somebody who is gone.
 
-use crate::{Context, Error, ErrorCode, Result};
+use crate::{Context, Error, ErrorCode, Result, process};
 use jiff::{SignedDuration, Timestamp};
 use pgkeep_model::Clock;
 use serde::{Deserialize, Serialize};
@@ -153,7 +153,8 @@ fn give_way_or_clear(path: &Path, now: Timestamp, context: &Context) -> Result<(
         return Ok(());
     };
     let age = now.duration_since(there.heartbeat);
-    if age <= STALE {
+    let died = there.host == context.hostname && !process::is_alive(there.pid, there.started);
+    if age <= STALE && !died {
         return Err(Error::new(
             ErrorCode::Busy,
             format!(
@@ -218,7 +219,8 @@ mod tests {
 
     #[test]
     fn a_living_lock_refuses_and_a_stale_one_is_replaced() {
-        let clock = Arc::new(ManualClock::at("2026-11-21T08:00:00Z"));
+        // Long after any process that runs now began.
+        let clock = Arc::new(ManualClock::at("2126-11-21T08:00:00Z"));
         let context = Context {
             clock: clock.clone(),
             cancel: CancelToken::new(),
@@ -235,7 +237,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(
             text.contains(r#""holder":"restore 1","host":"db1""#)
-                && text.contains(r#""heartbeat":"2026-11-21T08:00:00Z","database":"shop""#),
+                && text.contains(r#""heartbeat":"2126-11-21T08:00:00Z","database":"shop""#),
             "{text}"
         );
         let busy = take("restore 2").err().expect("refused");
@@ -250,6 +252,12 @@ mod tests {
         // As one leaves it that was killed.
         std::fs::write(&path, &text).unwrap();
         clock.advance(SignedDuration::from_secs(61));
+        let second = take("restore 2").unwrap();
+        drop(second);
+        // The same, and nobody can have that number: no need to wait.
+        let pid = format!(r#""pid":{}"#, std::process::id());
+        let dead = text.replace(&pid, r#""pid":4294967295"#);
+        std::fs::write(&path, dead.replace("08:00:00", "08:01:01")).unwrap();
         let second = take("restore 2").unwrap();
         assert!(
             std::fs::read_to_string(&path)

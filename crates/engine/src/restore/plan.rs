@@ -1,6 +1,9 @@
 //! What a restore would do, before it does it.
 
-use super::{Content, RestoreRequest, RestoreTarget, SnapshotSource};
+use super::{
+    Content, RestoreRequest, RestoreTarget, SnapshotSource,
+    unfinished::{self, Beside},
+};
 use crate::{
     Context, Error, ErrorCode, Result,
     catalog::{self, BackupEntry, ListFilter},
@@ -16,7 +19,7 @@ use pgkeep_model::{
 use pgkeep_postgres::{
     archive::Toc,
     inspect,
-    restore::{self as pg, RestoreOptions, Selection as TocSelection},
+    restore::{self as pg, MarkedDatabase, RestoreOptions, Selection as TocSelection},
     tools::Tools,
     wire::Connection,
 };
@@ -35,6 +38,9 @@ pub struct RestorePlan {
     pub entry: BackupEntry,
     #[serde(skip)]
     pub manifest: Manifest,
+    /// What a killed restore of the same backup left; it goes before anything else happens.
+    #[serde(skip)]
+    pub(super) unfinished: Option<MarkedDatabase>,
 }
 
 /// What a user sees of a plan.
@@ -117,6 +123,7 @@ pub fn plan(
     };
     findings.check_request(toc.as_ref())?;
     let target = findings.look_at_target(&mut admin)?;
+    let unfinished = findings.look_beside(&mut admin, &detail.entry.id, context)?;
     let missing = findings.look_for_missing(&mut admin, toc.as_ref())?;
     findings.check_versions(&admin, toc.as_ref(), context);
     super::around::check(
@@ -144,7 +151,7 @@ pub fn plan(
         backup_time: snapshot_time(&detail.manifest, database),
         app: detail.manifest.app.clone(),
         age_secs,
-        steps: steps(request, database),
+        steps: steps(request, database, unfinished.as_ref()),
         overwrites: request.target.overwrites() && target.exists,
         migrations: versions.plan,
         database: DatabasePlan {
@@ -178,6 +185,7 @@ pub fn plan(
         request: request.clone(),
         entry: detail.entry,
         manifest: detail.manifest,
+        unfinished,
     })
 }
 
@@ -371,12 +379,42 @@ impl Findings<'_> {
         })
     }
 
+    /// What is in the way of the database that a replacing restore makes.
+    fn look_beside(
+        &mut self,
+        admin: &mut Connection,
+        backup: &str,
+        context: &Context,
+    ) -> Result<Option<MarkedDatabase>> {
+        let RestoreTarget::Replace { name } = &self.request.target else {
+            return Ok(None);
+        };
+        match unfinished::look(admin, &pg::restoring_name(name, &backup[..8]), context)? {
+            Beside::Nothing => Ok(None),
+            Beside::LeftBehind(marked) => Ok(Some(marked)),
+            Beside::Taken(refusal) => {
+                self.refusals.push(refusal);
+                Ok(None)
+            }
+        }
+    }
+
     /// A restore of whole schemas in place drops what they hold, also what the backup has never seen.
     fn look_for_newer_tables(&mut self, name: &str) -> Result<()> {
-        if !self.request.selection.tables.is_empty() || self.request.content != Content::All {
+        let mut live = Connection::open(&self.request.admin.with_dbname(name))?;
+        if !self.request.selection.tables.is_empty() {
+            let chosen = &self.request.selection.tables;
+            let differences = pg::other_shapes(&mut live, self.database, |table| {
+                chosen
+                    .iter()
+                    .any(|name| *name == table.to_string() || *name == table.name)
+            })?;
+            self.warnings.extend(differences);
             return Ok(());
         }
-        let mut live = Connection::open(&self.request.admin.with_dbname(name))?;
+        if self.request.content != Content::All {
+            return Ok(());
+        }
         let known = |name: &QualifiedName| {
             let evidence = &self.database.evidence.tables;
             evidence.iter().any(|t| t.name == *name) || self.database.excluded_data.contains(name)
@@ -475,7 +513,11 @@ impl Findings<'_> {
     }
 }
 
-fn steps(request: &RestoreRequest, database: &DatabaseManifest) -> Vec<String> {
+fn steps(
+    request: &RestoreRequest,
+    database: &DatabaseManifest,
+    unfinished: Option<&MarkedDatabase>,
+) -> Vec<String> {
     let name = request.target.name();
     let load = match request.content {
         Content::All => "restore schema and rows",
@@ -490,7 +532,14 @@ fn steps(request: &RestoreRequest, database: &DatabaseManifest) -> Vec<String> {
         Proof::Counts => Some("prove: every row count against the backup's evidence"),
         Proof::None => None,
     };
-    let mut steps = super::around::steps_before(request);
+    let mut steps = Vec::new();
+    if let Some(left) = unfinished {
+        steps.push(format!(
+            "drop database {}, which a restore that did not end left behind",
+            left.name
+        ));
+    }
+    steps.extend(super::around::steps_before(request));
     if request.target.overwrites() && !request.skip_safety_backup {
         steps.push(format!("back up {name} as it is now (safety backup)"));
     }
@@ -500,13 +549,14 @@ fn steps(request: &RestoreRequest, database: &DatabaseManifest) -> Vec<String> {
             steps.push(format!("{load} into a new database beside {name}"))
         }
         RestoreTarget::InPlace { .. } => {
-            let what = request
-                .selection
-                .describe()
-                .unwrap_or("the backup's schemas".into());
-            steps.push(format!(
-                "in one transaction in {name} itself: drop {what} if present, then {load}"
-            ));
+            let chosen = &request.selection;
+            let what = chosen.describe().unwrap_or("the backup's schemas".into());
+            // Tables alone are fitted in; a schema, or everything, is made anew.
+            let what = match !chosen.tables.is_empty() && chosen.schemas.is_empty() {
+                true => format!("replace the rows of {what}, or make it where it is missing"),
+                false => format!("drop {what} if present, then {load}"),
+            };
+            steps.push(format!("in one transaction in {name} itself: {what}"));
         }
     }
     steps.extend(prove.map(str::to_string));

@@ -6,7 +6,7 @@ use crate::{
     application::Application,
     fence,
     hooks::{Facts, Hooks},
-    shown,
+    process, shown,
 };
 use jiff::Timestamp;
 use pgkeep_postgres::{
@@ -192,6 +192,7 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
                 Mark::Restoring {
                     database,
                     host,
+                    pid,
                     started_at,
                     ..
                 } => (
@@ -199,8 +200,9 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
                         "an unfinished restore of {database}, begun {} on {host}",
                         shown(*started_at)
                     ),
-                    // A restore holds sessions in its database for as long as it lives.
-                    marked.sessions == 0,
+                    // A restore holds sessions in its database nearly all the time; here it can be seen whether it lives.
+                    marked.sessions == 0
+                        && !(*host == context.hostname && process::is_alive(*pid, *started_at)),
                 ),
                 Mark::Upgraded { from, .. } => (
                     format!(

@@ -30,7 +30,9 @@ pub(super) fn finish(
         .map(describe)
         .collect();
     summary.left_out.retain(|text| !present.contains(text));
-    let notes = other_shapes(connection, manifest, selection)?;
+    let notes = other_shapes(connection, manifest, |table| {
+        selection.relations().contains(table)
+    })?;
     summary.left_out.extend(notes);
     let notes = views_not_there(connection, toc, selection)?;
     summary.left_out.extend(notes);
@@ -62,11 +64,12 @@ fn links(connection: &mut Connection) -> Result<HashSet<QualifiedName>> {
         .collect())
 }
 
-/// Chosen tables whose columns are not those of the backup.
-fn other_shapes(
+/// Tells which chosen tables have other columns than in the backup. They are kept as they are, so values of a column that
+/// the backup does not have are lost with the rows that are replaced.
+pub fn other_shapes(
     connection: &mut Connection,
     manifest: &DatabaseManifest,
-    selection: &Selection,
+    chosen: impl Fn(&QualifiedName) -> bool,
 ) -> Result<Vec<String>> {
     let rows = connection.query(
         "SELECT n.nspname, c.relname, pg_catalog.quote_ident(a.attname) FROM pg_catalog.pg_attribute a \
@@ -80,10 +83,7 @@ fn other_shapes(
     }
     let mut notes = Vec::new();
     for table in &manifest.evidence.tables {
-        let Some(now) = live
-            .get(&table.name)
-            .filter(|_| selection.relations().contains(&table.name))
-        else {
+        let Some(now) = live.get(&table.name).filter(|_| chosen(&table.name)) else {
             continue;
         };
         let backed_up = split_columns(&table.columns);
@@ -94,7 +94,10 @@ fn other_shapes(
         let more = list(now.difference(&backed_up).collect());
         let fewer = list(backed_up.difference(now).collect());
         let differences = [
-            (more, "which the backup does not have"),
+            (
+                more,
+                "which the backup does not have: their values go with the rows",
+            ),
             (fewer, "which only the backup has"),
         ];
         notes.extend(
@@ -103,7 +106,7 @@ fn other_shapes(
                 .filter(|(columns, _)| !columns.is_empty())
                 .map(|(columns, whose)| {
                     format!(
-                        "the backup's definition of table {}: the table was kept as it is, and differs in {columns}, {whose}",
+                        "the backup's definition of table {}: the table is kept as it is, and differs in {columns}, {whose}",
                         table.name
                     )
                 }),

@@ -33,7 +33,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Sends the request and waits until the server has taken it.
+    /// Sends the request and waits until the server has taken it; an error where it does not within [`REQUEST_LIMIT`].
     pub fn request(&self) -> io::Result<()> {
         let mut socket = self
             .address
@@ -62,8 +62,17 @@ impl Target {
         transport.write_all(&out)?;
         transport.flush()?;
         // The server closes the connection once the signal is sent; how it closes does not matter.
-        let _ = transport.read(&mut [0; 16]);
-        Ok(())
+        match transport.read(&mut [0; 16]) {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                Err(e)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

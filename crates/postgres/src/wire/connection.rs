@@ -240,6 +240,13 @@ impl Connection {
         self.shared.forget_cancel();
     }
 
+    /// From now on an answer of which nothing comes for so long counts as lost. For what is said at the end, where waiting
+    /// for a stuck network helps nobody.
+    pub fn wait_at_most(&mut self, limit: Duration) {
+        // A socket that is gone has nothing to wait for.
+        let _ = self.transport.socket().set_timeout(Some(limit));
+    }
+
     pub fn cancel_handle(&self) -> CancelHandle {
         CancelHandle {
             shared: self.shared.clone(),

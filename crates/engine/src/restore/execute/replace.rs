@@ -17,6 +17,9 @@ impl Run<'_> {
         let (plan, context) = (self.plan, self.context);
         let admin = &plan.request.admin;
         let around = &plan.request.around;
+        if let Some(left) = &plan.unfinished {
+            pg::drop_marked(&mut pg::connect_beside(admin, &[&left.name])?, left)?;
+        }
         let exists = plan.summary.database.existing_bytes.is_some() || plan.summary.overwrites;
         let holder = format!("restore {}", plan.entry.short_id());
         let mut fence = Fence::raise(
