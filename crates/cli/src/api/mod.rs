@@ -11,6 +11,7 @@ mod http;
 mod problem;
 mod wire;
 
+pub use backups::Found;
 pub use follow::JobView;
 pub use http::{Http, ServerAddress};
 pub use problem::job_failure;
@@ -185,6 +186,11 @@ impl Api {
         }
         let value = serde_json::from_slice(&reply.body).map_err(|e| unreadable(call, &e))?;
         Ok(wire::snake(value))
+    }
+
+    /// A document of the command line itself, which the API hands on as it is.
+    pub fn raw(&self, call: &Call) -> CliResult<Value> {
+        serde_json::from_slice(&self.send(call)?.body).map_err(|e| unreadable(call, &e))
     }
 
     /// The same as a type of the caller's.

@@ -68,6 +68,7 @@ Examples:
   pgkeep forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
   pgkeep forget --app shop --keep-last 10 --keep-within 30d --prune
   pgkeep forget 1a2b3c4d
+  pgkeep forget 1a2b3c4d --force --reason 'holds a customer who left'
 
 A backup stays when any rule keeps it. Pinned backups and the newest proven one always stay. The
 rules apply to each app and environment by itself. Space is freed by prune, not by forget.")]
@@ -111,6 +112,12 @@ pub struct ForgetArgs {
     /// Prune afterwards
     #[arg(long)]
     pub prune: bool,
+    /// On a server: remove the newest good or newest proven backup of an app as well; needs --reason
+    #[arg(long, requires = "reason")]
+    pub force: bool,
+    /// On a server: why, for its audit log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use crate::{
 use pgkeep_engine::{Context, ErrorCode, verify};
 use pgkeep_model::job::{CheckSpec, JobSpec};
 use pgkeep_repository::{CheckReport, ReadData, RepairReport, Repository};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub fn run(args: &CheckArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
@@ -35,6 +35,7 @@ pub fn run(args: &CheckArgs, session: &Session) -> CliResult<Exit> {
         let spec = CheckSpec {
             repository: required_repository(&settings)?.address.value.clone(),
             read_data_percent: args.read_data.map_or(0.0, |share| share.0),
+            repair_of: None,
         };
         let recording = Recording::begin(session, JobSpec::Check(spec))?;
         let context = recording.context(session.context(&settings));
@@ -61,14 +62,15 @@ pub fn answer(report: &CheckReport, session: &Session) -> Exit {
     exit_for(report)
 }
 
-#[derive(Debug, Serialize)]
-struct RepairAnswer {
+/// What a repair found, did and left.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RepairAnswer {
     found: CheckReport,
     /// Absent in a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     repaired: Option<RepairReport>,
     /// What is still wrong after the repair, until a backup has stored it again.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     remaining: Option<CheckReport>,
 }
 
@@ -79,39 +81,60 @@ fn repair(
     session: &Session,
     context: &Context,
 ) -> CliResult<Exit> {
-    if dry_run || found.is_ok() && found.notes.is_empty() {
-        let exit = exit_for(&found);
-        let answer = RepairAnswer {
-            found,
-            repaired: None,
-            remaining: None,
-        };
-        session.screen.answer(&answer, |text| {
-            render(text, &answer.found);
-            text.blank();
-            render_plan(text, &answer.found);
-        });
-        return Ok(exit);
+    if dry_run || nothing_to_repair(&found) {
+        return Ok(answer_plan(found, session));
     }
-    if !session.screen.json {
-        let mut text = Text::default();
-        render(&mut text, &found);
-        text.blank();
-        render_plan(&mut text, &found);
-        session.screen.note(text.as_str());
-    }
-    confirm::agree("repair the repository so", session.screen.interactive())?;
+    agree(&found, session)?;
     let repaired = verify::repair(repository, &found, context)?;
     let remaining = verify::check(repository, ReadData::None, context)?;
     session.progress.finish();
-    let exit = exit_for(&remaining);
     let answer = RepairAnswer {
         found,
         repaired: Some(repaired),
         remaining: Some(remaining),
     };
+    Ok(answer_repaired(&answer, session))
+}
+
+/// Whether a check has found nothing that a repair could mend.
+pub fn nothing_to_repair(found: &CheckReport) -> bool {
+    found.is_ok() && found.notes.is_empty()
+}
+
+/// Shows what a repair of what was found would do.
+pub fn answer_plan(found: CheckReport, session: &Session) -> Exit {
+    let exit = exit_for(&found);
+    let answer = RepairAnswer {
+        found,
+        repaired: None,
+        remaining: None,
+    };
     session.screen.answer(&answer, |text| {
-        render_repaired(text, &repaired);
+        render(text, &answer.found);
+        text.blank();
+        render_plan(text, &answer.found);
+    });
+    exit
+}
+
+/// Shows the same, and returns only when it is to be done.
+pub fn agree(found: &CheckReport, session: &Session) -> CliResult<()> {
+    if !session.screen.json {
+        let mut text = Text::default();
+        render(&mut text, found);
+        text.blank();
+        render_plan(&mut text, found);
+        session.screen.note(text.as_str());
+    }
+    confirm::agree("repair the repository so", session.screen.interactive())
+}
+
+/// Shows what a repair did; the exit code says whether all is whole now.
+pub fn answer_repaired(answer: &RepairAnswer, session: &Session) -> Exit {
+    session.screen.answer(answer, |text| {
+        if let Some(repaired) = &answer.repaired {
+            render_repaired(text, repaired);
+        }
         let remaining = answer.remaining.iter().flat_map(|report| &report.problems);
         let affected: std::collections::BTreeSet<&String> =
             remaining.flat_map(|problem| &problem.affects).collect();
@@ -128,7 +151,7 @@ fn repair(
             "run `pgkeep backup` while the database still holds that data, then `pgkeep check`",
         );
     });
-    Ok(exit)
+    answer.remaining.as_ref().map_or(Exit::Done, exit_for)
 }
 
 fn exit_for(report: &CheckReport) -> Exit {

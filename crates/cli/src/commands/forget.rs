@@ -20,17 +20,18 @@ use pgkeep_model::{
     retention::{ForgetPlan, KeepPolicy},
 };
 use pgkeep_repository::{PruneReport, Repository};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Serialize)]
-struct Answer {
-    plan: ForgetPlan,
+/// What goes, what stays, and how it went.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    pub plan: ForgetPlan,
     /// Absent with `--dry-run`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<ForgetReport>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ForgetReport>,
     /// What `--prune` did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pruned: Option<PruneReport>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<PruneReport>,
 }
 
 pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
@@ -39,20 +40,9 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
     }
     let settings = session.settings()?;
     let context = session.context(&settings);
-    let policy = policy(args);
-    let request = match (args.backups.is_empty(), policy.is_empty()) {
-        (false, true) => ForgetRequest::Named(args.backups.clone()),
-        (false, false) => {
-            return Err(
-                CliError::usage("backups by id and rules exclude each other")
-                    .with_hint("run forget twice"),
-            );
-        }
-        (true, true) => {
-            return Err(CliError::usage("nothing says what to forget")
-                .with_hint("give a rule such as --keep-daily 7, or ids of backups"));
-        }
-        (true, false) => ForgetRequest::Policy {
+    let request = match wanted(args)? {
+        Wanted::Named(names) => ForgetRequest::Named(names.to_vec()),
+        Wanted::ByRule(policy) => ForgetRequest::Policy {
             policy,
             filter: ListFilter {
                 app: app_filter(&settings),
@@ -62,8 +52,6 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
             zone: TimeZone::system(),
         },
     };
-    // Named by id, only those are of interest; by rule, why the others stay is as well.
-    let by_rule = args.backups.is_empty();
     let repository = session.repository(&settings, &context)?;
     let plan = forget::plan(&repository, &request, &context)?;
     let entries = catalog::list(&repository, &ListFilter::default())?;
@@ -73,10 +61,7 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
             report: None,
             pruned: None,
         };
-        session
-            .screen
-            .answer(&answer, |text| render(text, &answer, &entries, by_rule));
-        return Ok(Exit::Done);
+        return Ok(self::answer(&answer, &[], &entries, args, session));
     }
     let chosen = required_repository(&settings)?.address.value.clone();
     let spec = ForgetSpec {
@@ -89,11 +74,49 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
     let done = execute(plan, args.prune, &repository, &context);
     let answer = recording.finish(done, session)?;
     session.progress.finish();
+    Ok(self::answer(&answer, &[], &entries, args, session))
+}
+
+/// Shows what goes or has gone; the exit code says whether all of it has.
+pub fn answer(
+    answer: &Answer,
+    objections: &[String],
+    entries: &[BackupEntry],
+    args: &ForgetArgs,
+    session: &Session,
+) -> Exit {
+    // Named by id, only those are of interest; by rule, why the others stay is as well.
+    let by_rule = args.backups.is_empty();
+    session.screen.answer(answer, |text| {
+        render(text, answer, entries, by_rule);
+        for objection in objections {
+            text.line(format!("but {objection}"));
+        }
+    });
     let failed = answer.report.iter().any(|report| !report.failed.is_empty());
-    session
-        .screen
-        .answer(&answer, |text| render(text, &answer, &entries, by_rule));
-    Ok(if failed { Exit::Failed } else { Exit::Done })
+    if failed { Exit::Failed } else { Exit::Done }
+}
+
+/// Which backups are to go.
+pub enum Wanted<'a> {
+    Named(&'a [String]),
+    /// Those that no rule wants to keep.
+    ByRule(KeepPolicy),
+}
+
+/// What the options say of it; there must be no doubt.
+pub fn wanted(args: &ForgetArgs) -> CliResult<Wanted<'_>> {
+    let policy = policy(args);
+    match (args.backups.is_empty(), policy.is_empty()) {
+        (false, true) => Ok(Wanted::Named(&args.backups)),
+        (true, false) => Ok(Wanted::ByRule(policy)),
+        (false, false) => Err(
+            CliError::usage("backups by id and rules exclude each other")
+                .with_hint("run forget twice"),
+        ),
+        (true, true) => Err(CliError::usage("nothing says what to forget")
+            .with_hint("give a rule such as --keep-daily 7, or ids of backups")),
+    }
 }
 
 fn execute(

@@ -1,7 +1,11 @@
 //! `pgkeep migrations`: at which schema version the databases, the code and a backup are.
 
 use crate::{
-    args::MigrationsArgs, commands::list::app_filter, error::CliResult, exit::Exit, output::Text,
+    args::MigrationsArgs,
+    commands::{list::app_filter, on_server},
+    error::CliResult,
+    exit::Exit,
+    output::Text,
     session::Session,
 };
 use pgkeep_engine::migrations::{
@@ -10,7 +14,9 @@ use pgkeep_engine::migrations::{
 use pgkeep_model::migrations::{Comparison, MigrationState};
 
 pub fn run(args: &MigrationsArgs, session: &Session) -> CliResult<Exit> {
-    session.only_here("migrations")?;
+    if let Some(api) = session.remote()? {
+        return on_server::migrations(args, &api, session);
+    }
     let settings = session.settings_for(&args.connection)?;
     let context = session.context(&settings);
     let request = MigrationsRequest {
@@ -29,8 +35,13 @@ pub fn run(args: &MigrationsArgs, session: &Session) -> CliResult<Exit> {
     });
     let report = migrations::run(&request, wanted.as_ref(), &context)?;
     session.progress.finish();
-    session.screen.answer(&report, |text| render(text, &report));
+    answer(&report, session);
     Ok(Exit::Done)
+}
+
+/// Shows the versions side by side.
+pub fn answer(report: &MigrationsReport, session: &Session) {
+    session.screen.answer(report, |text| render(text, report));
 }
 
 fn render(text: &mut Text, report: &MigrationsReport) {

@@ -10,7 +10,7 @@ use crate::{
     session::{Session, required_repository},
 };
 use pgkeep_engine::{Context, forget};
-use pgkeep_model::job::{JobSpec, RepositorySpec};
+use pgkeep_model::job::{JobSpec, PruneSpec};
 use pgkeep_repository::{PruneOptions, PrunePlan, PruneReport, Repository};
 
 pub fn run(args: &PruneArgs, session: &Session) -> CliResult<Exit> {
@@ -25,11 +25,13 @@ pub fn run(args: &PruneArgs, session: &Session) -> CliResult<Exit> {
         session.progress.finish();
         session
             .screen
-            .answer(&plan, |text| render_plan(text, &plan));
+            .answer(&plan, |text| render_plan(text, &plan, plan.is_empty()));
         return Ok(Exit::Done);
     }
-    let spec = RepositorySpec {
+    let spec = PruneSpec {
         repository: required_repository(&settings)?.address.value.clone(),
+        grace_secs: Some(args.grace.as_secs()),
+        max_unused_percent: Some(args.max_unused.0),
     };
     let recording = Recording::begin(session, JobSpec::Prune(spec))?;
     let done = forget::prune(&repository, plan, &recording.context(context));
@@ -55,7 +57,8 @@ fn options(args: &PruneArgs, context: &Context) -> PruneOptions {
     }
 }
 
-fn render_plan(text: &mut Text, plan: &PrunePlan) {
+/// What a prune would do. Of a plan that was made elsewhere, only who made it can tell whether it is empty.
+pub fn render_plan(text: &mut Text, plan: &PrunePlan, is_empty: bool) {
     let packs = |count: u64, bytes: u64| match count {
         0 => "none".to_owned(),
         _ => format!("{}, {}", human::counted(count, "pack"), human::bytes(bytes)),
@@ -90,7 +93,7 @@ fn render_plan(text: &mut Text, plan: &PrunePlan) {
             },
         ),
     ]);
-    if plan.is_empty() {
+    if is_empty {
         text.line("nothing to do");
     }
 }

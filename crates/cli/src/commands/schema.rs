@@ -1,9 +1,8 @@
 //! `pgkeep schema diff`: what differs between two schemas, as SQL.
 
 use crate::{
-    api::{Api, Call},
     args::{SchemaCommand, SchemaDiffArgs},
-    commands::list::app_filter,
+    commands::{list::app_filter, on_server},
     error::{CliError, CliResult},
     exit::Exit,
     output::{Text, human},
@@ -18,7 +17,7 @@ use pgkeep_engine::{
 pub fn run(command: &SchemaCommand, session: &Session) -> CliResult<Exit> {
     let SchemaCommand::Diff(args) = command;
     if let Some(api) = session.remote()? {
-        return on_server(args, &api, session);
+        return on_server::schema_diff(args, &api, session);
     }
     let settings = session.settings_for(&args.connection)?;
     let context = session.context(&settings);
@@ -38,25 +37,8 @@ pub fn run(command: &SchemaCommand, session: &Session) -> CliResult<Exit> {
     answer(report, args, session)
 }
 
-/// Two backups, compared by a server.
-fn on_server(args: &SchemaDiffArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    if args.from == "live" || args.to == "live" {
-        return Err(
-            CliError::usage("a server compares backups, not a live database")
-                .with_hint("name two backups, or run it where the database can be reached, without PGKEEP_SERVER"),
-        );
-    }
-    let (app, repository) = (session.named_app(), session.named_repository());
-    let from = api.find_backup(&args.from, app.as_deref(), repository.as_deref())?;
-    let to = api.find_backup(&args.to, app.as_deref(), Some(&from.repository))?;
-    let path = format!("/backups/{}/schema-diff/{}", from.entry.id, to.entry.id);
-    let reply = api.send(&Call::get(path).query("repository", &from.repository))?;
-    let report = serde_json::from_slice(&reply.body)
-        .map_err(|e| CliError::new(Exit::Server, format!("the comparison cannot be read: {e}")))?;
-    answer(report, args, session)
-}
-
-fn answer(
+/// Shows the differences, or those of one database.
+pub fn answer(
     mut report: SchemaDiffReport,
     args: &SchemaDiffArgs,
     session: &Session,

@@ -215,7 +215,6 @@ fn who_may_not_is_told_so_with_the_code_for_it() {
         &["worker"],
         &["catalog", "path"],
         &["backup", "--database-url", "postgres://x/y"],
-        &["forget", "--keep-daily", "7"],
     ] {
         afar.run(args).fails_with(2);
     }

@@ -25,52 +25,65 @@ pub enum PackageTarget {
 }
 
 /// A package that is being written, counted and summed on the way; it has no final name before [`Place::finish`].
-pub(super) struct Place {
-    to: To,
+pub struct Place<'a> {
+    to: To<'a>,
     hash: Sha256,
     size: u64,
 }
 
-enum To {
+enum To<'a> {
     File { file: NamedTempFile, path: PathBuf },
     Stdout(io::Stdout),
+    Stream(&'a mut dyn Write),
     Object(Box<ObjectUpload>),
 }
 
 /// What was written where.
-pub(super) struct Placed {
-    /// `None` for standard output.
+pub struct Placed {
+    /// `None` for a stream.
     pub location: Option<String>,
     pub size: u64,
     pub sha256: String,
 }
 
-impl Place {
-    pub(super) fn open(target: &PackageTarget, name: &str, bytes: u64) -> Result<Self> {
-        let to =
-            match target {
-                PackageTarget::Stdout => To::Stdout(io::stdout()),
-                PackageTarget::File(path) => file_at(path.clone())?,
-                PackageTarget::Folder(folder) => {
-                    fs::create_dir_all(folder)
-                        .map_err(|e| Error::from(e).context(folder.display()))?;
-                    file_at(folder.join(name))?
-                }
-                PackageTarget::Bucket { address, options } => To::Object(Box::new(
-                    storage::upload(address, name, Some(bytes), options)?,
-                )),
-            };
-        Ok(Self {
+impl<'a> Place<'a> {
+    /// A stream of the caller's.
+    pub fn stream(out: &'a mut dyn Write) -> Self {
+        Self::at(To::Stream(out))
+    }
+
+    fn at(to: To<'a>) -> Self {
+        Self {
             to,
             hash: Sha256::new(),
             size: 0,
-        })
+        }
+    }
+
+    /// A place of this kind for a package of this name; `bytes`, where they are known, decide how it is uploaded.
+    pub fn open(target: &PackageTarget, name: &str, bytes: Option<u64>) -> Result<Self> {
+        let to = match target {
+            PackageTarget::Stdout => To::Stdout(io::stdout()),
+            PackageTarget::File(path) => file_at(path.clone())?,
+            PackageTarget::Folder(folder) => {
+                fs::create_dir_all(folder).map_err(|e| Error::from(e).context(folder.display()))?;
+                file_at(folder.join(name))?
+            }
+            PackageTarget::Bucket { address, options } => {
+                To::Object(Box::new(storage::upload(address, name, bytes, options)?))
+            }
+        };
+        Ok(Self::at(to))
     }
 
     /// Makes it durable and gives it its name.
-    pub(super) fn finish(self) -> Result<Placed> {
+    pub fn finish(self) -> Result<Placed> {
         let location = match self.to {
             To::Stdout(mut out) => {
+                out.flush()?;
+                None
+            }
+            To::Stream(out) => {
                 out.flush()?;
                 None
             }
@@ -98,7 +111,7 @@ impl Place {
 }
 
 /// A temporary file beside its place, readable by its owner alone: it holds everything that the databases do.
-fn file_at(path: PathBuf) -> Result<To> {
+fn file_at<'a>(path: PathBuf) -> Result<To<'a>> {
     if path.exists() {
         return Err(Error::refused(format!("{} exists already", path.display()))
             .hint("choose another name, or move the file away"));
@@ -114,11 +127,12 @@ fn file_at(path: PathBuf) -> Result<To> {
     Ok(To::File { file, path })
 }
 
-impl Write for Place {
+impl Write for Place<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let n = match &mut self.to {
             To::File { file, .. } => file.write(data),
             To::Stdout(out) => out.write(data),
+            To::Stream(out) => out.write(data),
             To::Object(upload) => upload.write(data),
         }?;
         self.hash.update(&data[..n]);
@@ -130,6 +144,7 @@ impl Write for Place {
         match &mut self.to {
             To::File { file, .. } => file.flush(),
             To::Stdout(out) => out.flush(),
+            To::Stream(out) => out.flush(),
             To::Object(upload) => upload.flush(),
         }
     }

@@ -47,7 +47,7 @@ pub struct PackageRequest {
 pub struct PackageReport {
     pub backup: String,
     pub app: String,
-    /// Path or address; `None` for standard output.
+    /// Path or address; `None` for a stream.
     pub location: Option<String>,
     pub name: String,
     pub size: u64,
@@ -81,6 +81,32 @@ pub fn write(
     request: &PackageRequest,
     context: &Context,
 ) -> Result<PackageReport> {
+    write_at(repository, request, context, |report, bytes| {
+        Place::open(&request.to, &report.name, Some(bytes))
+    })
+}
+
+/// Writes a backup as one file into a stream; where the request says it should go does not count. `begun` hears what the
+/// report says before the first byte, without size and sum.
+pub fn stream(
+    repository: &Repository,
+    request: &PackageRequest,
+    out: &mut dyn Write,
+    begun: impl FnOnce(&PackageReport),
+    context: &Context,
+) -> Result<PackageReport> {
+    write_at(repository, request, context, |report, _| {
+        begun(report);
+        Ok(Place::stream(out))
+    })
+}
+
+fn write_at<'a>(
+    repository: &Repository,
+    request: &PackageRequest,
+    context: &Context,
+    open: impl FnOnce(&PackageReport, u64) -> Result<Place<'a>>,
+) -> Result<PackageReport> {
     context.progress.phase(Phase::Check, None);
     for name in &request.recipients {
         recipient(name)?;
@@ -96,20 +122,13 @@ pub fn write(
     let name = package_name(&detail.manifest);
     let file_name = file_name(&name, request);
 
-    let expected = package.bytes();
-    context.progress.phase(Phase::Data, Some(expected));
-    let place = Place::open(&request.to, &file_name, expected)?;
-    let layers = Layers::new(place, &request.recipients, request.compress)?;
-    let mut tar = Tape::new(layers, &name, &detail.manifest);
-    package.write(&mut tar, request)?;
-    let placed = tar.finish()?.finish()?.finish()?;
-    Ok(PackageReport {
+    let mut report = PackageReport {
         backup: detail.entry.id.clone(),
         app: detail.manifest.app.clone(),
-        location: placed.location,
+        location: None,
         name: file_name,
-        size: placed.size,
-        sha256: placed.sha256,
+        size: 0,
+        sha256: String::new(),
         encrypted: !request.recipients.is_empty(),
         compressed: request.compress,
         databases: detail.entry.databases.clone(),
@@ -121,7 +140,18 @@ pub fn write(
             .collect(),
         rows: detail.manifest.rows(),
         warnings: package.contents.warnings.clone(),
-    })
+    };
+    let expected = package.bytes();
+    context.progress.phase(Phase::Data, Some(expected));
+    let place = open(&report, expected)?;
+    let layers = Layers::new(place, &request.recipients, request.compress)?;
+    let mut tar = Tape::new(layers, &name, &detail.manifest);
+    package.write(&mut tar, request)?;
+    let placed = tar.finish()?.finish()?.finish()?;
+    report.location = placed.location;
+    report.size = placed.size;
+    report.sha256 = placed.sha256;
+    Ok(report)
 }
 
 fn file_name(name: &str, request: &PackageRequest) -> String {

@@ -62,6 +62,14 @@ impl Default for DownloadRoom {
 }
 
 impl DownloadRoom {
+    /// Room for one more download, if there is any.
+    pub fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Problem::new(Code::Busy, "other downloads are being made").retry_after(10))
+    }
+
     fn size(&self, etag: &str) -> Option<u64> {
         self.sizes().get(etag).copied()
     }
@@ -137,12 +145,7 @@ async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = load(&state, &who, query.repository.as_deref(), &id).await?;
-    let place = state
-        .downloads
-        .places
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| Problem::new(Code::Busy, "other downloads are being made").retry_after(10))?;
+    let place = state.downloads.place()?;
     let wanted = Wanted {
         database: query.database.clone(),
         format: query.format,
@@ -200,7 +203,8 @@ async fn download(
     Ok(response)
 }
 
-fn header_value(text: &str) -> Result<HeaderValue, Problem> {
+/// A text as the value of a header.
+pub fn header_value(text: &str) -> Result<HeaderValue, Problem> {
     HeaderValue::from_str(text).map_err(Problem::internal)
 }
 
@@ -228,13 +232,13 @@ impl Wanted {
 
 /// A part of the file, `to` not included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span {
+pub struct Span {
     from: u64,
     to: u64,
 }
 
 impl Span {
-    const ALL: Span = Span {
+    pub const ALL: Span = Span {
         from: 0,
         to: u64::MAX,
     };
@@ -306,7 +310,8 @@ async fn size_of(state: &AppState, wanted: &Wanted, etag: &str) -> Result<u64, P
     made.await.map_err(Problem::internal)?
 }
 
-type Pieces = ReceiverStream<io::Result<Bytes>>;
+/// What is written, as the body of an answer.
+pub type Pieces = ReceiverStream<io::Result<Bytes>>;
 
 /// Makes the file on a thread of its own; answers once it is open, with its name.
 async fn start(
@@ -316,18 +321,12 @@ async fn start(
     span: Span,
     place: OwnedSemaphorePermit,
 ) -> Result<(String, Pieces), Problem> {
-    let (pieces, stream) = mpsc::channel(PIECES);
+    let (mut out, stream) = Out::channel(span);
     let (opened, open) = oneshot::channel();
     let state = state.clone();
     tokio::task::spawn_blocking(move || {
         let _place = place;
         let mut opened = Some(opened);
-        let mut out = Out {
-            pieces: pieces.clone(),
-            buffer: Vec::with_capacity(PIECE),
-            span,
-            position: 0,
-        };
         let result = make(&state, &wanted, &CancelToken::new(), |download, context| {
             if let Some(opened) = opened.take() {
                 // The client may be gone already; the first write tells.
@@ -349,13 +348,12 @@ async fn start(
             (Err(_), None) if out.is_past() => {}
             (Err(problem), None) => {
                 tracing::warn!(?problem, "a download broke off");
-                let broken = io::Error::other("the download broke off");
-                let _ = pieces.blocking_send(Err(broken));
+                out.fail(io::Error::other("the download broke off"));
             }
         }
     });
     let name = open.await.map_err(Problem::internal)??;
-    Ok((name, ReceiverStream::new(stream)))
+    Ok((name, stream))
 }
 
 /// Opens the backup and lets `write` write it.
@@ -397,7 +395,7 @@ impl Write for Counting {
 }
 
 /// Sends the part of what is written that lies in the span; a write fails once the client is gone or the span is over.
-struct Out {
+pub struct Out {
     pieces: mpsc::Sender<io::Result<Bytes>>,
     buffer: Vec<u8>,
     span: Span,
@@ -406,6 +404,23 @@ struct Out {
 }
 
 impl Out {
+    /// What is written here comes out there; a few pieces wait between the two.
+    pub fn channel(span: Span) -> (Self, Pieces) {
+        let (pieces, stream) = mpsc::channel(PIECES);
+        let out = Self {
+            pieces,
+            buffer: Vec::with_capacity(PIECE),
+            span,
+            position: 0,
+        };
+        (out, ReceiverStream::new(stream))
+    }
+
+    /// Tells the client that the rest does not come; one that is gone need not hear it.
+    pub fn fail(&self, error: io::Error) {
+        let _ = self.pieces.blocking_send(Err(error));
+    }
+
     fn is_past(&self) -> bool {
         self.position >= self.span.to && self.buffer.is_empty()
     }
@@ -420,7 +435,8 @@ impl Out {
             .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    /// Sends what is left.
+    pub fn finish(&mut self) -> io::Result<()> {
         self.send()
     }
 }

@@ -182,7 +182,12 @@ impl TargetBody {
         }
     }
 
-    fn into_target(self, name: &str, before: Option<&NotificationTarget>) -> NotificationTarget {
+    /// What to store; masked secrets are those of `before`.
+    pub fn into_target(
+        self,
+        name: &str,
+        before: Option<&NotificationTarget>,
+    ) -> NotificationTarget {
         let (stored_url, stored_secret) = before.map_or((None, None), |b| secrets(&b.channel));
         let url = |sent: String| masks::unmask(sent, stored_url, masks::hook);
         let secret = |sent: Option<String>| {

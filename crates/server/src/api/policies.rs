@@ -2,7 +2,7 @@
 
 mod body;
 
-pub use body::{Policy, PolicyBody, ScheduleBody};
+pub use body::{KeepBody, Policy, PolicyBody, ScheduleBody};
 
 use super::accepted::{Accepted, enqueue};
 use super::apps::exists;

@@ -1,6 +1,5 @@
-//! Repositories: where backups live.
+//! Repositories: where backups live. What is done to look after them is in [`super::upkeep`].
 
-use super::accepted::{Accepted, enqueue, new_job};
 mod keeping;
 
 pub use keeping::{Growth, RecoveryKit};
@@ -9,10 +8,10 @@ use super::definitions::{
     PutQuery, Standing, found, manager, meets, sees_everything, wrong_fields,
 };
 use super::etag::{Expected, Tagged};
-use super::extract::{Json, Name, OptionalJson, Path, Query};
+use super::extract::{Json, Name, Path, Query};
 use super::masks;
 use super::paging::PageOf;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
 use crate::auth::audit::Act;
@@ -21,10 +20,9 @@ use crate::state::AppState;
 use crate::status::keeping::{Kept, of_repositories};
 use crate::targets::Machine;
 use axum::http::StatusCode;
-use pgkeep_catalog::{CatalogError, Stored};
+use pgkeep_catalog::Stored;
 use pgkeep_model::access::Permission;
 use pgkeep_model::app::RepositoryDefinition;
-use pgkeep_model::job::{CheckSpec, JobSpec, RepositorySpec};
 use pgkeep_model::{CancelToken, Silent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,9 +47,6 @@ pub fn routes() -> Routes {
             needs(Permission::Configure),
             routes!(keeping::confirm_recovery_kit),
         )
-        .add(needs(Permission::Operate), routes!(sync))
-        .add(needs(Permission::Operate), routes!(check))
-        .add(needs(Permission::Delete), routes!(prune))
 }
 
 /// What is said of a repository. Secrets are `env:NAME`, `file:/path` or the value itself, which is shown as `***`.
@@ -121,15 +116,6 @@ pub struct RepositoryMade {
     pub location: String,
     /// What the storage was found not to be able to do; nothing that is needed.
     pub lacks: Vec<String>,
-}
-
-/// How much of the stored data a check reads.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct CheckBody {
-    /// Share of the stored packs to read, 0 to 100.
-    #[schema(minimum = 0, maximum = 100)]
-    pub read_data_percent: f64,
 }
 
 impl RepositoryBody {
@@ -225,7 +211,8 @@ async fn visible(state: &AppState, who: &Principal) -> Result<Option<Vec<String>
     Ok(Some(names))
 }
 
-async fn seen(state: &AppState, who: &Principal, name: &str) -> Result<(), Problem> {
+/// Refuses a repository that the account does not see, as if it were not there.
+pub async fn seen(state: &AppState, who: &Principal, name: &str) -> Result<(), Problem> {
     match visible(state, who).await? {
         Some(names) if !names.iter().any(|seen| seen == name) => {
             Err(Problem::not_found("repository", name))
@@ -471,77 +458,4 @@ async fn init(
         lacks: made.lacks,
     };
     Ok((StatusCode::CREATED, Json(made)))
-}
-
-async fn upkeep(
-    state: &AppState,
-    who: &Principal,
-    name: Name,
-    spec: impl FnOnce(String) -> JobSpec,
-) -> Result<Accepted, Problem> {
-    seen(state, who, name.as_str()).await?;
-    match state.catalog.repository(name.as_str()).await {
-        Ok(stored) => enqueue(state, new_job(state, who, spec(stored.name))).await,
-        Err(CatalogError::NotFound { .. }) => Err(Problem::not_found("repository", name.as_str())),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Makes the list of backups match the repository.
-#[utoipa::path(post, path = "/repositories/{name}/sync", params(("name" = String, Path)), responses((status = 202, description = "A job looks", body = Accepted)))]
-async fn sync(
-    state: AppState,
-    who: Principal,
-    Path(name): Path<Name>,
-) -> Result<Accepted, Problem> {
-    upkeep(&state, &who, name, |repository| {
-        JobSpec::Sync(RepositorySpec { repository })
-    })
-    .await
-}
-
-/// Checks the structure of a repository, and reads as much of its data as is asked for.
-#[utoipa::path(post, path = "/repositories/{name}/check", params(("name" = String, Path)), request_body(content = Option<CheckBody>), responses((status = 202, description = "A job checks", body = Accepted)))]
-async fn check(
-    state: AppState,
-    who: Principal,
-    Path(name): Path<Name>,
-    OptionalJson(body): OptionalJson<CheckBody>,
-) -> Result<Accepted, Problem> {
-    let read_data_percent = body.read_data_percent;
-    if !(0.0..=100.0).contains(&read_data_percent) {
-        return Err(Problem::invalid("readDataPercent", "is between 0 and 100"));
-    }
-    upkeep(&state, &who, name, |repository| {
-        JobSpec::Check(CheckSpec {
-            repository,
-            read_data_percent,
-        })
-    })
-    .await
-}
-
-/// Frees the space of what no backup needs any more.
-#[utoipa::path(post, path = "/repositories/{name}/prune", params(("name" = String, Path)), responses((status = 202, description = "A job prunes", body = Accepted)))]
-async fn prune(
-    state: AppState,
-    who: Principal,
-    client: Client,
-    Path(name): Path<Name>,
-) -> Result<Accepted, Problem> {
-    if who.apps.is_some() {
-        return Err(Problem::new(
-            Code::Forbidden,
-            "pruning is for accounts that see all apps",
-        ));
-    }
-    let object = format!("repository/{name}");
-    let accepted = upkeep(&state, &who, name, |repository| {
-        JobSpec::Prune(RepositorySpec { repository })
-    })
-    .await?;
-    Act::done("repository.prune", object)
-        .by(&state.catalog, &who, &client)
-        .await?;
-    Ok(accepted)
 }

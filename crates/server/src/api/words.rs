@@ -46,7 +46,7 @@ words! {
     /// What a job does.
     JobKind = pgkeep_model::job::JobKind {
         Backup, Verify, Restore, Undo, Drill, Cleanup, Forget, Prune, Check, Export, Import, Diff, Doctor, Sync,
-        CatalogBackup, Guard,
+        CatalogBackup, Guard, Upgrade,
     }
 }
 

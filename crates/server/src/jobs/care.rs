@@ -6,13 +6,15 @@ use pgkeep_engine::{
     diff::{self, DiffSide, LiveDatabases},
     doctor::{self, DoctorRequest},
     forget::{self, ForgetReport, ForgetRequest},
+    schema_diff,
 };
 use pgkeep_model::{
-    job::{AppSpec, DiffSpec, ForgetSpec, RepositorySpec},
+    job::{AppSpec, DiffSpec, ForgetSpec, PruneSpec},
     retention::ForgetPlan,
 };
 use pgkeep_repository::{PruneOptions, PruneReport, Repository};
 use serde::Serialize;
+use std::time::Duration;
 
 /// The document of `pgkeep forget`.
 #[derive(Debug, Serialize)]
@@ -67,10 +69,21 @@ fn not_removed(report: &ForgetReport) -> Option<Failure> {
     Some(failure)
 }
 
-pub(super) fn prune(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failure> {
+pub(super) fn prune(work: &Work<'_>, spec: &PruneSpec) -> Result<Done, Failure> {
     let context = work.context(None);
     let repository = work.open(&spec.repository, &context)?;
-    work.done(&prune_now(&repository, &context)?)
+    let plan = forget::plan_prune(&repository, &prune_options(spec, &context))?;
+    work.done(&forget::prune(&repository, plan, &context)?)
+}
+
+/// The options of a prune as the engine takes them.
+pub fn prune_options(spec: &PruneSpec, context: &Context) -> PruneOptions {
+    let usual = PruneOptions::default();
+    PruneOptions {
+        grace: spec.grace_secs.map_or(usual.grace, Duration::from_secs),
+        max_unused_percent: spec.max_unused_percent.unwrap_or(usual.max_unused_percent),
+        cancel: context.cancel.clone(),
+    }
 }
 
 /// Plans and executes a prune with the usual options.
@@ -78,10 +91,7 @@ pub(super) fn prune_now(
     repository: &Repository,
     context: &Context,
 ) -> Result<PruneReport, Failure> {
-    let options = PruneOptions {
-        cancel: context.cancel.clone(),
-        ..PruneOptions::default()
-    };
+    let options = prune_options(&PruneSpec::default(), context);
     let plan = forget::plan_prune(repository, &options)?;
     Ok(forget::prune(repository, plan, context)?)
 }
@@ -102,6 +112,14 @@ pub(super) fn diff(work: &Work<'_>, spec: &DiffSpec) -> Result<Done, Failure> {
         }
     };
     let from = DiffSide::Backup(spec.from.clone());
+    let (from, to) = match spec.backward {
+        true => (to, from),
+        false => (from, to),
+    };
+    if spec.schema {
+        let of = spec.app.clone();
+        return work.done(&schema_diff::run(&repository, &from, &to, of, &context)?);
+    }
     let mut report = diff::run(&repository, &from, &to, spec.app.clone(), &context)?;
     if let (Some(name), Some(_)) = (&spec.database, &spec.to) {
         report.databases.retain(|db| db.name == *name);

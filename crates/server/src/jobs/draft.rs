@@ -66,6 +66,7 @@ impl<'a> About<'a> {
             },
             JobSpec::Restore(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
             JobSpec::Guard(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
+            JobSpec::Upgrade(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
             JobSpec::Undo(s) => about(Some(&s.app), None, Scope::App),
             JobSpec::Drill(s) => About {
                 policy: s.policy.as_deref(),
@@ -82,7 +83,8 @@ impl<'a> About<'a> {
             JobSpec::Doctor(s) => about(Some(&s.app), None, Scope::Anything),
             JobSpec::Forget(s) => about(None, Some(&s.repository), Scope::Anything),
             JobSpec::Check(s) => about(None, Some(&s.repository), Scope::Anything),
-            JobSpec::Prune(s) | JobSpec::Sync(s) | JobSpec::CatalogBackup(s) => {
+            JobSpec::Prune(s) => about(None, Some(&s.repository), Scope::Repository),
+            JobSpec::Sync(s) | JobSpec::CatalogBackup(s) => {
                 about(None, Some(&s.repository), Scope::Repository)
             }
         }
@@ -108,7 +110,7 @@ impl<'a> About<'a> {
 mod tests {
     use super::*;
     use crate::settings::TimeLimit;
-    use pgkeep_model::job::{BackupSpec, JobKind, RepositorySpec, VerifySpec};
+    use pgkeep_model::job::{BackupSpec, JobKind, PruneSpec, RepositorySpec, VerifySpec};
 
     fn drafted(spec: JobSpec) -> NewJob {
         let limits = JobLimits {
@@ -153,7 +155,10 @@ mod tests {
         };
         let sync = drafted(JobSpec::Sync(main()));
         assert_eq!(sync.dedup_key.as_deref(), Some("sync:main"));
-        let prune = drafted(JobSpec::Prune(main()));
+        let prune = drafted(JobSpec::Prune(PruneSpec {
+            repository: "main".into(),
+            ..PruneSpec::default()
+        }));
         assert_ne!(sync.concurrency_key, prune.concurrency_key);
         let verify = drafted(JobSpec::Verify(VerifySpec {
             repository: "main".into(),

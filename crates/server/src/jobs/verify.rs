@@ -2,12 +2,13 @@
 
 use super::{Done, Failure, Work, document, rows};
 use pgkeep_engine::{
-    ErrorCode,
+    Context, ErrorCode,
     catalog::ListFilter,
     verify::{self, VerifyReport, VerifyRequest},
 };
 use pgkeep_model::job::{CheckSpec, VerifySpec};
-use pgkeep_repository::{CheckReport, ReadData};
+use pgkeep_repository::{CheckReport, ReadData, RepairReport, Repository};
+use serde::Serialize;
 
 pub(super) fn run(work: &Work<'_>, spec: &VerifySpec) -> Result<Done, Failure> {
     let context = work.context(None);
@@ -57,6 +58,9 @@ fn damage(report: &VerifyReport) -> Failure {
 pub(super) fn check(work: &Work<'_>, spec: &CheckSpec) -> Result<Done, Failure> {
     let context = work.context(None);
     let repository = work.open(&spec.repository, &context)?;
+    if let Some(plan) = &spec.repair_of {
+        return repair(work, &repository, plan, &context);
+    }
     let read_data = match spec.read_data_percent {
         share if share >= 100.0 => ReadData::All,
         share if share > 0.0 => ReadData::Percent(share),
@@ -70,6 +74,41 @@ pub(super) fn check(work: &Work<'_>, spec: &CheckSpec) -> Result<Done, Failure> 
         failure: problems(&report),
         report: document(&report),
     })
+}
+
+/// Mends what an earlier check has found, which is the plan, and looks at what is there then.
+fn repair(
+    work: &Work<'_>,
+    repository: &Repository,
+    plan: &str,
+    context: &Context,
+) -> Result<Done, Failure> {
+    let check = work.wait(|catalog| async move { catalog.job(plan).await })?;
+    let found: CheckReport = check
+        .result
+        .and_then(|found| serde_json::from_value(found).ok())
+        .ok_or_else(|| Failure::invalid(format!("job {plan} has found nothing to mend")))?;
+    (work.still_ours)()?;
+    let repaired = verify::repair(repository, &found, context)?;
+    let remaining = verify::check(repository, ReadData::None, context)?;
+    let failure = (!remaining.is_ok()).then(|| problems(&remaining));
+    let report = document(&Repaired {
+        found,
+        repaired,
+        remaining,
+    });
+    Ok(match failure {
+        None => Done::Succeeded(report),
+        Some(failure) => Done::Found { report, failure },
+    })
+}
+
+/// The document of `pgkeep check --repair`.
+#[derive(Debug, Serialize)]
+struct Repaired {
+    found: CheckReport,
+    repaired: RepairReport,
+    remaining: CheckReport,
 }
 
 fn problems(report: &CheckReport) -> Failure {

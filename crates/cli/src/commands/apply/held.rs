@@ -22,7 +22,7 @@ use pgkeep_model::{
 use pgkeep_server::{jobs::draft, settings::JobLimits};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub enum Keeper {
     Catalog(Blocking),
@@ -30,7 +30,8 @@ pub enum Keeper {
 }
 
 impl Keeper {
-    pub fn held(&self) -> CliResult<Held> {
+    /// What is there. A server gives no literal secret away; of those that `wanted` holds it tells whether they are the same.
+    pub fn held(&self, wanted: &Definitions) -> CliResult<Held> {
         match self {
             Keeper::Catalog(catalog) => Ok(catalog.block_on(|catalog| async move {
                 Ok::<_, pgkeep_catalog::CatalogError>(Held {
@@ -41,10 +42,10 @@ impl Keeper {
                 })
             })?),
             Keeper::Server(api) => Ok(Held {
-                apps: served(api, Object::App)?,
-                repositories: served(api, Object::Repository)?,
+                apps: told(api, Object::App, &wanted.apps, body)?,
+                repositories: told(api, Object::Repository, &wanted.repositories, body)?,
                 policies: served(api, Object::Policy)?,
-                targets: served(api, Object::Notify)?,
+                targets: told(api, Object::Notify, &wanted.targets, channel_apart)?,
             }),
         }
     }
@@ -173,7 +174,77 @@ fn path_of(object: Object) -> &'static str {
     }
 }
 
-/// A server gives no literal secret away, so one in the file counts as changed each time.
+/// What a server holds, with the wanted secrets in the place of their masks where the server says that they are the same.
+fn told<T: Serialize + DeserializeOwned>(
+    api: &Api,
+    object: Object,
+    wanted: &BTreeMap<String, T>,
+    body: impl Fn(&T) -> Value,
+) -> CliResult<BTreeMap<String, Existing<T>>> {
+    let value = |value: &T| serde_json::to_value(value).expect("definitions are plain values");
+    let mut all = served::<T>(api, object)?;
+    for (name, existing) in &mut all {
+        let Some(wanted) = wanted.get(name) else {
+            continue;
+        };
+        let (masked, whole) = (value(&existing.value), value(wanted));
+        if masked == whole {
+            continue;
+        }
+        let path = format!("{}/{}/changes", path_of(object), encoded(name));
+        let changes = api.document(&Call::post(path).body(body(wanted)))?;
+        let changed = changes["fields"].as_array().into_iter().flatten();
+        let changed: BTreeSet<&str> = changed.filter_map(Value::as_str).collect();
+        let known = unmasked(masked, &whole, "", &changed);
+        existing.value = serde_json::from_value(known).map_err(|e| {
+            CliError::new(
+                Exit::Server,
+                format!("the server's {} {name} cannot be read: {e}", object.word()),
+            )
+        })?;
+    }
+    Ok(all)
+}
+
+/// Texts that the server shows otherwise but does not count as changed are the same.
+fn unmasked(held: Value, wanted: &Value, path: &str, changed: &BTreeSet<&str>) -> Value {
+    match (held, wanted) {
+        (Value::Object(held), Value::Object(wanted)) => held
+            .into_iter()
+            .map(|(name, value)| {
+                let path = match path {
+                    "" => name.clone(),
+                    above => format!("{above}.{name}"),
+                };
+                let other = wanted.get(&name).unwrap_or(&Value::Null);
+                let value = unmasked(value, other, &path, changed);
+                (name, value)
+            })
+            .collect(),
+        (Value::Array(held), Value::Array(wanted)) => held
+            .into_iter()
+            .enumerate()
+            .map(|(at, value)| {
+                let other = wanted.get(at).unwrap_or(&Value::Null);
+                unmasked(value, other, &format!("{path}[{at}]"), changed)
+            })
+            .collect(),
+        (Value::String(_), Value::String(wanted)) if !changed.contains(path) => {
+            wanted.clone().into()
+        }
+        (held, _) => held,
+    }
+}
+
+/// A definition as a request holds it: its name stands in the path.
+fn body<T: Serialize>(value: &T) -> Value {
+    let mut value = serde_json::to_value(value).expect("definitions are plain values");
+    if let Value::Object(fields) = &mut value {
+        fields.remove("name");
+    }
+    value
+}
+
 fn served<T: DeserializeOwned>(
     api: &Api,
     object: Object,
@@ -238,13 +309,6 @@ fn channel_apart(target: &NotificationTarget) -> Value {
 }
 
 fn on_server(api: &Api, step: &Step, wanted: &Definitions) -> CliResult<()> {
-    fn body<T: Serialize>(value: &T) -> Value {
-        let mut value = serde_json::to_value(value).expect("definitions are plain values");
-        if let Value::Object(fields) = &mut value {
-            fields.remove("name");
-        }
-        value
-    }
     let path = format!("{}/{}", path_of(step.object), encoded(&step.name));
     let etag = step.revision.map(|revision| format!("\"{revision}\""));
     let call = match step.action {
@@ -263,4 +327,18 @@ fn on_server(api: &Api, step: &Step, wanted: &Definitions) -> CliResult<()> {
         Action::Update | Action::Delete => call.if_match(etag),
     };
     api.send(&call).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_gives_way_only_to_what_the_server_knows_to_be_the_same() {
+        let held = json!({ "databases": ["postgres://u:***@h/a", "postgres://u:***@h/b"], "key": "***", "jobs": 2 });
+        let wanted = json!({ "databases": ["postgres://u:p@h/a", "postgres://u:q@h/b"], "key": "k", "jobs": 3 });
+        let changed = ["databases[1]", "jobs"].into();
+        let expected = json!({ "databases": ["postgres://u:p@h/a", "postgres://u:***@h/b"], "key": "k", "jobs": 2 });
+        assert_eq!(unmasked(held, &wanted, "", &changed), expected);
+    }
 }

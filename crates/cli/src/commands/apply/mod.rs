@@ -44,7 +44,7 @@ pub fn run(args: &ApplyArgs, session: &Session) -> CliResult<Exit> {
         }
     };
     let held = match &keeper {
-        Some(keeper) => keeper.held()?,
+        Some(keeper) => keeper.held(&wanted)?,
         None => Held::default(),
     };
     let plan = plan::plan(&wanted, &held, args.prune);
@@ -93,7 +93,6 @@ fn file_to_apply(args: &ApplyArgs, session: &Session) -> CliResult<(PathBuf, Raw
 /// describes; of a file that has gone on since, a word is said.
 pub fn at_start(catalog: &Blocking, session: &Session) -> CliResult<()> {
     let keeper = Keeper::Catalog(catalog.clone());
-    let held = keeper.held()?;
     let (from, mut wanted) = match session.config_file()? {
         Some((path, raw)) => (
             path.display().to_string(),
@@ -107,6 +106,7 @@ pub fn at_start(catalog: &Blocking, session: &Session) -> CliResult<()> {
         wanted.repositories = described.repositories;
     }
     add_policy_of_environment(&mut wanted, session)?;
+    let held = keeper.held(&wanted)?;
     if wanted.is_empty() {
         if held.is_empty() {
             session.screen.warn(
@@ -163,7 +163,7 @@ fn add_policy_of_environment(wanted: &mut Definitions, session: &Session) -> Cli
 pub fn into(catalog: &Blocking, path: &Path, raw: &RawConfig, session: &Session) -> CliResult<()> {
     let wanted = config::of_file(raw, path, &session.places)?;
     let keeper = Keeper::Catalog(catalog.clone());
-    let plan = plan::plan(&wanted, &keeper.held()?, false);
+    let plan = plan::plan(&wanted, &keeper.held(&wanted)?, false);
     keeper.execute(&plan, &wanted, session)
 }
 

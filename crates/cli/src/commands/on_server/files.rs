@@ -22,7 +22,9 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
     let Api::There(http) = api else {
         return Err(CliError::usage("there is no server to download from"));
     };
-    only_here(&[("--package", args.package)])?;
+    if args.package {
+        return super::package::export(args, api, http, session);
+    }
     let app = session.named_app();
     let repository = session.named_repository();
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
@@ -107,7 +109,8 @@ fn into_file(from: &mut impl Read, path: &Path, session: &Session) -> CliResult<
     done
 }
 
-fn copy(from: &mut impl Read, to: &mut impl Write, session: &Session) -> CliResult<u64> {
+/// Copies until the end, or until Ctrl-C.
+pub fn copy(from: &mut impl Read, to: &mut impl Write, session: &Session) -> CliResult<u64> {
     let mut buffer = vec![0; 1 << 18];
     let mut written = 0;
     loop {

@@ -3,18 +3,28 @@
 //! Each sends a request, follows the job that comes of it as if it ran here, reads the document that the job ended with
 //! back into the engine's report, and shows that. Options that only make sense where the work is done are refused.
 
+mod care;
+mod compare;
 mod files;
+mod forget;
+mod package;
 mod restore;
+mod rollback;
+mod undo;
 
+pub use care::{check, doctor, prune};
+pub use compare::{diff, migrations, schema_diff};
 pub use files::{export, import};
-pub use restore::{restore, undo};
+pub use forget::forget;
+pub use restore::restore;
+pub use rollback::rollback_migration;
+pub use undo::undo;
 
-use super::{backup, check, diff, doctor, drill, list, prune, show, tag, verify};
+use super::{backup, drill, list, show, tag, verify};
 use crate::{
-    api::{Api, Call, encoded},
+    api::{Api, Call},
     args::{
-        BackupArgs, CheckArgs, ConnectionArgs, DiffArgs, DoctorArgs, DrillArgs, ForgetArgs,
-        ListArgs, PruneArgs, ReadBackArg, ShowArgs, TagArgs, VerifyArgs,
+        BackupArgs, ConnectionArgs, DrillArgs, ListArgs, ReadBackArg, ShowArgs, TagArgs, VerifyArgs,
     },
     clock::SystemClock,
     error::{CliError, CliResult},
@@ -22,12 +32,11 @@ use crate::{
     session::Session,
 };
 use jiff::tz::TimeZone;
-use pgkeep_engine::{
-    catalog::BackupDetail, doctor::DoctorReport, drill::DrillReport, verify::VerifyReport,
-};
+use pgkeep_engine::{catalog::BackupDetail, drill::DrillReport, verify::VerifyReport};
 use pgkeep_model::{Clock, manifest::BackupKind};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
 /// Options that say where a database is, where the server knows that itself.
 fn no_connection(connection: &ConnectionArgs) -> CliResult<()> {
     let given = [
@@ -226,6 +235,15 @@ pub fn verify(args: &VerifyArgs, api: &Api, session: &Session) -> CliResult<Exit
 
 /// The report of a job that may have ended with bad news: damage, or a proof that failed.
 pub fn found_out<T: DeserializeOwned>(api: &Api, call: &Call, session: &Session) -> CliResult<T> {
+    found_by(api, call, session).map(|(_, report)| report)
+}
+
+/// The same, with the id of the job.
+fn found_by<T: DeserializeOwned>(
+    api: &Api,
+    call: &Call,
+    session: &Session,
+) -> CliResult<(String, T)> {
     let accepted = api.document(call)?;
     let id = accepted["job_id"]
         .as_str()
@@ -233,13 +251,21 @@ pub fn found_out<T: DeserializeOwned>(api: &Api, call: &Call, session: &Session)
     let job = api.follow(id, session)?;
     session.progress.finish();
     match job.result.clone().map(serde_json::from_value::<T>) {
-        Some(Ok(report)) => Ok(report),
+        Some(Ok(report)) => Ok((id.to_owned(), report)),
         Some(Err(e)) if job.state == "succeeded" => Err(CliError::new(
             Exit::Server,
             format!("the result of job {id} cannot be read: {e}"),
         )),
         _ => Err(crate::api::job_failure(&job)),
     }
+}
+
+/// A document of the server's as what the command here makes of its own work.
+fn read<T: DeserializeOwned>(document: Value, what: &str) -> CliResult<T> {
+    serde_json::from_value(document).map_err(|e| {
+        CliError::new(Exit::Server, format!("the server's {what} cannot be read: {e}"))
+            .with_hint("compare `pgkeep --version` on both machines")
+    })
 }
 
 pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> {
@@ -265,97 +291,6 @@ pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> 
     }
     let report: DrillReport = found_out(api, &Call::post("/drills").body(body), session)?;
     Ok(drill::answer(&report, session))
-}
-
-pub fn diff(args: &DiffArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    no_connection(&args.connection)?;
-    if args.from == "live" || args.to == "live" {
-        return Err(
-            CliError::usage("a server compares backups, not a live database")
-                .with_hint("run it where the database can be reached, without PGKEEP_SERVER"),
-        );
-    }
-    let app = session.named_app();
-    let repository = session.named_repository();
-    let from = api.find_backup(&args.from, app.as_deref(), repository.as_deref())?;
-    let to = api.find_backup(&args.to, app.as_deref(), Some(&from.repository))?;
-    let call = Call::get("/backups/compare")
-        .query("from", &from.entry.id)
-        .query("to", &to.entry.id)
-        .query("repository", &from.repository);
-    let reply = api.send(&call)?;
-    let report = serde_json::from_slice(&reply.body)
-        .map_err(|e| CliError::new(Exit::Server, format!("the comparison cannot be read: {e}")))?;
-    diff::answer(report, args, session)
-}
-
-pub fn doctor(args: &DoctorArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    no_connection(&args.connection)?;
-    only_here(&[("--target-url", args.target_url.is_some())])?;
-    let app = one_app(api, session)?;
-    let call = Call::post(format!("/apps/{}/doctor", encoded(&app)));
-    let report: DoctorReport = found_out(api, &call, session)?;
-    Ok(doctor::answer(&report, session))
-}
-
-pub fn check(args: &CheckArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    only_here(&[("--repair", args.repair)])?;
-    let name = one_repository(api, session)?;
-    let percent = args.read_data.map_or(0.0, |share| share.0);
-    let call = Call::post(format!("/repositories/{}/check", encoded(&name)))
-        .body(json!({ "read_data_percent": percent }));
-    let report = found_out(api, &call, session)?;
-    Ok(check::answer(&report, session))
-}
-
-pub fn prune(args: &PruneArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    only_here(&[("--dry-run", args.dry_run)])?;
-    let name = one_repository(api, session)?;
-    let call = Call::post(format!("/repositories/{}/prune", encoded(&name)));
-    let (report, document) = report_of(api, &call, session)?;
-    session
-        .screen
-        .answer(&document, |text| prune::render_report(text, &report));
-    Ok(Exit::Done)
-}
-
-pub fn forget(args: &ForgetArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    if args.backups.is_empty() {
-        return Err(CliError::usage("on a server, policies say what is kept")
-            .with_hint("`pgkeep policy cleanup NAME`, or name backups: pgkeep forget ID"));
-    }
-    let app = session.named_app();
-    let repository = session.named_repository();
-    let mut removed = Vec::new();
-    for wanted in &args.backups {
-        let found = api.find_backup(wanted, app.as_deref(), repository.as_deref())?;
-        let call = Call::delete(format!("/backups/{}", found.entry.id))
-            .query("repository", &found.repository);
-        if args.dry_run {
-            let plan = api.document(&call.query("dryRun", true))?;
-            removed.push(plan);
-            continue;
-        }
-        let (_, document) = report_of::<Value>(api, &call, session)?;
-        removed.push(json!({ "id": found.entry.id, "report": document }));
-    }
-    let answer = json!({ "backups": removed, "dry_run": args.dry_run });
-    session.screen.answer(&answer, |text| {
-        for one in &removed {
-            let id = one["id"].as_str().or(one["backup"]["id"].as_str());
-            let id: String = id.unwrap_or_default().chars().take(8).collect();
-            if !args.dry_run {
-                text.line(format!("removed {id}"));
-                continue;
-            }
-            text.line(format!("would remove {id}"));
-            for objection in one["objections"].as_array().into_iter().flatten() {
-                let why = objection["message"].as_str().unwrap_or_default();
-                text.line(format!("  but {why}"));
-            }
-        }
-    });
-    Ok(Exit::Done)
 }
 
 pub fn tag(args: &TagArgs, api: &Api, session: &Session) -> CliResult<Exit> {

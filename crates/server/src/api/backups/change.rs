@@ -179,6 +179,7 @@ async fn patch(
         description: entry.description,
         tags: entry.tags,
         pinned: entry.pinned,
+        shrunk: entry.validity.shrunk,
         ..row.clone()
     };
     state.catalog.upsert_backup(&now).await?;
@@ -232,10 +233,10 @@ struct DeletePlan {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Objection {
-    message: String,
+pub struct Objection {
+    pub message: String,
     /// Whether `force` overrules it.
-    can_be_forced: bool,
+    pub can_be_forced: bool,
 }
 
 /// Removes a backup, by a job. With `dryRun` it only tells what would happen.
@@ -306,7 +307,8 @@ async fn delete(
     Ok(accepted.into_response())
 }
 
-async fn objections(state: &AppState, row: &BackupRow) -> Result<Vec<Objection>, Problem> {
+/// What speaks against removing a backup.
+pub async fn objections(state: &AppState, row: &BackupRow) -> Result<Vec<Objection>, Problem> {
     let mut objections = Vec::new();
     let mut add = |message: String, can_be_forced| {
         objections.push(Objection {

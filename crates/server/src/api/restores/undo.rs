@@ -281,15 +281,16 @@ impl Kept {
 
     fn files(tree: String, folder: KeptFolder, now: Timestamp) -> Self {
         let of = folder.of.display().to_string();
+        let said = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
         let until = match folder.kept_until {
-            Some(until) => format!("kept until {until}"),
+            Some(until) => format!("kept until {}", said(until)),
             None => "kept".to_owned(),
         };
         Self {
             kind: KeptKind::Files,
             name: folder.path.display().to_string(),
             size_bytes: None,
-            why: format!("{of} as it was before {}, {until}", folder.replaced_at),
+            why: format!("was {of} until {}, {until}", said(folder.replaced_at)),
             expired: folder.kept_until.is_some_and(|until| until <= now),
             tree: Some(tree),
             of: Some(of),
