@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::backups::{FIRST, FLOOR, PG_DUMP_CUSTOM, PG_DUMP_DIRECTORY};
 use super::database::Shape;
 use super::measure::Measured;
-use super::restores::PG_RESTORE;
+use super::restores::{DRILL, PG_RESTORE, PROVEN};
 
 pub(super) struct Report {
     major: u32,
@@ -70,9 +70,26 @@ impl Report {
                 &of(&self.restores, *shape),
                 &[PG_RESTORE],
             );
+            self.compare_drill(&mut text, *shape);
         }
         self.compare_shapes(&mut text);
         text
+    }
+
+    /// A drill is to cost hardly more than the restore that it performs.
+    fn compare_drill(&self, text: &mut String, shape: Shape) {
+        let took = |name| {
+            let of_shape = |one: &&Contender| one.shape == shape && one.name == name;
+            let found = self.restores.iter().find(of_shape)?;
+            Some(found.took().as_secs_f64())
+        };
+        if let (Some(drill), Some(restore)) = (took(DRILL), took(PROVEN)) {
+            let _ = write!(
+                text,
+                "\nA drill takes {:.2} times as long as a restore that is fully proven.\n",
+                drill / restore
+            );
+        }
     }
 
     /// One big table must not cost what many small ones spare.
@@ -215,7 +232,13 @@ mod tests {
         for seconds in [8, 11, 10] {
             report.backup(Shape::Balanced, FIRST, run(seconds));
         }
+        report.restore(Shape::Balanced, PROVEN, run(30));
+        report.restore(Shape::Balanced, DRILL, run(33));
         let text = report.to_markdown();
+        assert!(
+            text.contains("A drill takes 1.10 times as long as a restore that is fully proven."),
+            "{text}"
+        );
         assert!(text.contains("### Balanced, 2.70 GB"), "{text}");
         assert!(
             text.contains("| pg_dump -Fc -Z6 | 80.0 | 1.00 | 160.0 | 5.5 | 3 |"),

@@ -9,6 +9,7 @@ use super::report::Report;
 pub(super) const PG_RESTORE: &str = "pg_restore -j2";
 pub(super) const COUNTED: &str = "pgkeep restore, rows counted";
 pub(super) const PROVEN: &str = "pgkeep restore, fully proven";
+pub(super) const DRILL: &str = "pgkeep drill";
 
 const TARGET: &str = "bench_restored";
 
@@ -32,7 +33,19 @@ pub(super) fn run_all(course: &Course, shape: Shape, report: &mut Report) -> any
         }
     }
     course.source.drop_database(TARGET);
+    if course.wants(DRILL) {
+        report.restore(shape, DRILL, pgkeep_drill(course)?);
+    }
     Ok(())
+}
+
+/// The very restore, fully proven, into a throwaway database that is dropped again.
+fn pgkeep_drill(course: &Course) -> anyhow::Result<Measured> {
+    course.source.settle();
+    let mut command = pgkeep(course, &["drill", "latest"]);
+    command.arg("--bin-dir").arg(course.source.server.bin_dir());
+    command.env("DATABASE_URL", course.source.url("postgres"));
+    alone(course.source.process(), command)
 }
 
 fn pgkeep_restore(course: &Course, proof: &str) -> anyhow::Result<Measured> {
