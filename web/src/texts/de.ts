@@ -1057,6 +1057,8 @@ export const de: Texts = {
       'Legen Sie es dorthin, wo das Ende dieser Maschine es nicht trifft: auf Papier in einen Safe, oder in einen Passwortverwalter.',
       'Probieren Sie es einmal: öffnen Sie mit dem Blatt allein die Liste der Backups auf einer anderen Maschine.',
     ],
+    kitHere:
+      'Der Schlüssel ist hier gespeichert und wird niemandem gezeigt. Haben Sie das Blatt beim Anlegen nicht gespeichert, so geben Sie den Schlüssel unter Definition noch einmal ein und drücken Sie Notfallblatt speichern.',
     kitDone: 'Sagen Sie es dann hier. Ein neuer Schlüssel fragt wieder danach.',
     kitAction: (name) => `Das Blatt von ${name} liegt sicher`,
     kitSaid: (name) => `Es ist vermerkt, dass das Notfallblatt von ${name} sicher liegt.`,

@@ -491,6 +491,8 @@ export const pages = {
       'Put it where the end of this machine does not reach it: on paper in a safe, or in a password manager.',
       'Try it once: open the list of backups on another machine with the kit alone.',
     ],
+    kitHere:
+      'The key is stored here, where it is shown to nobody. If you did not save the kit when you made the repository, type the key once more under Definition and press Save the recovery kit.',
     kitDone: 'Then say so here. A change of the key asks for it anew.',
     kitAction: (name: string) => `The kit of ${name} is in a safe place`,
     kitSaid: (name: string) => `It is noted that the recovery kit of ${name} is in a safe place.`,

@@ -103,13 +103,13 @@ function Detail({ app }: { app: App }) {
           </List>
         )}
       </Section>
-      {app.managedBy === 'file' ? (
+      {app.managedBy === 'file' || !may('configure') ? (
         <Section title={t.apps.definition}>
-          <ManagedByFile />
+          {app.managedBy === 'file' && <ManagedByFile />}
           <Snippet label={t.apps.definition} text={tomlOf(app.name, definition)} />
         </Section>
       ) : (
-        may('configure') && <AppForm key={app.revision} app={app} />
+        <AppForm key={app.revision} app={app} />
       )}
     </Stack>
   )

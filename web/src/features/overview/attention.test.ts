@@ -82,6 +82,30 @@ test('a repository is looked after once, however many apps keep their backups th
   expect(new Set(list.map((each) => each.key)).size).toBe(3)
 })
 
+test('what must be done now comes first, hints come last', () => {
+  const finding = (state: string, alarm: boolean) => ({
+    state,
+    alarm,
+    repository: 'main',
+    sentence: state,
+    cost: 0,
+  })
+  const list = attention(
+    status({
+      apps: [
+        app([finding('no_recovery_kit', false), finding('overdue', false)]),
+        { ...app([finding('storage_filling', true), finding('unproven', false)]), app: 'blog' },
+      ],
+    }),
+  )
+  expect(list.map((each) => each.state)).toEqual([
+    'storage_filling',
+    'overdue',
+    'unproven',
+    'no_recovery_kit',
+  ])
+})
+
 test('a server that works on nothing comes before all apps', () => {
   const list = attention(status({ workers: 0, queuePaused: true, apps: [app([])] }))
   expect(list.map((each) => each.state)).toEqual(['no_worker', 'queue_paused'])

@@ -34,13 +34,15 @@ export function attention(status: Status): Attention[] {
     list.push({ key: 'paused', state: 'queue_paused', sentence: '', remedy: { act: 'resume-queue' } })
   }
   const told = new Set<string>()
+  const found: (Attention & { rank: number })[] = []
   for (const app of status.apps) {
     for (const finding of app.findings) {
       // A repository is looked after once, however many apps keep their backups there.
       const shared = SHARED.includes(finding.state) && `${finding.state} ${finding.repository}`
       if (shared && told.has(shared)) continue
       if (shared) told.add(shared)
-      list.push({
+      found.push({
+        rank: rankOf(finding),
         key: `${app.app} ${finding.state} ${finding.sentence}`,
         app: shared ? undefined : app.app,
         repository: finding.repository ?? undefined,
@@ -52,7 +54,14 @@ export function attention(status: Status): Attention[] {
       })
     }
   }
-  return list
+  // Apps come with the worst first; what must be done now comes before all of them, and hints come after.
+  found.sort((a, b) => a.rank - b.rank)
+  return [...list, ...found.map(({ rank: _, ...each }) => each)]
+}
+
+function rankOf(finding: AppStatus['findings'][number]): number {
+  if (finding.alarm) return 0
+  return finding.state === 'no_recovery_kit' ? 2 : 1
 }
 
 /** What is about a repository, not about one of its apps. */

@@ -1,5 +1,7 @@
 import { List, Stack, Text } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
 import { api, call } from '../../api/client.ts'
+import { queries } from '../../api/queries.ts'
 import type { Repository } from '../../api/types.ts'
 import { commands } from '../../commands.ts'
 import { useTexts } from '../../texts/index.ts'
@@ -12,6 +14,8 @@ import { useTell } from '../../ui/notices.tsx'
 export function KitDialog({ name, onClose }: { name: Repository['name']; onClose: () => void }) {
   const t = useTexts()
   const tell = useTell()
+  const { data } = useQuery(queries.repository(name))
+  const [steps, here] = [t.repositories.kitSteps, /^\*+$/.test(data?.definition.key ?? '')]
   const confirm = useAction(
     () => call(api.POST('/api/v1/repositories/{name}/recovery-kit/confirm', { params: { path: { name } } })),
     ['repository', 'status'],
@@ -29,10 +33,10 @@ export function KitDialog({ name, onClose }: { name: Repository['name']; onClose
         <Stack gap="sm">
           <Text size="sm">{t.repositories.kitWhy}</Text>
           <List type="ordered" size="sm" spacing="xs">
-            {t.repositories.kitSteps.map((step, index) => (
+            {(here ? [t.repositories.kitHere, ...steps.slice(1)] : steps).map((step, index) => (
               <List.Item key={step}>
                 {step}
-                {index === 0 && <Command line={commands.recoveryKit(name)} />}
+                {index === 0 && !here && <Command line={commands.recoveryKit(name)} />}
               </List.Item>
             ))}
           </List>
