@@ -157,6 +157,17 @@ async fn who_has_no_role_or_is_refused_does_not_get_in() {
             .contains("access_denied"),
         "{answer:?}"
     );
+
+    // A person sees the login page, not a document for programs.
+    let path = come_back(&scene, &provider, &mut browser).await;
+    let page = [("accept", "text/html,*/*;q=0.8".to_owned())];
+    let answer = browser.request(&scene, "GET", &path, None, &page).await;
+    assert_eq!(
+        (answer.status, answer.headers["location"].to_str().unwrap()),
+        (303, "/login?refused=login_refused"),
+        "{answer:?}"
+    );
+    assert!(!browser.cookies.contains_key("__Host-pgkeep"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
