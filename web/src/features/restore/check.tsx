@@ -6,7 +6,6 @@ import { bytes, count } from '../../format/amounts.ts'
 import { duration } from '../../format/time.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
 import { Facts, Section } from '../../ui/bits.tsx'
-import { DataTable } from '../../ui/data-table.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { type Choice, takesDatabase } from './choice.ts'
@@ -122,34 +121,21 @@ export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupD
           )}
         </div>
       )}
-      {trees.length > 0 && (
-        <DataTable
-          label={t.restore.folders}
-          rows={trees}
-          rowKey={(tree) => tree.name}
-          columns={[
-            { key: 'name', title: t.restore.folderName, cell: (tree) => tree.name },
-            {
-              key: 'to',
-              title: t.restore.goesTo,
-              cell: (tree) => <span style={{ overflowWrap: 'anywhere' }}>{tree.to}</span>,
-            },
-            {
-              key: 'files',
-              title: t.restore.filesIn,
-              number: true,
-              cell: (tree) => count(tree.files, locale),
-            },
-            { key: 'bytes', title: t.backups.size, number: true, cell: (tree) => bytes(tree.bytes) },
-            { key: 'free', title: t.restore.freeThere, number: true, cell: (tree) => bytes(tree.freeBytes) },
-            {
-              key: 'now',
-              title: t.restore.thereNow,
-              cell: (tree) => (tree.replaces ? t.restore.keptBeside : t.restore.nothingThere),
-            },
-          ]}
-        />
-      )}
+      {trees.map((tree) => (
+        <div key={tree.name}>
+          <Text size="sm" fw={600} mb={4}>
+            {t.restore.folderOf(tree.name)}
+          </Text>
+          <Facts
+            facts={[
+              [t.restore.goesTo, tree.to],
+              [t.restore.amount, t.restore.filesRestored(count(tree.files, locale), bytes(tree.bytes))],
+              [t.restore.freeThere, bytes(tree.freeBytes)],
+              [t.restore.thereNow, tree.replaces ? t.restore.keptBeside : t.restore.nothingThere],
+            ]}
+          />
+        </div>
+      ))}
       <Facts
         facts={[[t.restore.age, duration(plan.ageSecs)], ...(takesDatabase(choice) ? databaseFacts() : [])]}
       />
