@@ -25,6 +25,7 @@ export const commands = {
   runPolicy: (name: string) => line('policy', 'run', word(name)),
   nextRuns: (name: string) => line('policy', 'next', word(name)),
   undo: (database: string) => line('undo', word(database)),
+  dropExpired: (app: string) => line('undo', '--app', word(app), '--drop-expired'),
   undoFiles: (folder: string) => line('undo', '--files', word(folder)),
   apply: () => line('apply', 'pgkeep.toml'),
   recoveryKit: (name: string) => line('key', 'kit', '--repo', word(name), '--output', 'kit.txt'),

@@ -676,6 +676,11 @@ export const de: Texts = {
     undoConsequence: (database, kept) =>
       `${kept} wird wieder ${database}, und die wiederhergestellte Datenbank bleibt an ihrer Stelle erhalten. Was seither geschrieben wurde, ist dann nicht mehr in der laufenden.`,
     undoAction: (database) => `${database} zurücktauschen`,
+    clearAway: (amount) => `${n(amount, 'Datenbank', 'Datenbanken')} wegräumen`,
+    clearTitle: 'Abgelaufenes wegräumen',
+    clearConsequence:
+      'Ihre Zeit ist um, oder die Wiederherstellung, die sie angelegt hat, ist abgebrochen. Sie sind danach endgültig weg:',
+    cleared: (amount) => `${n(amount, 'Datenbank ist', 'Datenbanken sind')} entfernt.`,
     undoFilesOf: (tree) => `Altes ${tree} zurücktauschen`,
     undoFilesConsequence: (places) =>
       `Was ersetzt wurde, bekommt seinen Platz zurück; was jetzt dort steht, bleibt einen Tag erhalten: ${places}`,

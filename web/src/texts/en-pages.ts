@@ -181,6 +181,10 @@ export const pages = {
     undoConsequence: (database: string, kept: string) =>
       `${kept} becomes ${database} again, and the restored database is kept in its place. What was written since the restore is then not live any more.`,
     undoAction: (database: string) => `Swap ${database} back`,
+    clearAway: (amount: number) => `Clear away ${n(amount, 'database', 'databases')}`,
+    clearTitle: 'Clear away what is over',
+    clearConsequence: 'Their time is over, or the restore that made them died. They are dropped for good:',
+    cleared: (amount: number) => `${n(amount, 'database is', 'databases are')} dropped.`,
     undoFilesOf: (tree: string) => `Put the old ${tree} back`,
     undoFilesConsequence: (places: string) =>
       `What was replaced gets its place back; what stands there now is kept for a day: ${places}`,

@@ -12,6 +12,7 @@ import { useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Command, Section } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
+import { useTell } from '../../ui/notices.tsx'
 import { useMay } from '../session/session.ts'
 
 /** Databases and folders that restores left of an app. */
@@ -23,7 +24,7 @@ export function Kept({ app }: { app: string }) {
   // Of several folders of one tree, the newest gets its place back first.
   const newest = (item: KeptItem) => data.find((each) => each.tree === item.tree) === item
   return (
-    <Section title={t.restore.keptOf(app)}>
+    <Section title={t.restore.keptOf(app)} actions={may('delete') && <ClearAway app={app} kept={data} />}>
       <List size="sm" spacing="md" listStyleType="none">
         {data.map((item) => (
           <List.Item
@@ -48,6 +49,50 @@ export function Kept({ app }: { app: string }) {
         ))}
       </List>
     </Section>
+  )
+}
+
+/** Drops the databases whose time is over, or whose restore died. */
+function ClearAway({ app, kept }: { app: string; kept: KeptItem[] }) {
+  const t = useTexts()
+  const tell = useTell()
+  const [opened, dialog] = useDisclosure()
+  const over = kept.filter((item) => item.expired && item.kind === 'database')
+  const clear = useAction(
+    () => call(api.POST('/api/v1/restores/kept/drop-expired', { body: { app } })),
+    ['job'],
+    ({ dropped }) => {
+      tell(t.restore.cleared(dropped.length))
+      dialog.close()
+    },
+  )
+  if (over.length === 0) return null
+  return (
+    <>
+      <Button variant="default" size="xs" onClick={dialog.open}>
+        {t.restore.clearAway(over.length)}
+      </Button>
+      <Confirm
+        opened={opened}
+        title={t.restore.clearTitle}
+        consequence={
+          <Stack gap="sm">
+            <Text size="sm">{t.restore.clearConsequence}</Text>
+            {over.map((item) => (
+              <Text size="sm" key={item.name} ff="monospace" style={{ overflowWrap: 'anywhere' }}>
+                {item.name}
+              </Text>
+            ))}
+            <Command line={commands.dropExpired(app)} />
+          </Stack>
+        }
+        action={t.restore.clearAway(over.length)}
+        pending={clear.isPending}
+        error={clear.error}
+        onConfirm={() => clear.mutate(undefined)}
+        onClose={dialog.close}
+      />
+    </>
   )
 }
 
