@@ -6,6 +6,7 @@
 use crate::{
     error::{CliError, CliResult},
     exit::Exit,
+    output::say,
 };
 use std::io::IsTerminal;
 
@@ -48,6 +49,23 @@ pub fn agree(to: &str, interactive: bool) -> CliResult<()> {
                 .with_hint("nothing was changed"),
         ),
     }
+}
+
+/// Asks a person at the terminal a question whose answer is no unless it is said otherwise: Ctrl-C and a terminal that is
+/// gone are a no as well. What was typed before the question is no answer to it.
+pub fn yes(question: &str) -> bool {
+    let _ = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush);
+    let answer = dialoguer::Confirm::new()
+        .with_prompt(question)
+        .default(false)
+        .wait_for_newline(true)
+        .interact();
+    answer.unwrap_or_else(|_| {
+        // It was hidden for the question.
+        let _ = console::Term::stderr().show_cursor();
+        say("");
+        false
+    })
 }
 
 fn ask(what: &str) -> CliResult<()> {

@@ -5,7 +5,8 @@ mod pgkeep;
 
 use pgkeep::{
     Run,
-    scene::{PHRASE, Running, Scene},
+    scene::{PHRASE, Running, Scene, wait_until},
+    terminal::Terminal,
 };
 use pgkeep_testkit::TestPostgres;
 use rustix::process::Signal;
@@ -138,13 +139,35 @@ fn a_failed_deployment_is_swapped_back_and_a_good_one_can_be_rolled_back() {
         left.stderr
     );
 
-    // A command that is not there is never mistaken for one that failed.
-    let missing = scene.run(&["guard", "--", "no-such-command"]).fails_with(2);
-    assert!(
-        missing.stderr.contains("no-such-command cannot be started"),
-        "{}",
-        missing.stderr
+    // A command that is not there is never mistaken for one that failed, and found out before a backup is made.
+    let points = guarded(&scene).len();
+    for (command, why) in [
+        ("no-such-command", "No such file"),
+        ("./migrate.sh", "Permission denied"),
+    ] {
+        let missing = scene.run(&["guard", "--", command]).fails_with(2);
+        let words = format!("{command} cannot be started: {why}");
+        assert!(missing.stderr.contains(&words), "{}", missing.stderr);
+    }
+    assert_eq!(guarded(&scene).len(), points);
+
+    // What the app's definition calls harmless needs no backup; a failure then has nothing to go back to.
+    let harmless = APP.replace(
+        "code = \"migrations\"",
+        "code = \"migrations\", harmless = [\"*_drop_reviews\"]",
     );
+    scene.pgkeep.write("pgkeep.toml", &harmless);
+    let skipped = scene
+        .run(&["guard", "--", "sh", "-c", "exit 5"])
+        .fails_with(5);
+    for words in [
+        "no backup: only what was named as harmless is pending (1 migration: 20260201000000_drop_reviews)",
+        "no backup was made before it",
+    ] {
+        assert!(skipped.stderr.contains(words), "{}", skipped.stderr);
+    }
+    assert_eq!(guarded(&scene).len(), points);
+    scene.pgkeep.write("pgkeep.toml", APP);
 
     // It succeeds, proven before, told as one document.
     let report = scene
@@ -165,8 +188,9 @@ fn a_failed_deployment_is_swapped_back_and_a_good_one_can_be_rolled_back() {
     assert_eq!(report["proven"], true);
     assert_eq!(report["applied"][0]["name"], "20260201000000");
     assert_eq!(report["pending"]["names"][0], "20260201000000_drop_reviews");
-    let overhead = report["overhead_seconds"].as_f64().unwrap();
-    eprintln!("guard adds {overhead:.3} s");
+    let seconds = |name: &str| report[name].as_f64().unwrap();
+    let looks = seconds("look_before_seconds") + seconds("look_after_seconds");
+    assert!((seconds("overhead_seconds") - looks).abs() < 1e-6 && looks > 0.0);
     assert_eq!(reviews(&scene), "gone");
 
     // Nothing is pending any more: no backup, where that was asked for.
@@ -262,4 +286,99 @@ fn a_signal_for_guard_is_the_commands_and_its_end_is_guards() {
         ended.stderr
     );
     assert_eq!(guarded(&scene).len(), 1);
+}
+
+/// Guard at a terminal of its own.
+fn at_a_terminal(scene: &Scene, command: &[&str]) -> Terminal {
+    let args = [&["guard", "--"], command].concat();
+    let mut command = scene.pgkeep.child(&args);
+    command.envs(scene.environment());
+    Terminal::start_session(&command)
+}
+
+fn kept(scene: &Scene) -> usize {
+    let databases = scene.databases();
+    databases
+        .iter()
+        .filter(|name| name.starts_with("shop_before_"))
+        .count()
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked_after_a_failure_and_only_a_yes_goes_back() {
+    let scene = scene();
+    let before = scene.fingerprint("shop");
+
+    // No; and what was typed before the question is no answer to it.
+    let go = scene.pgkeep.path().join("go");
+    let ready = scene.pgkeep.path().join("ready");
+    let script = format!(
+        "touch {}; while [ ! -e {} ]; do sleep 0.05; done; sh deploy.sh 3",
+        ready.display(),
+        go.display()
+    );
+    let mut terminal = at_a_terminal(&scene, &["sh", "-c", &script]);
+    wait_until("the command runs", || ready.exists());
+    terminal.type_in("y\r");
+    std::fs::write(&go, "").unwrap();
+    terminal.wait_for("swap: two renames");
+    terminal.wait_for("ended with status 3. Go back to backup");
+    terminal.wait_for("[y/N]");
+    terminal.type_in("n\r");
+    terminal.wait_for("everything is left as it is");
+    terminal.wait_for("pgkeep rollback-migration --app shop");
+    assert_eq!(terminal.finish(), 3);
+    assert_eq!((reviews(&scene).as_str(), kept(&scene)), ("gone", 0));
+    scene
+        .run(&["rollback-migration", "--confirm", PHRASE])
+        .succeeds();
+    assert_eq!(
+        (scene.fingerprint("shop"), kept(&scene)),
+        (before.clone(), 1)
+    );
+
+    // Ctrl-C is the command's while it runs, and a no to the question.
+    let script = format!(
+        "trap 'exit 7' INT; touch {}; while :; do sleep 0.05; done",
+        ready.display()
+    );
+    std::fs::remove_file(&ready).unwrap();
+    let mut terminal = at_a_terminal(&scene, &["sh", "-c", &script]);
+    wait_until("the command runs", || ready.exists());
+    terminal.press_ctrl_c();
+    terminal.wait_for("ended with status 7. Go back to backup");
+    terminal.wait_for("[y/N]");
+    terminal.press_ctrl_c();
+    terminal.wait_for("everything is left as it is");
+    assert!(
+        !terminal.text().contains("cancelling"),
+        "{}",
+        terminal.text()
+    );
+    assert_eq!(terminal.finish(), 7);
+    assert_eq!(kept(&scene), 1);
+
+    // Yes.
+    let mut terminal = at_a_terminal(&scene, &["sh", "deploy.sh", "4"]);
+    terminal.wait_for("[y/N]");
+    terminal.type_in("y\r");
+    terminal.wait_for("is as it was before the command");
+    assert_eq!(terminal.finish(), 4);
+    assert_eq!((scene.fingerprint("shop"), kept(&scene)), (before, 2));
+
+    // The window is closed while the command runs: that is told to the command, and there is nobody to be asked.
+    let heard = scene.pgkeep.path().join("heard");
+    let script = format!(
+        "trap 'touch {}; exit 9' HUP; touch {}; while :; do sleep 0.05; done",
+        heard.display(),
+        ready.display()
+    );
+    std::fs::remove_file(&ready).unwrap();
+    let mut terminal = at_a_terminal(&scene, &["sh", "-c", &script]);
+    wait_until("the command runs", || ready.exists());
+    terminal.close();
+    assert_eq!(terminal.finish(), 9);
+    assert!(heard.exists());
+    assert_eq!(kept(&scene), 2);
+    assert_eq!(guarded(&scene).len(), 4);
 }

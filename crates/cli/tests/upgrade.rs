@@ -25,6 +25,9 @@ impl Move {
             pgkeep: Pgkeep::new(),
         };
         scene.run(&["init"]).succeeds();
+        // From here on there is a catalog.
+        scene.pgkeep.write("pgkeep.toml", "");
+        scene.run(&["apply"]).succeeds();
         scene
     }
 
@@ -153,6 +156,15 @@ fn a_server_moves_from_15_to_17_and_back() {
         .json();
     assert_eq!(plan["databases"][1]["written"].as_array().unwrap().len(), 0);
     assert_eq!(plan["fenced"].as_array().unwrap().len(), 2);
+    // Every role that it made would go, unless something else uses it by then.
+    let stay = |plan: &Value| {
+        let roles = plan["roles"].as_array().unwrap().iter();
+        let staying = roles.filter(|role| role["stays_because"].is_string());
+        let staying = staying.map(|role| role["name"].as_str().unwrap().to_owned());
+        staying.collect::<Vec<_>>()
+    };
+    assert!(plan["roles"].to_string().contains("ev_owner"), "{plan:#}");
+    assert_eq!(stay(&plan), Vec::<String>::new());
 
     scene
         .new
@@ -179,12 +191,49 @@ fn a_server_moves_from_15_to_17_and_back() {
     // A database that took the name is not the one that was made.
     scene.new.psql(
         "postgres",
-        "ALTER DATABASE everything RENAME TO moved; CREATE DATABASE everything",
+        "ALTER DATABASE everything RENAME TO moved; CREATE DATABASE everything OWNER ev_writer",
     );
-    scene
-        .run(&["upgrade", "rollback", "--force", "--confirm", PHRASE])
-        .succeeds();
+    let plan = scene
+        .run(&["upgrade", "rollback", "--force", "--dry-run", "--json"])
+        .succeeds()
+        .json();
+    assert_eq!(stay(&plan), ["ev_reader", "ev_writer"], "{plan:#}");
+    let steps = lines(&plan["steps"]);
+    for words in [
+        "leave role ev_writer: database everything needs it",
+        "leave role ev_reader: role ev_writer is a member of it",
+    ] {
+        assert!(steps.contains(words), "{steps}");
+    }
+    let report = scene
+        .run(&[
+            "upgrade",
+            "rollback",
+            "--force",
+            "--confirm",
+            PHRASE,
+            "--json",
+        ])
+        .succeeds()
+        .json();
     assert_eq!(scene.databases(), "everything postgres");
+    let left = scene.new.psql(
+        "postgres",
+        "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname LIKE 'ev%'",
+    );
+    assert_eq!(left, "ev_reader ev_writer", "{report:#}");
+    assert!(report["roles_dropped"].to_string().contains("ev_owner"));
+    assert_eq!(report["roles_left"].as_array().unwrap().len(), 2);
+
+    // Both stand in the catalog, with what they did.
+    let jobs = scene.run(&["job", "list", "--json"]).succeeds().json();
+    let jobs: Vec<&Value> = jobs["items"].as_array().unwrap().iter().collect();
+    let ran: Vec<_> = jobs.iter().filter(|job| job["kind"] == "upgrade").collect();
+    assert_eq!(ran.len(), 2, "{jobs:#?}");
+    assert!(
+        ran.iter().all(|job| job["state"] == "succeeded"),
+        "{ran:#?}"
+    );
     scene.old.psql("shop", "DELETE FROM reviews");
 }
 

@@ -38,8 +38,18 @@ pub struct GuardRequest {
     pub drill: Option<DrillRequest>,
     /// Takes no backup where the app's own check or its code says that nothing is pending.
     pub skip_if_nothing_pending: bool,
-    /// Migrations whose names match one of these (`*` for any text) need no backup, as their author knows.
+    /// Migrations that one of these stands for need no backup, as their author knows; besides those that the app's
+    /// definition names. See [`stands_for`].
     pub harmless: Vec<String>,
+}
+
+impl GuardRequest {
+    /// All patterns of what is harmless.
+    fn all_harmless(&self) -> Vec<String> {
+        let defined = self.application.migrations.iter();
+        let defined = defined.flat_map(|migrations| &migrations.harmless);
+        self.harmless.iter().chain(defined).cloned().collect()
+    }
 }
 
 /// What is about to be migrated, as far as it can be told.
@@ -60,14 +70,14 @@ impl Pending {
         }
     }
 
-    /// Whether every pending migration is known by name and matches one of the patterns.
+    /// Whether every pending migration is known by name, and one of the patterns stands for it.
     pub fn is_harmless(&self, patterns: &[String]) -> bool {
         let Some(names) = self.names.as_ref().filter(|names| !names.is_empty()) else {
             return false;
         };
         names
             .iter()
-            .all(|name| patterns.iter().any(|pattern| matches(pattern, name)))
+            .all(|name| patterns.iter().any(|pattern| stands_for(pattern, name)))
     }
 
     /// In a sentence's end: `2 migrations: a.0002, a.0003`.
@@ -106,8 +116,8 @@ pub struct Guarded {
     pub proven: Option<bool>,
     /// The versions of each database before the command.
     pub versions_before: Vec<Versions>,
-    /// Seconds spent besides the backup and its proof.
-    pub overhead_seconds: f64,
+    /// Seconds spent on looking at what is applied and pending, besides the backup and its proof.
+    pub look_before_seconds: f64,
 }
 
 /// The migrations applied to one database.
@@ -129,6 +139,8 @@ pub struct Changed {
     /// What became of the schema since the backup; `None` where there is no backup to compare with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaDiffReport>,
+    /// Seconds spent on finding that out.
+    pub look_after_seconds: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,17 +167,20 @@ pub fn before(
         backup: None,
         proven: None,
         versions_before: versions,
-        overhead_seconds: begun.elapsed().as_secs_f64(),
+        look_before_seconds: begun.elapsed().as_secs_f64(),
     };
     if guarded.skipped.is_some() {
         return Ok(guarded);
     }
-    let backup = backup::run(repository, &described(request, &guarded.pending), context)?;
+    let backup = backup::run(repository, &described(request, &guarded.pending), context)
+        .map_err(|e| not_run("the backup failed", e))?;
     if let Some(drill) = &request.drill {
         let report = prove(repository, drill, &backup.id, context)?;
         guarded.proven = Some(report.proven);
         if !report.proven {
-            drill::require_proven(&report)?;
+            drill::require_proven(&report).map_err(|e| not_run("the backup is not proven", e))?;
+            let why = report.skipped.unwrap_or_default();
+            return Err(not_run("the backup is not proven", Error::refused(why)));
         }
     }
     guarded.backup = Some(backup);
@@ -179,6 +194,7 @@ pub fn after(
     guarded: &Guarded,
     context: &Context,
 ) -> Result<Changed> {
+    let begun = Instant::now();
     let schema = match &guarded.backup {
         None => None,
         Some(backup) => {
@@ -218,6 +234,7 @@ pub fn after(
         reverted: changes(&versions, &guarded.versions_before),
         schema,
         versions_after: versions,
+        look_after_seconds: begun.elapsed().as_secs_f64(),
     })
 }
 
@@ -231,18 +248,22 @@ pub fn newest(repository: &Repository, app: Option<&str>) -> Result<BackupEntry>
         .into_iter()
         .filter(|entry| entry.tags.iter().any(|tag| tag == PRE_MIGRATION))
         .max_by_key(|entry| entry.time)
-        .ok_or_else(|| {
-            let of = app.map(|app| format!(" of {app}")).unwrap_or_default();
-            Error::not_found(format!("no backup{of} was taken before a migration"))
-                .hint("`pgkeep guard -- COMMAND` takes one; any other backup is restored with `pgkeep restore`")
-        })
+        .ok_or_else(|| none_taken(app))
+}
+
+/// There is no point before a migration to go back to.
+pub fn none_taken(app: Option<&str>) -> Error {
+    let of = app.map(|app| format!(" of {app}")).unwrap_or_default();
+    Error::not_found(format!("no backup{of} was taken before a migration")).hint(
+        "`pgkeep guard -- COMMAND` takes one; any other backup is restored with `pgkeep restore`",
+    )
 }
 
 fn reason_to_skip(request: &GuardRequest, pending: &Pending) -> Option<String> {
     if request.skip_if_nothing_pending && pending.is_nothing() {
         return Some("nothing is pending".into());
     }
-    pending.is_harmless(&request.harmless).then(|| {
+    pending.is_harmless(&request.all_harmless()).then(|| {
         format!(
             "only what was named as harmless is pending ({})",
             pending.words()
@@ -279,7 +300,14 @@ fn prove(
         ..drill.clone()
     };
     drill::run(repository, &request, context)
-        .map_err(|e| e.context("the backup could not be proven, so the command was not run"))
+        .map_err(|e| not_run("the backup could not be proven", e))
+}
+
+fn not_run(why: &str, error: Error) -> Error {
+    match error.code {
+        ErrorCode::Cancelled => error.context("the command was not run"),
+        _ => error.context(format!("{why}, so the command was not run")),
+    }
 }
 
 fn look(request: &GuardRequest, context: &Context) -> Result<(Pending, Vec<Versions>)> {
@@ -371,6 +399,13 @@ fn names(states: &[MigrationState]) -> BTreeSet<String> {
     states.iter().flat_map(MigrationState::names).collect()
 }
 
+/// Whether a pattern stands for a migration: it is its name, with `*` for any text; or it is the app label, the part of the
+/// name before its first dot.
+pub fn stands_for(pattern: &str, name: &str) -> bool {
+    let label = name.split_once('.').map(|(label, _)| label);
+    label == Some(pattern) || matches(pattern, name)
+}
+
 /// `*` stands for any text.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
@@ -436,6 +471,10 @@ mod tests {
             "shop.0003_drop_column"
         ])));
         assert!(!harmless(Some(&["sessions.0001_initial_2"])));
+        let label = ["sessions".to_owned()];
+        let of_label = |name: &str| pending(Some(&[name]), None).is_harmless(&label);
+        assert!(of_label("sessions.0002_more") && of_label("sessions"));
+        assert!(!of_label("sessions_more.0001_initial") && !of_label("shop.sessions"));
         assert!(!harmless(None), "what is not known is not harmless");
         assert!(!harmless(Some(&[])));
     }

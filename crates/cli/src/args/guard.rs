@@ -35,7 +35,8 @@ pub struct GuardArgs {
     /// Take no backup where the app's code or its own check says for certain that nothing is pending
     #[arg(long)]
     pub skip_if_nothing_pending: bool,
-    /// Take no backup where every pending migration's name matches; * matches any text (repeatable)
+    /// Take no backup where all that is pending is of this app label, or has a name that matches with * for any
+    /// text; besides what `harmless` of the app's migrations says (repeatable)
     #[arg(long, value_name = "PATTERN")]
     pub harmless: Vec<String>,
     /// Words that are kept with the backup
@@ -49,7 +50,7 @@ pub struct GuardArgs {
 /// What happens after a failed command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnFailure {
-    /// Show the way back and ask for the phrase
+    /// Show the way back and ask whether to take it
     Ask,
     /// Swap back without asking; the failed state is kept
     Restore,

@@ -45,6 +45,8 @@ struct GuardReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<i32>,
     command_seconds: f64,
+    /// What guard added to backup, proof and command: both looks at what is applied.
+    overhead_seconds: f64,
     #[serde(flatten)]
     guarded: Guarded,
     #[serde(flatten)]
@@ -53,6 +55,32 @@ struct GuardReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     restored: Vec<RestoreReport>,
     warnings: Vec<String>,
+}
+
+impl GuardReport {
+    /// How the command ended, in words.
+    fn ended(&self) -> String {
+        match self.signal {
+            Some(signal) => match signal_name(signal) {
+                Some(name) => format!("was ended by signal {signal} ({name})"),
+                None => format!("was ended by signal {signal}"),
+            },
+            None => format!("ended with status {}", self.status),
+        }
+    }
+}
+
+fn signal_name(number: i32) -> Option<&'static str> {
+    // The same on every system that there is.
+    Some(match number {
+        1 => "the terminal was closed",
+        2 => "Ctrl-C",
+        3 => "quit",
+        6 => "abort",
+        9 => "killed",
+        15 => "terminated",
+        _ => return None,
+    })
 }
 
 /// Ends the process with the command's own status, once there is one.
@@ -68,6 +96,8 @@ pub fn run(args: &GuardArgs, session: &Session) -> CliResult<Exit> {
 
 fn guarded(args: &GuardArgs, session: &Session) -> CliResult<u8> {
     session.only_here("guard")?;
+    // Better known before a backup is made than after.
+    Passthrough::find(&args.command).map_err(|e| cannot_start(&e))?;
     let relay = Relay::start(&session.cancel)
         .map_err(|e| CliError::new(Exit::Failed, format!("cannot listen for Ctrl-C: {e}")))?;
     let mut flags = connection_flags(&args.connection);
@@ -109,18 +139,12 @@ fn guarded(args: &GuardArgs, session: &Session) -> CliResult<u8> {
     };
     // The job ends here: the way back is one of its own.
     report = recording.finish_unless(Ok(report), session, |report| {
-        let words = || {
-            format!(
-                "`{}` ended with status {}",
-                report.command.join(" "),
-                report.status
-            )
-        };
+        let words = || format!("`{}` {}", report.command.join(" "), report.ended());
         (report.status != 0).then(|| (ErrorCode::Failed, words()))
     })?;
     session.progress.finish();
     if report.status != 0 {
-        let outcome = way_back(args, &report, &repository, &settings, session);
+        let outcome = way_back(args, &report, &relay, &repository, &settings, session);
         match outcome {
             Ok(restored) => report.restored = restored,
             Err(error) => {
@@ -211,11 +235,12 @@ fn carry_out(
     let begun = Instant::now();
     // Under --json, standard output is for one document.
     let running = Passthrough::start(&args.command, &variables, session.screen.json)
-        .map_err(|e| CliError::new(Exit::Usage, e.to_string()).with_hint("nothing was changed"))?;
+        .map_err(|e| cannot_start(&e))?;
     relay.hand_on(running.signals());
     let ended = running.wait();
     relay.take_back();
     let Ended { code, signal } = ended.map_err(pgkeep_engine::Error::from)?;
+    let command_seconds = begun.elapsed().as_secs_f64();
     let mut warnings = Vec::new();
     // The command is done, whatever can be told of it.
     let changed = guard::after(repository, request, &guarded, context).unwrap_or_else(|e| {
@@ -226,12 +251,18 @@ fn carry_out(
         command: args.command.clone(),
         status: code,
         signal,
-        command_seconds: begun.elapsed().as_secs_f64(),
+        command_seconds,
+        overhead_seconds: guarded.look_before_seconds + changed.look_after_seconds,
         guarded,
         changed,
         restored: Vec::new(),
         warnings,
     })
+}
+
+fn cannot_start(error: &pgkeep_postgres::Error) -> CliError {
+    CliError::new(Exit::Usage, error.to_string())
+        .with_hint("nothing was done; a shell's own words and pipes need sh -c '...'")
 }
 
 fn announce(guarded: &Guarded, session: &Session) {
@@ -259,6 +290,7 @@ fn announce(guarded: &Guarded, session: &Session) {
 fn way_back(
     args: &GuardArgs,
     report: &GuardReport,
+    relay: &Relay,
     repository: &Repository,
     settings: &Settings,
     session: &Session,
@@ -270,9 +302,13 @@ fn way_back(
         && std::io::stdin().is_terminal()
         && std::io::stderr().is_terminal();
     let what = match (args.on_failure, on_a_terminal) {
-        (Some(OnFailure::Ask) | None, false) | (Some(OnFailure::Leave), _) => {
+        (Some(OnFailure::Ask), false) => {
+            session
+                .screen
+                .warn("nobody is at a terminal to be asked, so everything is left as it is");
             return Ok(Vec::new());
         }
+        (None, false) | (Some(OnFailure::Leave), _) => return Ok(Vec::new()),
         (Some(what), _) => what,
         (None, true) => OnFailure::Ask,
     };
@@ -293,18 +329,17 @@ fn way_back(
     session.progress.finish();
     rollback_migration::show(&plans, session)?;
     if what == OnFailure::Ask {
-        let asked = format!(
-            "the command ended with status {}; going back to backup {}",
-            report.status,
+        relay.ask(report.status);
+        let question = format!(
+            "The command {}. Go back to backup {} now?",
+            report.ended(),
             entry.short_id()
         );
-        if let Err(refused) = confirm::require(None, &asked, true) {
-            session.screen.note(&format!(
-                "{}: `pgkeep rollback-migration` goes back later",
-                refused.message
-            ));
+        if !confirm::yes(&question) {
+            session.screen.note("pgkeep: everything is left as it is");
             return Ok(Vec::new());
         }
+        relay.take_back();
     }
     let reports = rollback_migration::execute(plans, repository, settings, context, session)?;
     session.progress.finish();
@@ -321,12 +356,9 @@ fn tell(report: &GuardReport, session: &Session) {
         return;
     }
     let mut text = Text::default();
-    let ended = match report.signal {
-        Some(signal) => format!("was ended by signal {signal}"),
-        None => format!("ended with status {}", report.status),
-    };
     text.line(format!(
-        "pgkeep: the command {ended} after {}",
+        "pgkeep: the command {} after {}",
+        report.ended(),
         human::seconds(report.command_seconds)
     ));
     for (verb, changes) in [
@@ -358,8 +390,14 @@ fn tell(report: &GuardReport, session: &Session) {
             restored.kept_as.as_deref().unwrap_or("nothing")
         ));
     }
-    if report.status != 0 && report.restored.is_empty() && report.guarded.backup.is_some() {
-        text.line("pgkeep: to go back: pgkeep rollback-migration");
+    if report.status != 0 && report.restored.is_empty() {
+        text.line(match &report.guarded.backup {
+            Some(backup) => format!(
+                "pgkeep: to go back: pgkeep rollback-migration --app {}",
+                backup.app
+            ),
+            None => "pgkeep: no backup was made before it, so there is none to go back to".into(),
+        });
     }
     for warning in &report.warnings {
         text.line(format!("pgkeep: {warning}"));

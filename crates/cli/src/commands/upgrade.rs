@@ -7,16 +7,21 @@ use crate::{
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
-    session::Session,
+    recording::Recording,
+    session::{Session, required_repository},
 };
 use pgkeep_engine::{
+    ErrorCode,
     restore::Refusal,
     upgrade::{
         self, RollbackPlan, RollbackReport, RollbackRequest, UpgradeReport, UpgradeRequest,
         UpgradeSummary, VerifyReport,
     },
 };
-use pgkeep_model::evidence::Proof;
+use pgkeep_model::{
+    evidence::Proof,
+    job::{JobSpec, UpgradeSpec},
+};
 use pgkeep_postgres::connect::ConnectOptions;
 use std::path::Path;
 
@@ -71,7 +76,7 @@ fn carry_out(args: &UpgradeRunArgs, session: &Session) -> CliResult<Exit> {
             .map_err(|e| report_failed(path, &e))?;
     }
     let repository = session.repository(&settings, &context)?;
-    let plan = upgrade::plan(Some(&repository), &request, &context)?;
+    let mut plan = upgrade::plan(Some(&repository), &request, &context)?;
     session.progress.finish();
     if args.dry_run {
         return Ok(answer_plan(&plan.summary, session));
@@ -82,7 +87,23 @@ fn carry_out(args: &UpgradeRunArgs, session: &Session) -> CliResult<Exit> {
         session.screen.note(text.as_str());
     }
     refuse("upgrade as asked", &plan.summary.refusals)?;
-    let report = upgrade::run(&repository, &plan, &context)?;
+    let spec = UpgradeSpec {
+        app: plan.request.app.clone(),
+        repository: required_repository(&settings)?.address.value.clone(),
+        from: plan.summary.from.server.clone(),
+        to: plan.summary.to.server.clone(),
+        databases: names(plan.summary.databases.iter().map(|d| &d.name)),
+        rollback: false,
+    };
+    let changed = spec.repository.clone();
+    let recording = Recording::begin(session, JobSpec::Upgrade(spec))?.changing(&changed);
+    plan.request.origin.job = recording.job();
+    let context = recording.context(context);
+    let done = upgrade::run(&repository, &plan, &context).map_err(CliError::from);
+    let report = recording.finish_unless(done, session, |report| {
+        let words = "something was found wrong on the new server; its report says what";
+        (!report.succeeded).then(|| (ErrorCode::ProofFailed, words.to_owned()))
+    })?;
     session.progress.finish();
     if let Some(path) = &args.report {
         write_report(path, &report.to_markdown())?;
@@ -117,6 +138,7 @@ fn rollback(args: &UpgradeRollbackArgs, session: &Session) -> CliResult<Exit> {
     let settings = settings(&args.upgrade, session)?;
     let context = session.context(&settings);
     let upgrade = request(&args.upgrade, Proof::Full, &settings, session)?;
+    let app = upgrade.app.clone();
     let repository = session.repository(&settings, &context)?;
     let request = RollbackRequest {
         from: upgrade.from,
@@ -151,7 +173,18 @@ fn rollback(args: &UpgradeRollbackArgs, session: &Session) -> CliResult<Exit> {
         );
         confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
     }
-    let report = upgrade::execute_rollback(&plan, &context)?;
+    let spec = UpgradeSpec {
+        app,
+        repository: required_repository(&settings)?.address.value.clone(),
+        from: plan.from.server.clone(),
+        to: plan.to.server.clone(),
+        databases: names(plan.databases.iter().map(|d| &d.name)),
+        rollback: true,
+    };
+    let recording = Recording::begin(session, JobSpec::Upgrade(spec))?;
+    let context = recording.context(context);
+    let done = upgrade::execute_rollback(&plan, &context).map_err(CliError::from);
+    let report = recording.finish(done, session)?;
     session.progress.finish();
     session
         .screen
@@ -214,7 +247,12 @@ fn request(
         fence: args.fence,
         no_owner: args.no_owner,
         commands: Some(commands.clone()).filter(|c| !c.check.is_empty()),
+        origin: Default::default(),
     })
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    names.cloned().collect()
 }
 
 fn target(url: Option<&str>, session: &Session) -> CliResult<ConnectOptions> {
@@ -461,6 +499,19 @@ fn render_rolled_back(text: &mut Text, report: &RollbackReport) {
     text.facts([
         ("dropped", report.dropped.join(", ")),
         ("changed meanwhile, and left", report.left.join(", ")),
+        ("roles dropped", report.roles_dropped.join(", ")),
+        (
+            "roles left",
+            report
+                .roles_left
+                .iter()
+                .map(|role| match &role.stays_because {
+                    Some(why) => format!("{} ({why})", role.name),
+                    None => role.name.clone(),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         ("can be written to again", report.unfenced.join(", ")),
         ("now", report.next.clone()),
     ]);

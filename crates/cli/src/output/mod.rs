@@ -74,28 +74,27 @@ impl Screen {
     /// A remark that a script does not need.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
     pub fn warn(&self, text: &str) {
-        eprintln!("{} {text}", style("warning:").yellow().bold().for_stderr());
+        let label = style("warning:").yellow().bold().for_stderr();
+        say(&format!("{label} {text}"));
     }
 
     /// Prints a failure on standard error, and under `--json` as the document as well.
     pub fn error(&self, error: &CliError) {
-        eprintln!(
-            "{} {}",
-            style("error:").red().bold().for_stderr(),
-            error.message
-        );
+        let label = style("error:").red().bold().for_stderr();
+        say(&format!("{label} {}", error.message));
         for detail in &error.details {
             for line in detail.lines() {
-                eprintln!("  {line}");
+                say(&format!("  {line}"));
             }
         }
         if let Some(hint) = &error.hint {
-            eprintln!("{} {hint}", style("hint:").cyan().bold().for_stderr());
+            let label = style("hint:").cyan().bold().for_stderr();
+            say(&format!("{label} {hint}"));
         }
         if self.json {
             print_out(&format!("{:#}\n", error.to_json()));
@@ -106,6 +105,11 @@ impl Screen {
 fn set_colors(on: bool) {
     console::set_colors_enabled(on);
     console::set_colors_enabled_stderr(on);
+}
+
+/// Writes a line to standard error. A terminal that was closed is no reason to stop what it was started from.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn print_out(text: &str) {

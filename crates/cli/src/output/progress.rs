@@ -1,6 +1,6 @@
 //! Progress on standard error: a bar on a terminal, plain lines elsewhere, nothing when unwanted.
 
-use super::human;
+use super::{human, say};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pgkeep_model::{Phase, Progress};
 use std::{
@@ -94,18 +94,15 @@ impl TerminalProgress {
         } else {
             String::new()
         };
-        eprintln!(
-            "{}{amount}{}",
-            label(current.phase),
-            human::seconds(took.as_secs_f64())
-        );
+        let took = human::seconds(took.as_secs_f64());
+        say(&format!("{}{amount}{took}", label(current.phase)));
     }
 
     /// Prints a line without breaking a bar that is being drawn.
     fn print(current: Option<&Current>, line: &str) {
         match current.and_then(|c| c.bar.as_ref()) {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say(line)),
+            None => say(line),
         }
     }
 }
@@ -144,7 +141,7 @@ impl Progress for TerminalProgress {
                 current.total,
                 current.started.elapsed(),
             );
-            eprintln!("{line}");
+            say(&line);
         }
     }
 

@@ -11,5 +11,6 @@ mod crowded;
 mod damage;
 mod input;
 mod killed;
+mod paused;
 mod secrets;
 mod space;

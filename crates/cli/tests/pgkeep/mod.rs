@@ -4,6 +4,7 @@
 
 pub mod proxy;
 pub mod scene;
+pub mod terminal;
 
 use std::{path::Path, process::Output};
 use tempfile::TempDir;

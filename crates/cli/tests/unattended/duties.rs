@@ -7,8 +7,8 @@ use crate::{
     pgkeep::{
         Pgkeep, Run,
         scene::{PHRASE, Running, wait_until},
+        terminal::Terminal,
     },
-    terminal::Terminal,
 };
 use pgkeep_testkit::HttpReceiver;
 use serde_json::{Value, json};

@@ -12,4 +12,3 @@ mod house;
 mod policy;
 mod remote;
 mod serve;
-mod terminal;

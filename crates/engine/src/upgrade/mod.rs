@@ -7,7 +7,8 @@
 //! The old server is only read. The one exception is asked for: a fence, which makes its databases read-only from before
 //! the backup on, so that nothing written there is missing on the new server. Every database made on the new server
 //! carries a mark ([`pgkeep_postgres::restore::Mark::Upgraded`]) with its own oid and the old server's identifier, and only
-//! what carries it is ever dropped.
+//! what carries it is ever dropped. The roles that were made for it stand there as well, and go with it where nothing else uses
+//! them.
 //!
 //! Order of effects: fence, backup, roles, then database by database: create, fill, prove, update extensions, look at the
 //! structure, run the app's checks, mark. What fails leaves no half-made database behind and lifts the fence.
@@ -17,6 +18,7 @@ mod examine;
 mod plan;
 mod removed;
 mod report;
+mod roles;
 mod rollback;
 mod run;
 mod verify;
@@ -27,6 +29,7 @@ pub use cluster::ClusterFacts;
 pub use plan::{
     DatabaseUpgrade, ExtensionUpgrade, ToolVersions, UpgradePlan, UpgradeSummary, Window, plan,
 };
+pub use roles::FoundRole;
 pub use rollback::{
     FoundDatabase, RollbackPlan, RollbackReport, RollbackRequest, accept, execute_rollback,
     plan_rollback,
@@ -34,6 +37,7 @@ pub use rollback::{
 pub use run::{ExtensionChange, UpgradeReport, UpgradedDatabase, run};
 pub use verify::{ComparedDatabase, VerifyReport, verify};
 
+use crate::catalog::Origin;
 use pgkeep_model::{app::Commands, evidence::Proof};
 use pgkeep_postgres::connect::ConnectOptions;
 
@@ -61,4 +65,6 @@ pub struct UpgradeRequest {
     pub no_owner: bool,
     /// Programs of the app whose `check` must succeed on each new database.
     pub commands: Option<Commands>,
+    /// What the backup is made for.
+    pub origin: Origin,
 }

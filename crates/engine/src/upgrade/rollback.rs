@@ -2,9 +2,14 @@
 //!
 //! The old server holds everything that was there when the backup was taken, so what a rollback loses is what was written
 //! to the new server since. That is found out by reading the new databases against the backup's evidence, and told by name;
-//! a database that was written to is dropped only when that is asked for expressly.
+//! a database that was written to is dropped only when that is asked for expressly. Last go the roles that the upgrade made
+//! and nothing else uses.
 
-use super::{ClusterFacts, cluster, run::schema_of};
+use super::{
+    ClusterFacts, cluster,
+    roles::{self, FoundRole},
+    run::schema_of,
+};
 use crate::{
     Context, Error, Result,
     catalog::{self, ListFilter},
@@ -48,6 +53,8 @@ pub struct RollbackPlan {
     pub databases: Vec<FoundDatabase>,
     /// Databases of the old server that are read-only by pgkeep's fence.
     pub fenced: Vec<String>,
+    /// Roles of the new server that the upgrade made.
+    pub roles: Vec<FoundRole>,
     pub steps: Vec<String>,
     pub refusals: Vec<Refusal>,
     /// True when databases are dropped, for which the phrase is needed.
@@ -76,6 +83,9 @@ pub struct RollbackReport {
     pub dropped: Vec<String>,
     /// Databases that changed between plan and execution, and stay.
     pub left: Vec<String>,
+    pub roles_dropped: Vec<String>,
+    /// Roles that stay because something uses them.
+    pub roles_left: Vec<FoundRole>,
     /// Databases of the old server that can be written to again.
     pub unfenced: Vec<String>,
     pub next: String,
@@ -128,8 +138,17 @@ pub fn plan_rollback(
         ))
         .hint("`pgkeep undo --list` shows what else pgkeep left on a server"));
     }
+    let roles = match request.keep_new {
+        true => Vec::new(),
+        false => {
+            let going: Vec<String> = databases.iter().map(|d| d.name.clone()).collect();
+            let made = roles::of_marks(databases.iter().map(|d| &d.marked));
+            roles::look(&mut new, &made, &going)?
+        }
+    };
     Ok(RollbackPlan {
-        steps: steps(request, &from, &databases, &fenced),
+        steps: steps(request, &from, &databases, &fenced, &roles),
+        roles,
         drops: !request.keep_new && !databases.is_empty(),
         from,
         to,
@@ -238,6 +257,7 @@ fn steps(
     from: &ClusterFacts,
     databases: &[FoundDatabase],
     fenced: &[String],
+    roles: &[FoundRole],
 ) -> Vec<String> {
     let mut steps = Vec::new();
     if !fenced.is_empty() {
@@ -261,7 +281,23 @@ fn steps(
                 database.name
             ));
         }
-        steps.push("leave the roles that the upgrade made on the new server".into());
+    }
+    let going: Vec<&str> = roles
+        .iter()
+        .filter(|role| role.stays_because.is_none())
+        .map(|role| role.name.as_str())
+        .collect();
+    if !going.is_empty() {
+        steps.push(format!(
+            "drop what the upgrade made besides, and nothing else uses: {} {}",
+            if going.len() == 1 { "role" } else { "roles" },
+            going.join(", ")
+        ));
+    }
+    for role in roles {
+        if let Some(why) = &role.stays_because {
+            steps.push(format!("leave role {}: {why}", role.name));
+        }
     }
     steps
 }
@@ -274,6 +310,8 @@ pub fn execute_rollback(plan: &RollbackPlan, context: &Context) -> Result<Rollba
     let mut report = RollbackReport {
         dropped: Vec::new(),
         left: Vec::new(),
+        roles_dropped: Vec::new(),
+        roles_left: Vec::new(),
         unfenced: Vec::new(),
         next: format!("point the app at {}", plan.from.server),
     };
@@ -294,7 +332,32 @@ pub fn execute_rollback(plan: &RollbackPlan, context: &Context) -> Result<Rollba
             false => report.left.push(database.name.clone()),
         }
     }
+    drop_unused_roles(plan, &mut report, context)?;
     Ok(report)
+}
+
+/// The databases are gone, so what is used now is used by others.
+fn drop_unused_roles(
+    plan: &RollbackPlan,
+    report: &mut RollbackReport,
+    context: &Context,
+) -> Result<()> {
+    let mut new = cluster::connect(&plan.request.to, context)?;
+    let made = roles::of_marks(plan.databases.iter().map(|d| &d.marked));
+    let found = roles::look(&mut new, &made, &[])?;
+    let (left, going): (Vec<FoundRole>, Vec<FoundRole>) = found
+        .into_iter()
+        .partition(|role| role.stays_because.is_some());
+    let names: Vec<String> = going.into_iter().map(|role| role.name).collect();
+    report.roles_left = left;
+    report
+        .roles_left
+        .extend(roles::drop_roles(&mut new, names.clone()));
+    report.roles_dropped = names;
+    report
+        .roles_dropped
+        .retain(|name| report.roles_left.iter().all(|left| left.name != *name));
+    Ok(())
 }
 
 /// Makes what an upgrade made ordinary databases: no rollback knows them any more. Returns their names.

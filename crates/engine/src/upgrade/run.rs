@@ -1,10 +1,10 @@
 //! Carrying an upgrade out.
 
-use super::{ClusterFacts, PRE_UPGRADE, UpgradePlan, cluster};
+use super::{ClusterFacts, PRE_UPGRADE, UpgradePlan, cluster, roles};
 use crate::{
     Context, Error, Result,
     backup::{self, BackupRequest},
-    catalog::{self, ListFilter, Origin},
+    catalog::{self, ListFilter},
     drill::{self, CheckResult},
     restore::{
         self, Content, ProofReport, RestoreReport, RestoreRequest, RestoreTarget, Selection,
@@ -19,7 +19,7 @@ use pgkeep_model::{
 use pgkeep_postgres::{
     connect::ConnectOptions,
     prove, read_only,
-    restore::{self as pg, GlobalsSummary, Mark},
+    restore::{self as pg, GlobalsSummary, MadeRole, Mark},
     structure::{self, StructureReport},
     tools::Tools,
     wire::Connection,
@@ -171,10 +171,13 @@ impl Upgrade<'_> {
         let backup_seconds = backup.seconds;
         let detail = catalog::show(self.repository, &backup.id, &ListFilter::default())?;
         let roles = self.make_roles(&detail)?;
+        let mut new = cluster::connect(&request.to, self.context)?;
+        let made = roles::made(&mut new, &roles.created)?;
+        drop(new);
         let mut databases = Vec::new();
         for database in &summary.databases {
             self.context.cancel.check()?;
-            let done = self.move_database(&database.name, &backup.id, &detail.manifest);
+            let done = self.move_database(&database.name, &backup.id, &detail.manifest, &made);
             databases.push(done.map_err(|e| e.context(format!("database {}", database.name)))?);
         }
         Ok(UpgradeReport {
@@ -206,7 +209,7 @@ impl Upgrade<'_> {
             ),
             tags: vec![PRE_UPGRADE.into()],
             pinned: false,
-            origin: Origin::default(),
+            origin: request.origin.clone(),
             databases: summary
                 .databases
                 .iter()
@@ -244,6 +247,7 @@ impl Upgrade<'_> {
         name: &str,
         backup: &str,
         manifest: &Manifest,
+        roles: &[MadeRole],
     ) -> Result<UpgradedDatabase> {
         let request = &self.plan.request;
         let plan = restore::plan(
@@ -256,7 +260,7 @@ impl Upgrade<'_> {
             .database(name)
             .ok_or_else(|| Error::not_found(format!("the backup holds no database {name}")))?;
         let target = request.to.with_dbname(name);
-        let finished = self.finish(&target, backup, database, restored);
+        let finished = self.finish(&target, backup, database, roles, restored);
         if finished.is_err() {
             let dropped = pg::connect_beside(&request.to, &[name])
                 .and_then(|mut admin| pg::drop_database(&mut admin, name));
@@ -300,6 +304,7 @@ impl Upgrade<'_> {
         target: &ConnectOptions,
         backup: &str,
         database: &DatabaseManifest,
+        roles: &[MadeRole],
         restored: RestoreReport,
     ) -> Result<UpgradedDatabase> {
         let (request, context) = (&self.plan.request, self.context);
@@ -311,7 +316,7 @@ impl Upgrade<'_> {
         let checks = self.checks(target)?;
         let expected_differences = expected_differences(&mut inside, database)?;
         drop(inside);
-        self.mark(target, backup, database)?;
+        self.mark(target, backup, database, roles)?;
         Ok(UpgradedDatabase {
             name: target.dbname.clone(),
             tables: restored.tables,
@@ -347,6 +352,7 @@ impl Upgrade<'_> {
         target: &ConnectOptions,
         backup: &str,
         database: &DatabaseManifest,
+        roles: &[MadeRole],
     ) -> Result<()> {
         let schema_sha256 = schema_of(target, database, self.context)?;
         let mut admin = cluster::connect(target, self.context)?;
@@ -363,6 +369,7 @@ impl Upgrade<'_> {
             finished_at: self.context.clock.now(),
             schema_sha256,
             oid,
+            roles: roles.to_vec(),
             comment: database.properties.comment.clone(),
         };
         pg::mark_again(&mut admin, &target.dbname, &mark)?;

@@ -19,6 +19,10 @@ pub struct Migrations {
     /// Instead of the folder: a program of the app that lists the migrations of the deployed code, one a line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// Migrations that destroy nothing, by the user's word: names with `*` for any text, or app labels. `guard` takes no
+    /// backup where nothing else is pending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub harmless: Vec<String>,
 }
 
 /// A tool that changes schemas step by step and writes down which steps were taken.

@@ -60,6 +60,9 @@ pub enum Mark {
         schema_sha256: String,
         /// Of this very database: a copy of it, or one that took its name, is not meant.
         oid: u32,
+        /// Roles that the upgrade made on this server.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        roles: Vec<MadeRole>,
         /// The database's own comment.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,
@@ -67,6 +70,13 @@ pub enum Mark {
     /// Was made by a restore that ended before it could say more. No comment says so: see `birth_limit`.
     #[serde(skip)]
     Begun,
+}
+
+/// A role that an upgrade made; one that took its name later has another oid.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MadeRole {
+    pub name: String,
+    pub oid: u32,
 }
 
 /// A connection pooler that was paused for a swap: written beside the mark of the database that is swapped in before the

@@ -8,10 +8,15 @@
 
 use super::error::ToolError;
 use crate::error::Result;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid},
+};
 use std::{
     io,
     os::{fd::AsFd, unix::process::ExitStatusExt},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -52,6 +57,31 @@ pub struct Ended {
 }
 
 impl Passthrough {
+    /// Looks whether the command can be started at all, before work is done for it.
+    pub fn find(words: &[String]) -> Result<()> {
+        let name = words.first().map(String::as_str).unwrap_or_default();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        // As execvp(3): a name with a slash is a file, any other is looked for.
+        let mut places = match name.contains('/') {
+            true => vec![PathBuf::from(name)],
+            false => std::env::split_paths(&path)
+                .map(|folder| folder.join(name))
+                .collect(),
+        };
+        places.retain(|place| place.is_file());
+        let startable = |file: &PathBuf| access(file, Access::EXEC_OK).is_ok();
+        let source = match &places[..] {
+            [] => Errno::NOENT,
+            found if found.iter().any(startable) => return Ok(()),
+            _ => Errno::ACCESS,
+        };
+        Err(ToolError::Start {
+            program: name.to_owned(),
+            source: source.into(),
+        }
+        .into())
+    }
+
     /// Starts the command. With `output_to_stderr`, what it writes to its standard output goes to our standard error.
     pub fn start(
         words: &[String],
@@ -89,7 +119,7 @@ impl Passthrough {
     pub fn wait(mut self) -> Result<Ended> {
         let pid = Pid::from_child(&self.child);
         // First without reaping, so that no signal can reach another process of the same number.
-        while let Err(rustix::io::Errno::INTR) = waitid(
+        while let Err(Errno::INTR) = waitid(
             WaitId::Pid(pid),
             WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
         ) {}

@@ -1,7 +1,8 @@
 //! A person at a terminal: the binary with a pseudo-terminal as its standard input and outputs.
 
-use crate::pgkeep::scene::wait_until;
+use super::scene::wait_until;
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
@@ -9,15 +10,27 @@ use std::{
     fs::File,
     io::{Read, Write},
     process::{Child, Command},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+/// How long the reader waits before it asks whether the terminal was closed.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 5_000_000,
 };
 
 pub struct Terminal {
-    /// The person's end.
-    person: File,
+    /// The person's end; gone when the terminal is closed.
+    person: Option<File>,
     shown: Arc<Mutex<String>>,
     /// How much of it was looked at.
     seen: usize,
+    closed: Arc<AtomicBool>,
+    reader: Option<JoinHandle<()>>,
     child: Child,
 }
 
@@ -49,21 +62,35 @@ impl Terminal {
         // Only the child holds the other end from here on, so that reading ends with it.
         drop(command);
         let person = File::from(person);
-        let shown = Arc::new(Mutex::new(String::new()));
-        let (mut screen, writing) = (person.try_clone().unwrap(), shown.clone());
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = screen.read(&mut buffer) {
-                let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-                writing.lock().unwrap().push_str(&text);
-            }
-        });
+        let (shown, closed) = (Arc::new(Mutex::new(String::new())), Arc::default());
+        let reader = read_apart(person.try_clone().unwrap(), &shown, &closed);
         Self {
-            person,
+            person: Some(person),
             shown,
             seen: 0,
+            closed,
+            reader: Some(reader),
             child,
         }
+    }
+
+    /// The same as a session of its own that the terminal belongs to: Ctrl-C reaches all that runs in it, and closing it
+    /// hangs up on them.
+    #[expect(clippy::disallowed_methods, reason = "the test is about the process")]
+    pub fn start_session(command: &Command) -> Self {
+        let mut session = Command::new("setsid");
+        session
+            .args(["--ctty", "--wait"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear();
+        for (name, value) in command.get_envs() {
+            session.env(name, value.unwrap_or_default());
+        }
+        if let Some(folder) = command.get_current_dir() {
+            session.current_dir(folder);
+        }
+        Self::start(session)
     }
 
     /// Waits until this is shown, after what was waited for before.
@@ -85,7 +112,20 @@ impl Terminal {
     }
 
     pub fn type_in(&mut self, keys: &str) {
-        self.person.write_all(keys.as_bytes()).unwrap();
+        let mut person = self.person.as_ref().expect("the terminal is there");
+        person.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// What was shown so far.
+    pub fn text(&self) -> String {
+        plain(&self.shown.lock().unwrap())
+    }
+
+    /// Closes the window.
+    pub fn close(&mut self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.reader.take().map(JoinHandle::join);
+        self.person = None;
     }
 
     pub fn press_ctrl_c(&mut self) {
@@ -106,6 +146,29 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Reads what is shown until nobody can show anything any more, or the terminal is closed.
+fn read_apart(
+    mut screen: File,
+    shown: &Arc<Mutex<String>>,
+    closed: &Arc<AtomicBool>,
+) -> JoinHandle<()> {
+    let (writing, closed) = (shown.clone(), closed.clone());
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while !closed.load(Ordering::SeqCst) {
+            let mut wanted = [PollFd::new(&screen, PollFlags::IN)];
+            if poll(&mut wanted, Some(&LOOK)).unwrap_or(0) == 0 {
+                continue;
+            }
+            let Ok(count @ 1..) = screen.read(&mut buffer) else {
+                return;
+            };
+            let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            writing.lock().unwrap().push_str(&text);
+        }
+    })
 }
 
 /// Without what only moves the cursor or colours.
