@@ -580,6 +580,9 @@ export const de: Texts = {
       'Erst wird eine neue Datenbank gebaut und bewiesen, dann werden beide in einem Augenblick getauscht. Die alte bleibt für eine Rücknahme.',
     inPlace: (database) => `In ${database} selbst, in einer Transaktion`,
     partsInPlace: (database) => `Zurück in ${database}, in einer Transaktion`,
+    partsInPlaceHint:
+      'Wohin sie gehören: was fehlt, entsteht neu, was da ist, wird ersetzt. Wer es braucht, wartet so lange.',
+    noTable: 'In diesem Backup gibt es keine solche Tabelle. Ein älteres kann sie haben.',
     inPlaceHint:
       'Für Konten, die keine Datenbanken anlegen dürfen, und für einzelne Tabellen. Benutzer warten so lange.',
     overwrites: (database) => `Das überschreibt Daten von ${database}, die neuer sind als das Backup.`,
@@ -591,7 +594,8 @@ export const de: Texts = {
     versions: 'PostgreSQL',
     server: 'Server',
     amount: 'Umfang',
-    amountOf: (tables, rows, size) => `${tables} Tabellen, ${rows} Zeilen, ${size}`,
+    amountOf: (tables, rows, size) =>
+      `${tables} ${tables === '1' ? 'Tabelle' : 'Tabellen'}, ${rows} Zeilen, ${size}`,
     existing: 'Größe des jetzigen Inhalts',
     sessions: 'Sitzungen darauf',
     noSessions: 'niemand ist verbunden',
@@ -650,6 +654,10 @@ export const de: Texts = {
     reason: 'Grund (freiwillig)',
     reasonHint: 'Steht im Audit-Protokoll.',
     restoreNow: (database) => `In ${database} wiederherstellen`,
+    overwriteParts: (parts, database) =>
+      parts.length === 1
+        ? `${parts[0]} in ${database} überschreiben`
+        : `${parts.length} Teile von ${database} überschreiben`,
     overwriteNow: (database) => `${database} überschreiben`,
     nothingChanged:
       'Eine Wiederherstellung, die nicht gelang, hat an der laufenden Datenbank nichts geändert.',
@@ -810,6 +818,17 @@ export const de: Texts = {
     loadLimit: 'Warten, solange die Maschine mehr ausgelastet ist als',
     loadLimitHint: 'Der Lauf wartet höchstens eine Stunde.',
     skipUnchanged: 'Den Lauf auslassen, wenn sich nichts geändert hat',
+    drill: 'Das neueste Backup proben alle',
+    drillHint: 'Etwa 7d. Was die App zu Proben sagt, gilt daneben.',
+    package: 'Paket',
+    packageHint:
+      'Jeder Lauf schreibt die ganze App in eine Datei, die allein mit tar und pg_restore lesbar ist.',
+    exportTo: 'Geschrieben nach',
+    exportToHint: 'Ein Ordner, oder s3://bucket/ordner. Wenn leer, der eigene Ordner des Servers.',
+    recipients: 'Nur diese dürfen es öffnen',
+    recipientsHint: 'Öffentliche Schlüssel von age, einer je Zeile.',
+    openPackage: 'Ohne Schlüssel kann jeder das Paket lesen, der es hat.',
+    zstd: 'Mit zstd verdichten',
     save: (name) => (name ? `${name} speichern` : 'Speichern'),
     saved: (name) => `Der Plan ${name} ist gespeichert.`,
     runNow: 'Jetzt ausführen',

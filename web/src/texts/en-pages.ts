@@ -88,6 +88,9 @@ export const pages = {
       'A new database is built and proven first, then both are swapped in an instant. The old one is kept for an undo.',
     inPlace: (database: string) => `Inside ${database}, in one transaction`,
     partsInPlace: (database: string) => `Back into ${database}, in one transaction`,
+    partsInPlaceHint:
+      'Where they belong: what is missing is made again, what is there is replaced. Its users wait meanwhile.',
+    noTable: 'This backup has no such table. An older one may have it.',
     inPlaceHint:
       'For accounts that may not create databases, and for single tables. Users wait while it runs.',
     overwrites: (database: string) => `This overwrites data of ${database} that is newer than the backup.`,
@@ -99,7 +102,8 @@ export const pages = {
     versions: 'PostgreSQL',
     server: 'Server',
     amount: 'Amount',
-    amountOf: (tables: string, rows: string, size: string) => `${tables} tables, ${rows} rows, ${size}`,
+    amountOf: (tables: string, rows: string, size: string) =>
+      `${tables} ${tables === '1' ? 'table' : 'tables'}, ${rows} rows, ${size}`,
     existing: 'Size of what is there now',
     sessions: 'Sessions on it',
     noSessions: 'nobody is connected',
@@ -156,6 +160,10 @@ export const pages = {
     reason: 'Reason (optional)',
     reasonHint: 'Kept in the audit log.',
     restoreNow: (database: string) => `Restore into ${database}`,
+    overwriteParts: (parts: string[], database: string) =>
+      parts.length === 1
+        ? `Overwrite ${parts[0]} in ${database}`
+        : `Overwrite ${parts.length} parts of ${database}`,
     overwriteNow: (database: string) => `Overwrite ${database}`,
     nothingChanged: 'A restore that did not succeed changed nothing in the live database.',
     showJob: 'Show the job',
@@ -265,6 +273,16 @@ export const pages = {
     loadLimit: 'Wait while the machine is busier than',
     loadLimitHint: 'The run waits for an hour at most.',
     skipUnchanged: 'Skip the run when nothing has changed',
+    drill: 'Drill its newest backup every',
+    drillHint: 'Such as 7d. What the app says of drills holds besides.',
+    package: 'Package',
+    packageHint: 'Each run writes all of the app into one file, which is read with tar and pg_restore alone.',
+    exportTo: 'Written to',
+    exportToHint: 'A folder, or s3://bucket/folder. The server’s own folder where empty.',
+    recipients: 'Only these may open it',
+    recipientsHint: 'Public keys of age, one a line.',
+    openPackage: 'Without a key, whoever has the package can read it.',
+    zstd: 'Compress with zstd',
     save: (name: string) => (name ? `Save ${name}` : 'Save'),
     saved: (name: string) => `Policy ${name} is saved.`,
     runNow: 'Run now',

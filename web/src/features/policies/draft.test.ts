@@ -42,6 +42,25 @@ test('only what belongs to the frequency is sent', () => {
   expect(definitionOf({ ...draft, frequency: 'on_demand' }).schedule).toMatchObject({ at: null, cron: null })
 })
 
+test('what belongs to packages is sent of policies that make them, and drills of all', () => {
+  const draft = {
+    ...emptyDraft('shop', ''),
+    drill: ' 7d ',
+    exportTo: 's3://far/shop',
+    exportRecipients: 'age1one\nage1two, age1three\n',
+    exportZstd: true,
+  }
+  expect(definitionOf(draft)).toMatchObject({ drill: '7d' })
+  expect(definitionOf(draft)).not.toHaveProperty('exportTo')
+  const made = definitionOf({ ...draft, kind: 'export' })
+  expect(made).toMatchObject({
+    exportTo: 's3://far/shop',
+    exportRecipients: ['age1one', 'age1two', 'age1three'],
+    exportZstd: true,
+  })
+  expect(definitionOf(draftOf('archive', made), made)).toEqual(made)
+})
+
 test('an empty number is no limit', () => {
   const draft = { ...emptyDraft('shop', ''), keepDays: '', keepMost: '12', keepDaily: '7' }
   const { retention, schedule } = definitionOf(draft)

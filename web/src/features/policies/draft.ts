@@ -1,4 +1,5 @@
 import type { PolicyDefinition, Weekday } from '../../api/types.ts'
+import { entries } from '../saving.ts'
 
 /** A policy as the form holds it: everything filled in, numbers as they are typed. */
 export interface Draft {
@@ -24,6 +25,10 @@ export interface Draft {
   notify: string[]
   skipIfUnchanged: boolean
   loadPercent: string
+  drill: string
+  exportTo: string
+  exportRecipients: string
+  exportZstd: boolean
 }
 
 export const WEEKDAYS: Weekday[] = [
@@ -60,6 +65,10 @@ export function emptyDraft(app: string, timeZone: string): Draft {
     notify: [],
     skipIfUnchanged: false,
     loadPercent: '',
+    drill: '',
+    exportTo: '',
+    exportRecipients: '',
+    exportZstd: false,
   }
 }
 
@@ -94,6 +103,10 @@ export function draftOf(name: string, definition: PolicyDefinition): Draft {
     notify: definition.notify ?? [],
     skipIfUnchanged: definition.skipIfUnchanged ?? false,
     loadPercent: shown(definition.loadLimit?.loadPercent),
+    drill: definition.drill ?? '',
+    exportTo: definition.exportTo ?? '',
+    exportRecipients: (definition.exportRecipients ?? []).join('\n'),
+    exportZstd: definition.exportZstd ?? false,
   }
 }
 
@@ -131,6 +144,12 @@ export function definitionOf(draft: Draft, base?: PolicyDefinition): PolicyDefin
     repositories: draft.repositories,
     notify: draft.notify,
     skipIfUnchanged: draft.skipIfUnchanged,
+    ...(draft.drill.trim() !== (base?.drill ?? '') && { drill: draft.drill.trim() || null }),
+    ...(draft.kind === 'export' && {
+      exportTo: draft.exportTo.trim() || null,
+      exportRecipients: entries(draft.exportRecipients),
+      exportZstd: draft.exportZstd,
+    }),
     loadLimit: typed(draft.loadPercent)
       ? { deadlineSecs: 3600, ...base?.loadLimit, loadPercent: typed(draft.loadPercent) }
       : (base?.loadLimit?.activeSessions ?? null) === null

@@ -4,7 +4,6 @@ import {
   Checkbox,
   Group,
   List,
-  MultiSelect,
   NumberInput,
   Select,
   SimpleGrid,
@@ -22,6 +21,7 @@ import { useLocale, useTexts } from '../../texts/index.ts'
 import { Section } from '../../ui/bits.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { type Draft, definitionOf, WEEKDAYS } from './draft.ts'
+import { Package, Rest } from './rest-fields.tsx'
 
 interface Props {
   draft: Draft
@@ -47,7 +47,8 @@ export function PolicyForm(props: Props) {
         <Basics {...props} />
         <When draft={draft} change={change} error={error} />
         <Keep draft={draft} change={change} />
-        <Rest draft={draft} change={change} />
+        {draft.kind === 'export' && <Package draft={draft} change={change} error={error} />}
+        <Rest draft={draft} change={change} error={error} />
         <ProblemPanel error={problem} />
         <Group justify="flex-end">
           <Button
@@ -252,51 +253,6 @@ function Keep({ draft, change }: Part) {
       <SimpleGrid cols={{ base: 2, sm: 5 }}>
         {BUCKETS.map((bucket) => number(bucket, t.policies.buckets[bucket]))}
       </SimpleGrid>
-    </Section>
-  )
-}
-
-function Rest({ draft, change }: Part) {
-  const t = useTexts()
-  const repositories = useQuery(queries.repositories())
-  const targets = useQuery(queries.targets())
-  const clear = { clearable: true, clearButtonProps: { 'aria-label': t.common.clear } }
-  return (
-    <Section title={t.policies.rest}>
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
-        <MultiSelect
-          label={t.common.repositories}
-          description={t.policies.repositoriesHint}
-          data={(repositories.data ?? []).map((repository) => repository.name)}
-          value={draft.repositories}
-          onChange={(list) => change({ repositories: list })}
-          {...clear}
-        />
-        <MultiSelect
-          label={t.policies.notify}
-          description={t.policies.notifyHint}
-          data={(targets.data ?? []).map((target) => target.name)}
-          value={draft.notify}
-          onChange={(list) => change({ notify: list })}
-          {...clear}
-        />
-        <NumberInput
-          label={t.policies.loadLimit}
-          description={t.policies.loadLimitHint}
-          min={0}
-          max={100}
-          suffix=" %"
-          value={draft.loadPercent}
-          onChange={(value) => change({ loadPercent: String(value) })}
-          placeholder={t.policies.noLimit}
-          hideControls
-        />
-      </SimpleGrid>
-      <Checkbox
-        label={t.policies.skipUnchanged}
-        checked={draft.skipIfUnchanged}
-        onChange={(event) => change({ skipIfUnchanged: event.currentTarget.checked })}
-      />
     </Section>
   )
 }
