@@ -256,6 +256,20 @@ pub struct DrillSpec {
     pub assertions: Vec<String>,
     /// The policy whose interval asked for it.
     pub policy: Option<String>,
+    /// Tables and indexes restored at once; the app's where absent.
+    pub jobs: Option<u16>,
+    /// Everything belongs to the restoring role.
+    pub no_owner: bool,
+    /// Leaves the throwaway database.
+    pub keep: bool,
+    /// Looks through indexes and tables with amcheck as well, whatever the app's drills do.
+    pub amcheck: bool,
+    /// Runs the app's check commands against the copy, whatever its drills do.
+    pub app_checks: bool,
+    /// Leaves the file trees alone.
+    pub databases_only: bool,
+    /// Longest time that restoring and proving may take; the app's where absent.
+    pub objective_secs: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

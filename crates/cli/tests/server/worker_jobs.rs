@@ -38,7 +38,7 @@ fn main_repository() -> RepositorySpec {
 fn restore(backup: &str, target: RestoreMode) -> JobSpec {
     JobSpec::Restore(RestoreSpec {
         keep_old_secs: 3600,
-        ..RestoreSpec::new(APP, REPOSITORY, backup.into(), target)
+        ..RestoreSpec::new(APP, REPOSITORY, backup, target)
     })
 }
 
@@ -99,6 +99,7 @@ fn what_later_jobs_find_out_stands_in_the_row() {
     workshop.result_of(JobSpec::Check(CheckSpec {
         repository: REPOSITORY.into(),
         read_data_percent: 100.0,
+        ..CheckSpec::default()
     }));
     let diff = workshop.result_of(JobSpec::Diff(DiffSpec {
         repository: REPOSITORY.into(),
@@ -221,6 +222,36 @@ fn a_sync_takes_in_what_was_done_elsewhere_and_a_copy_of_the_catalog_is_no_backu
         (&synced["added"], &synced["removed"]),
         (&0.into(), &1.into())
     );
+    assert_eq!(workshop.only_row().id, mine.id);
+
+    // The command above knew of no catalog. What nobody removed through pgkeep is a loss, until it is there again or accepted.
+    assert_eq!(synced["vanished"], serde_json::json!([elsewhere]));
+    let lost = || {
+        let report =
+            workshop.ask(|catalog| async move { pgkeep_server::status::report(&catalog).await });
+        let findings = &report.apps[0].health.findings;
+        findings.iter().any(|f| f.state.as_str() == "vanished")
+    };
+    assert!(lost());
+    workshop.ask(|catalog| async move {
+        pgkeep_server::status::doubts::accept_loss(&catalog, "main").await
+    });
+    assert!(!lost());
+    let snapshots = workshop.scene.pgkeep.path("backups/snapshots");
+    let paths: Vec<_> = std::fs::read_dir(snapshots)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let kept: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let synced = workshop.result_of(JobSpec::Sync(main_repository()));
+    assert_eq!(synced["vanished"], serde_json::json!([mine.id]));
+    assert!(lost() && workshop.rows().is_empty());
+    for (path, content) in paths.iter().zip(kept) {
+        std::fs::write(path, content).unwrap();
+    }
+    workshop.result_of(JobSpec::Sync(main_repository()));
+    assert!(!lost());
     assert_eq!(workshop.only_row().id, mine.id);
     node.stop();
 }

@@ -11,4 +11,6 @@ mod duties;
 mod house;
 mod policy;
 mod remote;
+mod same;
 mod serve;
+mod trees;

@@ -75,6 +75,33 @@ struct CreateDrill {
     #[serde(default)]
     #[schema(default = json!([]))]
     assertions: Vec<String>,
+    /// Tables and indexes restored at once; the app's where absent.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 256)]
+    jobs: Option<u16>,
+    /// Everything belongs to the restoring role.
+    #[serde(default)]
+    #[schema(default = false)]
+    no_owner: bool,
+    /// Leaves the throwaway database for a look at it.
+    #[serde(default)]
+    #[schema(default = false)]
+    keep: bool,
+    /// Looks through indexes and tables with amcheck as well, whatever the app's drills do.
+    #[serde(default)]
+    #[schema(default = false)]
+    amcheck: bool,
+    /// Runs the app's check commands against the copy, whatever its drills do.
+    #[serde(default)]
+    #[schema(default = false)]
+    app_checks: bool,
+    /// Leaves the file trees alone.
+    #[serde(default)]
+    #[schema(default = false)]
+    databases_only: bool,
+    /// Longest time that restoring and proving may take; the app's where absent.
+    #[serde(default)]
+    objective_secs: Option<u64>,
 }
 
 /// Restores a backup into a throwaway database and proves it, by a job.
@@ -93,6 +120,9 @@ async fn create(
             "at most 50 statements of 10000 bytes",
         ));
     }
+    if body.jobs.is_some_and(|jobs| !(1..=256).contains(&jobs)) {
+        return Err(Problem::invalid("jobs", "1 to 256"));
+    }
     let row = match &body.backup {
         Some(id) => super::backups::load(&state, &who, body.repository.as_deref(), id).await?,
         None => state
@@ -110,6 +140,13 @@ async fn create(
             prove: body.prove.into(),
             assertions: body.assertions.clone(),
             policy: None,
+            jobs: body.jobs,
+            no_owner: body.no_owner,
+            keep: body.keep,
+            amcheck: body.amcheck,
+            app_checks: body.app_checks,
+            databases_only: body.databases_only,
+            objective_secs: body.objective_secs,
         });
         let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
         Act::done("drill.create", format!("backup/{}", row.id))

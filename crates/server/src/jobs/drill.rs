@@ -5,6 +5,7 @@ use crate::targets::{Machine, parse_size};
 use pgkeep_engine::drill::{self, DrillRequest, FurtherChecks};
 use pgkeep_model::{app::AppDefinition, job::DrillSpec};
 use pgkeep_postgres::connect::ConnectOptions;
+use std::time::Duration;
 
 /// Drills may have a server of their own.
 pub(crate) fn server_of(
@@ -16,6 +17,33 @@ pub(crate) fn server_of(
         Some(text) => machine.connection(text, &format!("drill.admin_url of app {name}")),
         None => machine.admin(name, app),
     }
+}
+
+/// What the app's definition says of its drills, and what this one does besides.
+fn further(
+    work: &Work<'_>,
+    spec: &DrillSpec,
+    app: &AppDefinition,
+) -> Result<FurtherChecks, Failure> {
+    let defined = FurtherChecks::of(
+        &app.drill,
+        &app.commands,
+        app.migrations.as_ref(),
+        parse_size,
+    )?
+    .with_files(&app.drill, &app.files, Some(work.places.drills()));
+    Ok(FurtherChecks {
+        scratch: defined.scratch.filter(|_| !spec.databases_only),
+        commands: defined
+            .commands
+            .or_else(|| spec.app_checks.then(|| app.commands.clone())),
+        amcheck: defined.amcheck || spec.amcheck,
+        objective: spec
+            .objective_secs
+            .map(Duration::from_secs)
+            .or(defined.objective),
+        ..defined
+    })
 }
 
 pub(super) fn run(work: &Work<'_>, spec: &DrillSpec) -> Result<Done, Failure> {
@@ -33,18 +61,12 @@ pub(super) fn run(work: &Work<'_>, spec: &DrillSpec) -> Result<Done, Failure> {
         app: Some(spec.app.clone()),
         database: spec.database.clone(),
         admin,
-        jobs: app.jobs.map_or_else(usual_jobs, usize::from),
+        jobs: spec.jobs.or(app.jobs).map_or_else(usual_jobs, usize::from),
         prove: proof_of(spec.prove),
-        no_owner: false,
+        no_owner: spec.no_owner,
         assertions,
-        keep: false,
-        further: FurtherChecks::of(
-            &app.drill,
-            &app.commands,
-            app.migrations.as_ref(),
-            parse_size,
-        )?
-        .with_files(&app.drill, &app.files, Some(work.places.drills())),
+        keep: spec.keep,
+        further: further(work, spec, &app)?,
     };
     let outcome = drill::run(&repository, &request, &context);
     // A drill that broke may have marked the backup as well.

@@ -270,12 +270,6 @@ fn read<T: DeserializeOwned>(document: Value, what: &str) -> CliResult<T> {
 
 pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     no_connection(&args.connection)?;
-    only_here(&[
-        ("--jobs", args.jobs.is_some()),
-        ("--no-owner", args.no_owner),
-        ("--databases-only", args.databases_only),
-        ("--keep", args.keep),
-    ])?;
     let app = session.named_app();
     let repository = session.named_repository();
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
@@ -285,6 +279,13 @@ pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> 
         "backup": found.entry.id,
         "prove": super::restore::prove_word(args.prove),
         "assertions": drill::assertions(args)?,
+        "jobs": args.jobs,
+        "no_owner": args.no_owner,
+        "keep": args.keep,
+        "amcheck": args.amcheck,
+        "app_checks": args.app_checks,
+        "databases_only": args.databases_only,
+        "objective_secs": args.objective.map(|objective| objective.as_secs()),
     });
     if let Some(database) = &args.database {
         body["database"] = database.clone().into();
