@@ -18,7 +18,6 @@ test('what the form does not show survives an edit', () => {
     retention: { days: 14, keep: { weekly: 8, last: 3, protectNewest: 5, keepTags: ['gold'] } },
     repositories: ['main'],
     tags: ['nightly'],
-    exportTo: '/exports',
   }
   const back = definitionOf(draftOf('weekly', definition), definition)
   expect(back).toMatchObject({
@@ -59,6 +58,9 @@ test('what belongs to packages is sent of policies that make them, and drills of
     exportZstd: true,
   })
   expect(definitionOf(draftOf('archive', made), made)).toEqual(made)
+  // A policy that makes no packages any more may say nothing of them.
+  const full = { ...draftOf('archive', made), kind: 'full' as const }
+  expect(definitionOf(full, made)).toMatchObject({ exportTo: null, exportRecipients: [], exportZstd: false })
 })
 
 test('an empty number is no limit', () => {

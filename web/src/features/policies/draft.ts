@@ -145,15 +145,23 @@ export function definitionOf(draft: Draft, base?: PolicyDefinition): PolicyDefin
     notify: draft.notify,
     skipIfUnchanged: draft.skipIfUnchanged,
     ...(draft.drill.trim() !== (base?.drill ?? '') && { drill: draft.drill.trim() || null }),
-    ...(draft.kind === 'export' && {
-      exportTo: draft.exportTo.trim() || null,
-      exportRecipients: entries(draft.exportRecipients),
-      exportZstd: draft.exportZstd,
-    }),
+    ...packageOf(draft, base),
     loadLimit: typed(draft.loadPercent)
       ? { deadlineSecs: 3600, ...base?.loadLimit, loadPercent: typed(draft.loadPercent) }
       : (base?.loadLimit?.activeSessions ?? null) === null
         ? null
         : { ...base?.loadLimit, deadlineSecs: base?.loadLimit?.deadlineSecs ?? 3600, loadPercent: null },
   }
+}
+
+/** What is said of packages; of a policy that makes none any more, nothing may be left. */
+function packageOf(draft: Draft, base: PolicyDefinition | undefined): Partial<PolicyDefinition> {
+  if (draft.kind === 'export') {
+    return {
+      exportTo: draft.exportTo.trim() || null,
+      exportRecipients: entries(draft.exportRecipients),
+      exportZstd: draft.exportZstd,
+    }
+  }
+  return base?.kind === 'export' ? { exportTo: null, exportRecipients: [], exportZstd: false } : {}
 }

@@ -250,7 +250,7 @@ impl PolicyBody {
     pub fn into_policy(self, name: &str) -> Result<model::Policy, (String, String)> {
         for key in &self.export_recipients {
             pgkeep_engine::package::recipient(key)
-                .map_err(|error| ("export_recipients".to_string(), error.message))?;
+                .map_err(|error| ("exportRecipients".to_string(), error.message))?;
         }
         Ok(model::Policy {
             name: name.to_string(),
