@@ -12,7 +12,9 @@ const failing = {
 }
 
 test('in English the server’s own sentence stands alone', () => {
-  expect(findingWords(failing, en)).toEqual({ sentence: failing.sentence })
+  expect(findingWords(failing, en)).toEqual({
+    sentence: 'Policy nightly of shop failed 2 times in a row, last 3 hours ago: connection refused',
+  })
 })
 
 test('another language says it itself and keeps what the server said', () => {
@@ -26,7 +28,7 @@ test('another language says it itself and keeps what the server said', () => {
 })
 
 test('a state that a newer server knows is said in its own words', () => {
-  expect(findingWords({ state: 'haunted', sentence: 'shop is haunted' }, de)).toEqual({
+  expect(findingWords({ state: 'haunted', sentence: 'shop is haunted', app: 'shop' }, de)).toEqual({
     sentence: 'shop is haunted',
   })
 })
@@ -35,6 +37,8 @@ test('the worst finding is the sentence about an app', () => {
   const app = { app: 'shop', state: 'overdue', sentence: 'late', findings: [{ policy: 'hourly' }] }
   expect(worstWords(app as unknown as AppStatus, de)).toBe('Der Plan hourly von shop ist überfällig.')
   expect(worstWords(app as unknown as AppStatus, en)).toBe('late')
+  const failed = { ...app, state: 'failing', sentence: failing.sentence } as unknown as AppStatus
+  expect(worstWords(failed, en)).toBe('Policy nightly of shop failed 2 times in a row, last 3 hours ago')
 })
 
 test('every state that has words has a sentence', () => {

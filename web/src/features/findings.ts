@@ -1,6 +1,7 @@
 /** What the server finds wrong, in the reader's language. */
 import type { AppStatus } from '../api/types.ts'
 import type { Texts } from '../texts/index.ts'
+import { sentence } from '../ui/prose.tsx'
 
 /** What a sentence is about. */
 export interface Subject {
@@ -21,12 +22,13 @@ export function findingWords(subject: Subject, t: Texts): { sentence: string; or
     repository: subject.repository ?? '',
     days: subject.days ?? undefined,
   })
-  if (translated === undefined) return { sentence: subject.sentence }
+  if (translated === undefined) return { sentence: sentence(subject.sentence, subject.app) }
   return { sentence: translated, original: subject.sentence }
 }
 
-/** The worst about an app, which its status begins with. */
+/** The worst about an app in a few words; the reason, which may be long, stands with the finding. */
 export function worstWords(app: AppStatus, t: Texts): string {
   const worst = app.findings[0]
-  return findingWords({ ...worst, state: app.state, sentence: app.sentence, app: app.app }, t).sentence
+  const said = app.state === 'failing' ? app.sentence.split(': ', 1)[0] : app.sentence
+  return findingWords({ ...worst, state: app.state, sentence: said ?? '', app: app.app }, t).sentence
 }

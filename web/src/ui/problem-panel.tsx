@@ -2,6 +2,7 @@ import { Button, Code, Group, List, Stack, Text } from '@mantine/core'
 import { asProblem } from '../api/problem.ts'
 import { useTexts } from '../texts/index.ts'
 import { Callout } from './mark.tsx'
+import { Prose } from './prose.tsx'
 
 /** The one way to show an error: what failed, what to do next, and the number that the server's log knows it by. */
 export function ProblemPanel({ error, retry }: { error: unknown; retry?: () => void }) {
@@ -13,7 +14,9 @@ export function ProblemPanel({ error, retry }: { error: unknown; retry?: () => v
   return (
     <Callout tone="bad" role="alert">
       <Stack gap="xs">
-        <Text fw={600}>{unreachable ? t.problem.unreachable : (translated ?? problem.message)}</Text>
+        <Text fw={600}>
+          {unreachable ? t.problem.unreachable : (translated ?? <Prose text={problem.message} />)}
+        </Text>
         {!unreachable && translated && (
           <Text size="sm" lang="en">
             {problem.message}
@@ -26,7 +29,11 @@ export function ProblemPanel({ error, retry }: { error: unknown; retry?: () => v
             ))}
           </List>
         )}
-        {problem.hint && <Text size="sm">{problem.hint}</Text>}
+        {problem.hint && (
+          <Text size="sm">
+            <Prose text={problem.hint} />
+          </Text>
+        )}
         {unreachable && <Text size="sm">{t.problem.unreachableHint}</Text>}
         {(problem.requestId || retry) && (
           <Group gap="sm">

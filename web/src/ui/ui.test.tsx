@@ -55,7 +55,7 @@ test('an error shows what failed, what to do and the number of the request', asy
   })
   const { container } = show(<ProblemPanel error={problem} retry={retry} />)
   const alert = screen.getByRole('alert')
-  for (const text of ['no worker is alive', 'start one', 'a31c', 'also: the queue is paused']) {
+  for (const text of ['No worker is alive', 'Start one', 'a31c', 'also: the queue is paused']) {
     expect(alert).toHaveTextContent(text)
   }
   await userEvent.click(screen.getByRole('button', { name: en.problem.tryAgain }))

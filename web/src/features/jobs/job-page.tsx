@@ -16,6 +16,8 @@ import { Loaded } from '../../ui/loaded.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { Prose } from '../../ui/prose.tsx'
+import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { useMay, useSession } from '../session/session.ts'
 import { isOver, jobKind, jobState } from '../states.ts'
 import { Asked } from './asked.tsx'
@@ -101,13 +103,17 @@ export function JobError({ job }: { job: Job }) {
   return (
     <Callout tone={job.state === 'failed' ? 'bad' : 'warn'} role="alert">
       <Stack gap="xs">
-        <Text fw={600}>{translated ?? message}</Text>
+        <Text fw={600}>{translated ?? <Prose text={message} />}</Text>
         {translated && (
           <Text size="sm" lang="en">
             {message}
           </Text>
         )}
-        {hint && <Text size="sm">{hint}</Text>}
+        {hint && (
+          <Text size="sm">
+            <Prose text={hint} />
+          </Text>
+        )}
         {details && (
           <Text size="sm" style={{ whiteSpace: 'pre-wrap' }}>
             {details}
@@ -134,9 +140,12 @@ function JobActions({ job }: { job: Job }) {
   )
   if (isOver(job)) {
     return job.app && job.kind === 'backup' && job.state === 'failed' ? (
-      <TextLink to={paths.app} params={{ name: job.app }}>
-        {t.jobs.toApp(job.app)}
-      </TextLink>
+      <>
+        <TextLink to={paths.app} params={{ name: job.app }}>
+          {t.jobs.toApp(job.app)}
+        </TextLink>
+        {may('operate') && <CreateBackupButton app={job.app} />}
+      </>
     ) : null
   }
   const waits = job.state === 'queued'

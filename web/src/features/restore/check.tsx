@@ -8,6 +8,7 @@ import { useLocale, useTexts } from '../../texts/index.ts'
 import { Facts, Section } from '../../ui/bits.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { Prose } from '../../ui/prose.tsx'
 import { type Choice, takesDatabase } from './choice.ts'
 import { planQuery, sidesOf, treesOf, versionsOf } from './plan.ts'
 
@@ -70,14 +71,18 @@ export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupD
       {plan.refusals.map((refusal) => (
         <Callout key={refusal.message} tone="bad" role="alert">
           <Text size="sm" fw={600}>
-            {refusal.message}
+            <Prose text={refusal.message} />
           </Text>
-          <Text size="sm">{refusal.remedy}</Text>
+          <Text size="sm">
+            <Prose text={refusal.remedy} />
+          </Text>
         </Callout>
       ))}
       {plan.warnings.map((warning) => (
         <Callout key={warning} tone="warn">
-          <Text size="sm">{warning}</Text>
+          <Text size="sm">
+            <Prose text={warning} />
+          </Text>
         </Callout>
       ))}
       {plan.refusals.length === 0 && (
@@ -90,7 +95,9 @@ export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupD
       )}
       <List type="ordered" size="sm" spacing={4} aria-label={t.restore.steps}>
         {plan.steps.map((step) => (
-          <List.Item key={step}>{step}</List.Item>
+          <List.Item key={step}>
+            <Prose text={step} />
+          </List.Item>
         ))}
       </List>
       {versions && (

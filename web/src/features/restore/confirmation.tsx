@@ -6,11 +6,12 @@ import { api, call } from '../../api/client.ts'
 import { asProblem } from '../../api/problem.ts'
 import type { BackupDetail } from '../../api/types.ts'
 import { commands } from '../../commands.ts'
-import { useTexts } from '../../texts/index.ts'
+import { type Texts, useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Command, Section } from '../../ui/bits.tsx'
 import { Callout } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { Prose } from '../../ui/prose.tsx'
 import { requestKey } from '../request-key.ts'
 import { bodyOf, type Choice, type Tree, targetOf } from './choice.ts'
 import { planQuery } from './plan.ts'
@@ -83,14 +84,16 @@ export function Confirmation({ backup, trees, choice, change }: Props) {
               </Text>
               {plan.refusals.map((refusal) => (
                 <Text size="sm" key={refusal.message}>
-                  {refusal.message}: {refusal.remedy}
+                  <Prose text={`${refusal.message}: ${refusal.remedy}`} />
                 </Text>
               ))}
             </Callout>
           )}
           <List type="ordered" size="sm" spacing={4} aria-label={t.restore.steps}>
             {plan.steps.map((step) => (
-              <List.Item key={step}>{step}</List.Item>
+              <List.Item key={step}>
+                <Prose text={step} />
+              </List.Item>
             ))}
           </List>
           {plan.needsApproval && (
@@ -130,11 +133,17 @@ export function Confirmation({ backup, trees, choice, change }: Props) {
               disabled={!right || refused}
               loading={start.isPending}
             >
-              {plan.overwrites ? t.restore.overwriteNow(target) : t.restore.restoreNow(target)}
+              {plan.overwrites ? overwriting(choice, target, t) : t.restore.restoreNow(target)}
             </Button>
           </Group>
         </Stack>
       </form>
     </Section>
   )
+}
+
+/** Says no more than what is overwritten: who brings back one table does not overwrite its database. */
+function overwriting(choice: Choice, target: string, t: Texts): string {
+  const parts = choice.parts === 'tables' ? choice.tables : choice.parts === 'schemas' ? choice.schemas : []
+  return parts.length === 0 ? t.restore.overwriteNow(target) : t.restore.overwriteParts(parts, target)
 }

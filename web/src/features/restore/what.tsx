@@ -159,7 +159,7 @@ function ChooseTables({ backup, choice, change }: Omit<Props, 'trees'>) {
       searchable
       searchValue={search}
       onSearchChange={setSearch}
-      nothingFoundMessage={t.backups.noTable}
+      nothingFoundMessage={t.restore.noTable}
       hidePickedOptions
       maxDropdownHeight={280}
     />

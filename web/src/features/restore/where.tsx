@@ -63,7 +63,7 @@ function DatabaseTo({ choice, change }: Omit<Props, 'trees'>) {
           <Radio
             value="in_place"
             label={whole ? t.restore.inPlace(choice.database) : t.restore.partsInPlace(choice.database)}
-            description={t.restore.inPlaceHint}
+            description={whole ? t.restore.inPlaceHint : t.restore.partsInPlaceHint}
           />
         </Stack>
       </Radio.Group>
