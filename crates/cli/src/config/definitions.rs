@@ -209,7 +209,8 @@ pub(super) fn absolute_app(mut app: AppDefinition, base: &Path) -> AppDefinition
         .chain(code)
         .chain(&mut app.commands.directory)
         .chain(&mut app.commands.version_file)
-        .chain(&mut app.fence.lock_dir);
+        .chain(&mut app.fence.lock_dir)
+        .chain(&mut app.drill.scratch);
     for path in paths {
         *path = absolute(path, base);
     }

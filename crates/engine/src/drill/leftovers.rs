@@ -2,7 +2,8 @@
 //!
 //! One is dropped when all of it holds: it carries the mark of an unfinished restore that was meant for a database of its
 //! own name, which is what a drill writes; its name is a drill's; nobody is connected to it; and its process is gone. On
-//! another machine the process cannot be seen, so there a day must have passed.
+//! another machine the process cannot be seen, so there a day must have passed. One that was killed before it could say so
+//! bears the mark of its birth only ([`Mark::Begun`]); a live drill says more within a moment, so an hour is enough.
 
 use super::MARK;
 use crate::{Context, Result};
@@ -16,6 +17,9 @@ use std::path::Path;
 
 /// No drill on another machine is at work for so long without a session.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+
+/// No drill on any machine takes so long to put its mark in the place of the first one.
+const BIRTH: SignedDuration = SignedDuration::from_hours(1);
 
 /// Drops the copies on the server that nobody will come back for; returns their names.
 pub(super) fn remove(admin: &ConnectOptions, context: &Context) -> Result<Vec<String>> {
@@ -38,6 +42,11 @@ fn is_abandoned(
     now: Timestamp,
     is_alive: impl Fn(u32) -> bool,
 ) -> bool {
+    if database.mark == Mark::Begun {
+        let born = begun_at(&database.name);
+        let long_ago = born.is_some_and(|born| now.duration_since(born) > BIRTH);
+        return long_ago && database.sessions == 0;
+    }
     let Mark::Restoring {
         database: meant_for,
         host,
@@ -54,6 +63,13 @@ fn is_abandoned(
         false => now.duration_since(*started_at) > LONGEST,
     };
     a_drill && database.sessions == 0 && gone
+}
+
+/// The time in the name of a drill's copy.
+fn begun_at(name: &str) -> Option<Timestamp> {
+    let (_, stamp) = name.rsplit_once(MARK)?;
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Where processes cannot be looked at, all are taken to be alive.
@@ -112,5 +128,21 @@ mod tests {
             "elsewhere, and not long ago"
         );
         assert!(check(&copy(drill, drill, "db2", long_ago, 0), |_| true));
+
+        // Killed before it could say whose it is.
+        let begun = |name: &str, sessions| MarkedDatabase {
+            mark: Mark::Begun,
+            ..copy(name, name, "db1", soon, sessions)
+        };
+        let just_now = "shop_drill_20261121T113000Z";
+        let earlier = "shop_drill_20261121T103000Z";
+        assert!(check(&begun(earlier, 0), dead));
+        assert!(!check(&begun(earlier, 1), dead), "somebody is connected");
+        assert!(!check(&begun(just_now, 0), dead), "it may be at work");
+        assert!(!check(&begun("shop_pgkeep_1", 0), dead), "no drill's name");
+        assert!(
+            !check(&begun("my_drill_results", 0), dead),
+            "no drill's name"
+        );
     }
 }

@@ -42,6 +42,12 @@ impl Scratch {
     /// Makes a folder below `base`, which is made where it is missing.
     pub(super) fn make(base: &Path, backup: &str, context: &Context) -> Result<Self> {
         let told = |e: std::io::Error, path: &Path| Error::from(e).context(path.display());
+        if !base.is_absolute() {
+            return Err(Error::invalid(format!(
+                "{} is no absolute path",
+                base.display()
+            )));
+        }
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
