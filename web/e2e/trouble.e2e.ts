@@ -1,5 +1,5 @@
 /** What a person sees when something is not as it should be. */
-import { writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { LASTING_MS, logIn, PASSWORD, Scene } from './scene.ts'
@@ -18,6 +18,71 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await scene?.keepPictures(task.name.replace(/\W+/g, '-'))
 })
 afterAll(() => scene?.stop())
+
+test('who has never been here finds why a run failed, takes a backup, and brings a dropped table back', async () => {
+  const before = scene.sql('SELECT count(*), sum(hashtext(r::text)::bigint) FROM reviews r')
+  // Last night the repository was not there.
+  const place = join(scene.demo, 'repository')
+  renameSync(place, `${place}-away`)
+  await scene.ask('POST', '/policies/nightly/run-now')
+  const { page, context, faults } = await scene.window()
+  await page.addInitScript(() => {
+    const count = () => sessionStorage.setItem('clicks', String(Number(sessionStorage.getItem('clicks')) + 1))
+    document.addEventListener('click', (event) => event.isTrusted && count(), true)
+  })
+  const walked: string[] = []
+  const walk = async (what: string, most: number, steps: () => Promise<void>) => {
+    await page.evaluate(() => sessionStorage.setItem('clicks', '0'))
+    const began = performance.now()
+    await steps()
+    const seconds = ((performance.now() - began) / 1000).toFixed(1)
+    const clicks = Number(await page.evaluate(() => sessionStorage.getItem('clicks')))
+    walked.push(`${what}: ${clicks} clicks, ${seconds} s`)
+    expect(clicks, what).toBeLessThanOrEqual(most)
+  }
+  const button = (name: string) => page.getByRole('button', { name })
+  const link = (name: string | RegExp) => page.getByRole('link', { name }).first()
+  const succeeded = () =>
+    page.locator('[role="status"]').getByText('Succeeded', { exact: true }).waitFor({ timeout: LASTING_MS })
+  await page.goto('/')
+  await logIn(page)
+  await link('Show why').waitFor({ timeout: LASTING_MS })
+  renameSync(`${place}-away`, place)
+
+  await walk('why the last run failed', 1, async () => {
+    await link('Show why').click()
+    const alert = page.getByRole('alert')
+    await alert.getByText('is not a repository').waitFor()
+    await alert.getByText('Check the address').waitFor()
+  })
+  await walk('a backup', 2, async () => {
+    await button('Back up now').click()
+    await button('Back up shop').click()
+    await succeeded()
+  })
+  scene.sql('DROP TABLE reviews CASCADE')
+  await walk('a dropped table', 9, async () => {
+    await link('Show backup').click()
+    await page.getByPlaceholder('Find a table').or(page.getByLabel('Find a table')).fill('reviews')
+    await link('Bring back public.reviews').click()
+    await button('Next: Where').click()
+    await page.getByLabel('Back into shop').check()
+    await button('Next: Check').click()
+    await page.getByText('Nothing stands against it.').waitFor()
+    await button('Next: Protect').click()
+    await button('Next: Confirm').click()
+    await page
+      .getByLabel('To confirm, type exactly:')
+      .fill('I understand this will irreversibly overwrite data')
+    await button('Overwrite public.reviews in shop').click()
+    await succeeded()
+    await page.getByText('Equal to the backup').waitFor()
+  })
+  expect(scene.sql('SELECT count(*), sum(hashtext(r::text)::bigint) FROM reviews r')).toBe(before)
+  console.log(walked.join('; '))
+  expect(faults).toEqual([])
+  await context.close()
+})
 
 test('a viewer is offered nothing that the server would refuse', async () => {
   await scene.ask('POST', '/users', { name: 'vera', role: 'viewer', password: PASSWORD })

@@ -532,6 +532,7 @@ export const de: Texts = {
     restoreOne: (id) => `Wählen: Backup ${id}`,
     choose: 'Wählen',
     bringBackTable: 'Zurückholen',
+    bringBackOne: (table) => `Zurückholen: ${table}`,
     notAllowed: 'Ihr Konto darf nicht wiederherstellen. Fragen Sie einen Administrator.',
     next: (step) => `Weiter: ${step}`,
     what: 'Was',

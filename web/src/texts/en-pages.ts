@@ -41,6 +41,7 @@ export const pages = {
     restoreOne: (id: string) => `Choose backup ${id}`,
     choose: 'Choose',
     bringBackTable: 'Bring back',
+    bringBackOne: (table: string) => `Bring back ${table}`,
     notAllowed: 'Your account may not restore. Ask an administrator.',
     next: (step: string) => `Next: ${step}`,
     what: 'What',

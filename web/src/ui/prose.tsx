@@ -15,5 +15,5 @@ export function Prose({ text }: { text: string }) {
 export function sentence(text: string, name?: string): string {
   if (name && text.startsWith(`${name} `)) return text
   // Paths, commands and names with a mark in them are no words.
-  return /^[a-z]+[ ,:]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text
+  return /^[a-z]+[ ,:;]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text
 }

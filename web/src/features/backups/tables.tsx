@@ -75,6 +75,7 @@ export function Tables({ backup }: { backup: BackupDetail }) {
                               params={{ id: backup.id }}
                               search={{ repository: backup.repository, table: `${row.schema}.${row.name}` }}
                               size="sm"
+                              aria-label={t.restore.bringBackOne(`${row.schema}.${row.name}`)}
                             >
                               {t.restore.bringBackTable}
                             </TextLink>
