@@ -39,7 +39,7 @@ pub(crate) fn of_code<'a>(
     };
     let mut found = match configured.command.is_empty() {
         true => of_folder(configured, &frameworks, warnings),
-        false => match told(app, database, &frameworks, context) {
+        false => match told(app, database, &frameworks, states.clone(), context) {
             Ok(code) => code.into_iter().collect(),
             Err(e) => {
                 warnings.push(format!("the migrations of the code are not known: {e}"));
@@ -140,10 +140,11 @@ pub(crate) fn with_backups<'a>(
 }
 
 /// Asks the app's program. `None` where nothing says which framework's list it would be.
-fn told(
+fn told<'a>(
     app: &Application,
     database: Option<&ConnectOptions>,
     frameworks: &BTreeSet<Framework>,
+    states: impl Iterator<Item = &'a MigrationState>,
     context: &Context,
 ) -> Result<Option<CodeMigrations>> {
     let words = app.migrations.as_ref().map(|m| m.command.as_slice());
@@ -177,7 +178,9 @@ fn told(
             "the command that lists them printed more than {MOST_LINES} lines"
         )));
     }
-    let code = listing::parse(framework, &lines);
+    let states = states.filter(|state| state.framework == framework);
+    let recorded = states.flat_map(MigrationState::names).collect();
+    let code = listing::parse(framework, &lines, &recorded);
     if code.migrations.is_empty() {
         return Err(crate::Error::invalid(format!(
             "what the command printed holds no migration of {}",

@@ -7,18 +7,24 @@
 use super::files;
 use pgkeep_model::{
     app::Framework,
-    migrations::{CodeMigration, CodeMigrations},
+    migrations::{CodeMigration, CodeMigrations, qualified},
 };
+use std::collections::BTreeSet;
 
-/// The migrations in a list.
-pub(super) fn parse(framework: Framework, lines: &[String]) -> CodeMigrations {
+/// The migrations in a list. `recorded` are those that the databases have, for a list does not say what a squashed migration
+/// stands for.
+pub(super) fn parse(
+    framework: Framework,
+    lines: &[String],
+    recorded: &BTreeSet<String>,
+) -> CodeMigrations {
     // What the database knows and the code does not is listed by some, too.
     let lines = lines
         .iter()
         .map(|line| line.trim_end())
         .filter(|line| !line.contains("NO FILE") && !line.contains("FILE NOT FOUND"));
     let found = match framework {
-        Framework::Django => django(lines),
+        Framework::Django => django(lines, recorded),
         Framework::Alembic => lines.filter_map(alembic).collect(),
         Framework::Flyway => lines.filter_map(flyway).collect(),
         Framework::Query => lines.filter_map(plain).collect(),
@@ -47,8 +53,11 @@ fn unmarked(line: &str) -> (&str, bool) {
 }
 
 /// `label.name`, or names under the label that stands on a line of its own.
-fn django<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<CodeMigration> {
-    let (mut found, mut label) = (Vec::new(), "");
+fn django<'a>(
+    lines: impl Iterator<Item = &'a str>,
+    recorded: &BTreeSet<String>,
+) -> Vec<CodeMigration> {
+    let (mut found, mut squashed, mut label) = (Vec::new(), Vec::new(), "");
     for line in lines {
         let (rest, marked) = unmarked(line);
         let Some(word) = rest.split_whitespace().next() else {
@@ -56,12 +65,45 @@ fn django<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<CodeMigration> {
         };
         match word.split_once('.') {
             Some((label, name)) if rest == word || marked => found.push(migration(label, name)),
-            None if marked && !label.is_empty() => found.push(migration(label, word)),
+            None if marked && !label.is_empty() => {
+                if rest.contains(" squashed migrations)") {
+                    squashed.push(found.len());
+                }
+                found.push(migration(label, word));
+            }
             None if rest == word && !line.starts_with(char::is_whitespace) => label = word,
             _ => {}
         }
     }
+    let listed: BTreeSet<String> = found.iter().map(|m| qualified(&m.label, &m.name)).collect();
+    for at in squashed {
+        let squashed: &mut CodeMigration = &mut found[at];
+        squashed.replaces = recorded
+            .iter()
+            .filter(|name| !listed.contains(*name) && stands_for(squashed, name))
+            .cloned()
+            .collect();
+    }
     found
+}
+
+/// Whether a squashed migration stands for `label.name`, by the numbers that its name begins with: `0001_squashed_0004_words`.
+fn stands_for(squashed: &CodeMigration, name: &str) -> bool {
+    let number = |name: &str| -> Option<u32> {
+        let digits = name.bytes().take_while(u8::is_ascii_digit).count();
+        name[..digits].parse().ok()
+    };
+    let Some((label, name)) = name.split_once('.') else {
+        return false;
+    };
+    let last = squashed.name.split_once("_squashed_");
+    let last = last.and_then(|(_, last)| number(last));
+    match (number(&squashed.name), number(name), last) {
+        (Some(first), Some(number), Some(last)) => {
+            label == squashed.label && (first..=last).contains(&number)
+        }
+        _ => false,
+    }
 }
 
 /// `parent, parent -> revision (head), words`: without the parents a revision says nothing.
@@ -252,11 +294,11 @@ mod tests {
         ];
         for (framework, text, expected) in cases {
             let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            let said: Vec<String> = parse(*framework, &lines)
+            let said: Vec<String> = parse(*framework, &lines, &BTreeSet::new())
                 .migrations
                 .iter()
                 .map(|m| {
-                    let name = pgkeep_model::migrations::qualified(&m.label, &m.name);
+                    let name = qualified(&m.label, &m.name);
                     match m.parents.as_slice() {
                         [] => name,
                         parents => format!("{name}<{}", parents.join(",")),
@@ -265,5 +307,22 @@ mod tests {
                 .collect();
             assert_eq!(said.join(" "), *expected, "{framework:?}");
         }
+    }
+
+    #[test]
+    fn a_squashed_migration_stands_for_those_of_its_numbers() {
+        let text = "shop\n [X] 0002_squashed_0004_price (3 squashed migrations)\n [X] 0005_more\n";
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let recorded = [
+            "shop.0001_a",
+            "shop.0002_b",
+            "shop.0002_squashed_0004_price",
+            "shop.0004_d",
+            "shop.0005_more",
+            "auth.0003_c",
+        ];
+        let code = parse(Django, &lines, &recorded.map(str::to_owned).into());
+        assert_eq!(code.migrations[0].replaces, ["shop.0002_b", "shop.0004_d"]);
+        assert!(code.migrations[1].replaces.is_empty());
     }
 }

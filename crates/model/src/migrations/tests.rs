@@ -318,7 +318,12 @@ fn a_database_is_compared_with_the_code_by_the_rules_of_its_tool() {
         (Flyway, &["1", "R__v#1"], &["1", "R__v#2"], "older R__v"),
         (Liquibase, &["a"], &["a", "demo?", "b"], "older b"),
         (Liquibase, &["a", "demo"], &["a", "demo?"], "same"),
-        (Query, &["two", "one"], &["one", "two", "first"], "older first"),
+        (
+            Query,
+            &["two", "one"],
+            &["one", "two", "first"],
+            "older first",
+        ),
         (Query, &["a", "c"], &["a", "b", "c"], "diverged b | "),
         (Alembic, &["b"], &["a", "b<a", "c<b"], "older c"),
         (Alembic, &["c"], &["a", "b<a", "c<b"], "same"),
