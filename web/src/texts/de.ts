@@ -1,8 +1,32 @@
+import type { PolicyDefinition, Weekday } from '../api/types.ts'
 import type { Texts } from './en.ts'
 
 const n = (amount: number, one: string, many: string) => (amount === 1 ? `1 ${one}` : `${amount} ${many}`)
 
 /** Alle Texte auf Deutsch. Was der Server sagt (Sätze zum Zustand, Fehler, Protokolle), kommt auf Englisch. */
+/** Wann ein Plan läuft, in Worten. */
+function schedule(rule: NonNullable<PolicyDefinition['schedule']>): string {
+  const at = rule.at ?? '02:00'
+  const day = (name: Weekday) => de.weekdays[name]
+  const when = {
+    on_demand: 'nur von Hand',
+    hourly: `stündlich zur Minute ${rule.at?.split(':')[1] ?? '00'}`,
+    daily: `täglich um ${at}`,
+    weekly: `jede Woche am ${day(rule.weekday ?? 'sunday')} um ${at}`,
+    monthly:
+      rule.day === 31 ? `am letzten Tag des Monats um ${at}` : `am ${rule.day ?? 1}. des Monats um ${at}`,
+    cron: `cron ${rule.cron ?? ''}`,
+  }[rule.frequency ?? 'daily']
+  if (rule.frequency === 'on_demand') return when
+  const late = rule.jitterSecs ? [`bis zu ${rule.jitterSecs} s später`] : []
+  const never = (rule.blackout ?? []).map(({ from, to, days }) =>
+    days?.length
+      ? `nie zwischen ${from} und ${to} (${days.map(day).join(', ')})`
+      : `nie zwischen ${from} und ${to}`,
+  )
+  return [`${when} (${rule.timeZone ?? 'UTC'})`, ...late, ...never].join(', ')
+}
+
 export const de: Texts = {
   common: {
     actions: 'Aktionen',
@@ -52,6 +76,7 @@ export const de: Texts = {
     nothingHere: 'Hier ist nichts',
   },
   said: {
+    schedule,
     findings: {
       no_backup: ({ app }) => `Von ${app} gibt es kein gutes Backup.`,
       damaged: ({ app }) => `Das neueste Backup von ${app} ist beschädigt.`,

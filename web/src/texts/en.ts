@@ -4,6 +4,7 @@
  * The groups here are those of the first load: login, overview, and what stands around every page. The others lie in
  * `en-pages.ts` and come with the first page that is opened.
  */
+import type { PolicyDefinition } from '../api/types.ts'
 import type { pages } from './en-pages.ts'
 
 const n = (amount: number, one: string, many: string) => (amount === 1 ? `1 ${one}` : `${amount} ${many}`)
@@ -62,6 +63,7 @@ const first = {
       (about: { app: string; policy?: string; repository: string; days?: number }) => string
     >,
     problems: {} as Record<string, string>,
+    schedule: undefined as ((rule: NonNullable<PolicyDefinition['schedule']>) => string) | undefined,
   },
   live: {
     live: 'Live',

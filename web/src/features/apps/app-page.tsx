@@ -20,6 +20,7 @@ import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
 import { findingWords } from '../findings.ts'
 import { AppCard } from '../overview/app-card.tsx'
+import { scheduleWords } from '../policies/schedule-words.ts'
 import { Removal } from '../removal.tsx'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
@@ -96,7 +97,8 @@ function Detail({ app }: { app: App }) {
                   {policy.name}
                 </TextLink>
                 <Text size="sm" c="dimmed">
-                  {policy.scheduleWords}; {policy.retentionWords}
+                  {scheduleWords(policy.definition.schedule, policy.scheduleWords, t)};{' '}
+                  {policy.retentionWords}
                 </Text>
               </List.Item>
             ))}

@@ -18,6 +18,7 @@ import { Page } from '../../ui/page.tsx'
 import { useMay } from '../session/session.ts'
 import { backupKind } from '../states.ts'
 import { RunNow } from './run-now.tsx'
+import { scheduleWords } from './schedule-words.ts'
 
 export function PoliciesPage() {
   const t = useTexts()
@@ -74,7 +75,11 @@ export function PoliciesPage() {
                   title: t.backups.kind,
                   cell: (row) => backupKind(row.definition.kind ?? 'full', t),
                 },
-                { key: 'schedule', title: t.policies.schedule, cell: (row) => row.scheduleWords },
+                {
+                  key: 'schedule',
+                  title: t.policies.schedule,
+                  cell: (row) => scheduleWords(row.definition.schedule, row.scheduleWords, t),
+                },
                 { key: 'next', title: t.overview.nextRun, cell: (row) => <Moment at={row.nextRun} /> },
                 { key: 'keeps', title: t.policies.keeps, cell: (row) => row.retentionWords },
                 ...(may('operate')

@@ -22,6 +22,7 @@ import { Section } from '../../ui/bits.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { type Draft, definitionOf, WEEKDAYS } from './draft.ts'
 import { Package, Rest } from './rest-fields.tsx'
+import { scheduleWords } from './schedule-words.ts'
 
 interface Props {
   draft: Draft
@@ -207,7 +208,7 @@ function Preview({ draft }: { draft: Draft }) {
   return (
     <Stack gap={4} role="status">
       <Text size="sm">
-        {t.policies.inWords}: <b>{query.data.words}</b>
+        {t.policies.inWords}: <b>{scheduleWords(definitionOf(draft).schedule, query.data.words, t)}</b>
       </Text>
       <Text size="sm" fw={600}>
         {t.policies.nextRuns}

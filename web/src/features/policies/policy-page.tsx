@@ -24,6 +24,7 @@ import { CleanupPreview } from './cleanup-preview.tsx'
 import { type Draft, definitionOf, draftOf, emptyDraft } from './draft.ts'
 import { PolicyForm } from './policy-form.tsx'
 import { RunNow } from './run-now.tsx'
+import { scheduleWords } from './schedule-words.ts'
 
 const route = getRouteApi('/inside/policies/$name')
 const newRoute = getRouteApi('/inside/policies/new')
@@ -85,7 +86,7 @@ function Detail({ policy }: { policy: Policy }) {
               </TextLink>,
             ],
             [t.backups.kind, t.backupKinds[definition.kind ?? 'full']],
-            [t.policies.schedule, policy.scheduleWords],
+            [t.policies.schedule, scheduleWords(policy.definition.schedule, policy.scheduleWords, t)],
             [t.overview.nextRun, policy.nextRun ? <Moment at={policy.nextRun} /> : t.overview.noneScheduled],
             [t.policies.keeps, policy.retentionWords],
           ]}

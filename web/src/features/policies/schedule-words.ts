@@ -1,0 +1,7 @@
+import type { PolicyDefinition } from '../../api/types.ts'
+import type { Texts } from '../../texts/index.ts'
+
+/** When a policy runs, in the reader's language; `words` are the server's, in English. */
+export function scheduleWords(schedule: PolicyDefinition['schedule'], words: string, t: Texts): string {
+  return t.said.schedule?.(schedule ?? {}) ?? words
+}
