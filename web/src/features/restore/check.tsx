@@ -11,6 +11,7 @@ import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { Prose } from '../../ui/prose.tsx'
 import { type Choice, takesDatabase } from './choice.ts'
 import { planQuery, sidesOf, treesOf, versionsOf } from './plan.ts'
+import { Refusals, Steps } from './steps.tsx'
 
 /** The dry run: what will happen, and what stands against it. */
 export function Check({ backup, choice }: { backup: BackupDetail; choice: Choice }) {
@@ -68,16 +69,7 @@ export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupD
   ]
   return (
     <Stack gap="md">
-      {plan.refusals.map((refusal) => (
-        <Callout key={refusal.message} tone="bad" role="alert">
-          <Text size="sm" fw={600}>
-            <Prose text={refusal.message} />
-          </Text>
-          <Text size="sm">
-            <Prose text={refusal.remedy} />
-          </Text>
-        </Callout>
-      ))}
+      <Refusals plan={plan} />
       {plan.warnings.map((warning) => (
         <Callout key={warning} tone="warn">
           <Text size="sm">
@@ -93,13 +85,7 @@ export function PlanView({ plan, backup, choice }: { plan: Plan; backup: BackupD
           <Text size="sm">{t.restore.lost(duration(plan.ageSecs))}</Text>
         </Callout>
       )}
-      <List type="ordered" size="sm" spacing={4} aria-label={t.restore.steps}>
-        {plan.steps.map((step) => (
-          <List.Item key={step}>
-            <Prose text={step} />
-          </List.Item>
-        ))}
-      </List>
+      <Steps plan={plan} />
       {versions && (
         <div>
           <Text size="sm" fw={600}>

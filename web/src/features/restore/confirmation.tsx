@@ -1,4 +1,4 @@
-import { Button, Group, List, Loader, Stack, Text, TextInput } from '@mantine/core'
+import { Button, Group, Loader, Stack, Text, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
 import { useState } from 'react'
@@ -13,8 +13,9 @@ import { Callout } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { Prose } from '../../ui/prose.tsx'
 import { requestKey } from '../request-key.ts'
-import { bodyOf, type Choice, type Tree, targetOf } from './choice.ts'
+import { bodyOf, type Choice, type Tree, takesDatabase, targetOf } from './choice.ts'
 import { planQuery } from './plan.ts'
+import { Steps } from './steps.tsx'
 
 const route = getRouteApi('/inside/backups/$id/restore')
 
@@ -89,13 +90,7 @@ export function Confirmation({ backup, trees, choice, change }: Props) {
               ))}
             </Callout>
           )}
-          <List type="ordered" size="sm" spacing={4} aria-label={t.restore.steps}>
-            {plan.steps.map((step) => (
-              <List.Item key={step}>
-                <Prose text={step} />
-              </List.Item>
-            ))}
-          </List>
+          <Steps plan={plan} />
           {plan.needsApproval && (
             <Callout tone="note">
               <Text size="sm">{t.restore.needsApproval}</Text>
@@ -144,6 +139,7 @@ export function Confirmation({ backup, trees, choice, change }: Props) {
 
 /** Says no more than what is overwritten: who brings back one table does not overwrite its database. */
 function overwriting(choice: Choice, target: string, t: Texts): string {
-  const parts = choice.parts === 'tables' ? choice.tables : choice.parts === 'schemas' ? choice.schemas : []
+  const chosen = choice.parts === 'tables' ? choice.tables : choice.parts === 'schemas' ? choice.schemas : []
+  const parts = takesDatabase(choice) ? chosen : []
   return parts.length === 0 ? t.restore.overwriteNow(target) : t.restore.overwriteParts(parts, target)
 }

@@ -18,6 +18,7 @@ import {
 } from './choice.ts'
 import { fenceAndHooks } from './fence.ts'
 import { planQuery } from './plan.ts'
+import { Refusals, Steps } from './steps.tsx'
 
 interface Props {
   backup: BackupDetail
@@ -36,7 +37,7 @@ export function Protect({ backup, choice, change }: Props) {
         <BeforeUse backup={backup} choice={choice} change={change} definition={definition} />
       )}
       {overwritesDatabase(choice) && <AroundIt app={backup.app} choice={choice} definition={definition} />}
-      <Steps backup={backup} choice={choice} />
+      <SoItGoes backup={backup} choice={choice} />
     </Stack>
   )
 }
@@ -184,25 +185,14 @@ function AroundIt({
 }
 
 /** The plan with what is chosen here. */
-function Steps({ backup, choice }: Pick<Props, 'backup' | 'choice'>) {
+function SoItGoes({ backup, choice }: Pick<Props, 'backup' | 'choice'>) {
   const t = useTexts()
   const { data } = useQuery({ ...planQuery(backup, choice), placeholderData: (before) => before })
   if (data === undefined) return null
   return (
     <Section title={t.restore.soItGoes}>
-      {data.refusals.map((refusal) => (
-        <Callout key={refusal.message} tone="bad" role="alert">
-          <Text size="sm" fw={600}>
-            {refusal.message}
-          </Text>
-          <Text size="sm">{refusal.remedy}</Text>
-        </Callout>
-      ))}
-      <List type="ordered" size="sm" spacing={4} aria-label={t.restore.steps}>
-        {data.steps.map((step) => (
-          <List.Item key={step}>{step}</List.Item>
-        ))}
-      </List>
+      <Refusals plan={data} />
+      <Steps plan={data} />
     </Section>
   )
 }
