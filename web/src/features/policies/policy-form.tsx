@@ -35,8 +35,10 @@ interface Props {
 
 export function PolicyForm(props: Props) {
   const t = useTexts()
-  const { draft, change, error } = props
-  const problem = error ? asProblem(error) : undefined
+  const { draft, change } = props
+  const preview = usePreview(draft)
+  const error = props.error ?? preview.error
+  const problem = props.error ? asProblem(props.error) : undefined
   return (
     <form
       onSubmit={(event) => {
@@ -189,21 +191,13 @@ function When({ draft, change, error }: Part & { error: unknown }) {
 function Preview({ draft }: { draft: Draft }) {
   const t = useTexts()
   const locale = useLocale()
-  const [settled] = useDebouncedValue(JSON.stringify(definitionOf({ ...draft, enabled: true })), 400)
-  const query = useQuery({
-    queryKey: ['policy', 'preview', settled],
-    queryFn: () =>
-      call(
-        api.POST('/api/v1/policies/preview', {
-          params: { query: { count: 10 } },
-          body: JSON.parse(settled) as ReturnType<typeof definitionOf>,
-        }),
-      ),
-    enabled: draft.app !== '',
-    retry: false,
-    refetchInterval: false,
-  })
-  if (query.isError) return <ProblemPanel error={query.error} />
+  const query = usePreview(draft)
+  if (query.isError) {
+    // What is wrong elsewhere is said at its field.
+    const { fields } = asProblem(query.error)
+    const ofSchedule = fields.length === 0 || fields.some(({ field }) => field.startsWith('schedule'))
+    return ofSchedule && <ProblemPanel error={query.error} />
+  }
   if (!query.data) return null
   return (
     <Stack gap={4} role="status">
@@ -224,6 +218,24 @@ function Preview({ draft }: { draft: Draft }) {
       </List>
     </Stack>
   )
+}
+
+/** What the server says of the draft before it is saved: when it would run, or what is wrong with it. */
+function usePreview(draft: Draft) {
+  const [settled] = useDebouncedValue(JSON.stringify(definitionOf({ ...draft, enabled: true })), 400)
+  return useQuery({
+    queryKey: ['policy', 'preview', settled],
+    queryFn: () =>
+      call(
+        api.POST('/api/v1/policies/preview', {
+          params: { query: { count: 10 } },
+          body: JSON.parse(settled) as ReturnType<typeof definitionOf>,
+        }),
+      ),
+    enabled: draft.app !== '',
+    retry: false,
+    refetchInterval: false,
+  })
 }
 
 const BUCKETS = ['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const
