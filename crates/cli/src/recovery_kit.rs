@@ -11,6 +11,7 @@ pub fn text(
     address: &str,
     repository_id: &str,
     key: &SecretString,
+    (key_file, content): &(String, String),
     now: Timestamp,
 ) -> SecretString {
     let restic = restic_address(address);
@@ -40,6 +41,11 @@ backup holds a directory dump of PostgreSQL.
   psql -d postgres -f ./recovered/globals.sql          (roles and tablespaces, where they are missing)
   createdb -T template0 shop
   pg_restore -d shop -j 4 ./recovered/databases/shop
+
+The key opens a small file of the repository, in which the real one lies. Should the repository lose that
+file, write it again, in one line and without a newline at its end, as {key_file}:
+
+{content}
 ",
         now.strftime("%Y-%m-%d %H:%M UTC"),
         key.expose_secret()
@@ -117,6 +123,7 @@ mod tests {
             "s3://bucket/shop?endpoint=http://127.0.0.1:9000&region=x",
             "1a2b",
             &"AAAAA-BBBBB".into(),
+            &("keys/3c4d".into(), r#"{"kdf":"scrypt"}"#.into()),
             now,
         );
         insta::assert_snapshot!(kit.expose_secret());

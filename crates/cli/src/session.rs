@@ -423,7 +423,8 @@ fn told_as_missing(chosen: &RepositorySettings, error: CliError) -> CliError {
     let Some(folder) = pgkeep_engine::storage::local_folder(address) else {
         return error;
     };
-    if folder.join("config").exists() {
+    // One that lost its config is told as such once its key is known.
+    if folder.join("config").exists() || folder.join("snapshots").exists() {
         return error;
     }
     let why = match folder.exists() {
@@ -434,7 +435,7 @@ fn told_as_missing(chosen: &RepositorySettings, error: CliError) -> CliError {
         Exit::NoAccess,
         format!("there is no repository at {address}: {why}"),
     )
-    .with_hint("check the address, or make a repository there with `pgkeep init`")
+    .with_hint("check the address, and that its disk is mounted; `pgkeep init` makes a new, empty repository")
 }
 
 /// What opens the bucket at an address; nothing for any other place.

@@ -372,13 +372,16 @@ fn look_at_repository(
     Ok(())
 }
 
+/// Less is soon full, whatever share of the disk it is.
+const LITTLE_ROOM: u64 = 512 << 20;
+
 fn look_at_disk(folder: &std::path::Path, subject: &str, findings: &mut Findings) {
     let Ok(stat) = rustix::fs::statvfs(folder) else {
         return;
     };
     let free = stat.f_bavail * stat.f_frsize;
     let percent = free as f64 * 100.0 / (stat.f_blocks * stat.f_frsize).max(1) as f64;
-    if percent < 10.0 {
+    if percent < 10.0 || free < LITTLE_ROOM {
         findings.add(
             Severity::Warning,
             subject,

@@ -24,6 +24,9 @@ pub struct InitReport {
     pub location: String,
     /// What the storage was found not to be able to do, in words; nothing that is needed.
     pub lacks: Vec<String>,
+    /// Name and content of the key file, for the recovery kit.
+    #[serde(skip)]
+    pub key_file: (String, String),
 }
 
 /// What a folder may hold before it becomes a repository: an unfinished one's own files, and what file systems put there.
@@ -61,7 +64,22 @@ pub fn init(address: &RepositoryAddress, key_label: &str, context: &Context) -> 
         id: repository.id(),
         location: repository.storage().location(),
         lacks: probe.lacks(),
+        key_file: repository.keys().current_file()?,
     })
+}
+
+/// Makes the config of a repository that lost it anew, by its key; all that is stored stays as it is. False where it has
+/// one that can be read.
+pub fn restore_config(address: &RepositoryAddress, context: &Context) -> Result<bool> {
+    let storage = storage::open(&address.address, &address.options)?;
+    match Repository::open(storage.clone(), &address.password, context.clock.clone()) {
+        Err(RepositoryError::ConfigLost { .. }) => {
+            Repository::rebuild_config(&*storage, &address.password)?;
+            Ok(true)
+        }
+        Err(e) => Err(e.into()),
+        Ok(_) => Ok(false),
+    }
 }
 
 /// The folder that an address names; `None` for an object store.

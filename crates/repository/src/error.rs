@@ -15,6 +15,10 @@ pub type Result<T, E = RepositoryError> = std::result::Result<T, E>;
 pub enum RepositoryError {
     #[error("{location} is not a repository: it has no config file")]
     NotARepository { location: String },
+    #[error("{location} holds a repository that lost its config file")]
+    ConfigLost { location: String },
+    #[error("{location} holds a repository that lost all its key files")]
+    KeysLost { location: String },
     #[error("{location} already holds a repository")]
     AlreadyExists { location: String },
     #[error("no key of the repository opens with this password")]
@@ -80,7 +84,11 @@ impl RepositoryError {
     /// Whether stored bytes are missing or not what was written.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Damaged { .. } | Self::DamagedBlob { .. } | Self::MissingBlob { .. } => true,
+            Self::ConfigLost { .. }
+            | Self::KeysLost { .. }
+            | Self::Damaged { .. }
+            | Self::DamagedBlob { .. }
+            | Self::MissingBlob { .. } => true,
             Self::Storage(e) => {
                 matches!(
                     e.kind,
@@ -94,9 +102,15 @@ impl RepositoryError {
     /// What to do next, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NotARepository { .. } => {
-                Some("check the address, or make a repository there with `pgkeep init`")
-            }
+            Self::NotARepository { .. } => Some(
+                "check the address, and that its disk is mounted; `pgkeep init` makes a new, empty repository",
+            ),
+            Self::ConfigLost { .. } => Some(
+                "clear nothing, the backups are there: `pgkeep check --repair` makes the config anew with the repository's key",
+            ),
+            Self::KeysLost { .. } => Some(
+                "without a file in keys/ nothing can be read, whatever key is known: bring that folder back from a copy, or write the file that the recovery kit holds",
+            ),
             Self::AlreadyExists { .. } => Some("use it as it is, or choose another place"),
             Self::WrongPassword => Some(
                 "give the key that the repository was made with, or another that was added to it",

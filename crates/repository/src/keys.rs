@@ -85,6 +85,15 @@ impl<'a> Keys<'a> {
         Ok(keys)
     }
 
+    /// Name and content of the key file in use: what a password opens, and cannot stand in for once it is lost.
+    pub fn current_file(&self) -> Result<(String, String)> {
+        let id = self.repository.key_id();
+        let key = ObjectKey::new(FileKind::Key, id);
+        let json = self.repository.storage().get(&key)?;
+        let json = String::from_utf8(json.into()).map_err(|e| RepositoryError::damaged(&key, e))?;
+        Ok((format!("keys/{id}"), json))
+    }
+
     /// Adds a password that opens the repository, and returns the new key's id.
     pub fn add(&self, password: &SecretString, label: &str) -> Result<String> {
         let repository = self.repository;
@@ -199,10 +208,9 @@ pub(crate) fn open(storage: &dyn Storage, password: &SecretString) -> Result<(Ma
     match damaged {
         // The damaged one may be the one that this password belongs to.
         Some(damaged) => Err(damaged),
-        None if readable == 0 => Err(RepositoryError::damaged(
-            "the repository",
-            "it has no key file",
-        )),
+        None if readable == 0 => Err(RepositoryError::KeysLost {
+            location: storage.location(),
+        }),
         None => Err(RepositoryError::WrongPassword),
     }
 }

@@ -38,6 +38,19 @@ struct Inner {
     index: Mutex<Option<(BTreeSet<String>, Arc<Index>)>>,
 }
 
+/// True where there is something to read, and no config to read it by.
+fn has_lost_config(storage: &dyn Storage) -> Result<bool> {
+    if storage.stat(&ObjectKey::config())?.is_some() {
+        return Ok(false);
+    }
+    for kind in [FileKind::Snapshot, FileKind::Index] {
+        if !storage.list(kind)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Repository {
     /// Makes a repository in an empty place: folders, key, and last the config, which makes it one.
     pub fn init(
@@ -63,9 +76,14 @@ impl Repository {
         }
         storage.prepare()?;
         // A key without a config is what a crash of this function leaves; two of them would be a mixture.
+        if has_lost_config(&*storage)? {
+            return Err(RepositoryError::ConfigLost {
+                location: storage.location(),
+            });
+        }
         if !storage.list(FileKind::Key)?.is_empty() {
             return Err(RepositoryError::invalid(format!(
-                "{} holds keys but no config: a repository that lost its config, or an unfinished init; clear it or choose another place",
+                "{} holds a key but neither config nor backups, as an unfinished init leaves it; clear it or choose another place",
                 storage.location()
             )));
         }
@@ -103,8 +121,10 @@ impl Repository {
     ) -> Result<Self> {
         let sealed = match storage.get(&ObjectKey::config()) {
             Err(e) if e.kind == StorageErrorKind::NotFound => {
-                return Err(RepositoryError::NotARepository {
-                    location: storage.location(),
+                let location = storage.location();
+                return Err(match has_lost_config(&*storage)? {
+                    true => RepositoryError::ConfigLost { location },
+                    false => RepositoryError::NotARepository { location },
                 });
             }
             other => other?,

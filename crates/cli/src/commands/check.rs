@@ -7,14 +7,15 @@
 use crate::{
     args::CheckArgs,
     commands::on_server,
+    config::Settings,
     confirm,
     error::CliResult,
     exit::Exit,
     output::{Text, human},
     recording::Recording,
-    session::{Session, required_repository},
+    session::{Session, known_key, required_repository},
 };
-use pgkeep_engine::{Context, ErrorCode, verify};
+use pgkeep_engine::{Context, ErrorCode, storage, verify};
 use pgkeep_model::job::{CheckSpec, JobSpec};
 use pgkeep_repository::{CheckReport, ReadData, RepairReport, Repository};
 use serde::{Deserialize, Serialize};
@@ -50,10 +51,25 @@ pub fn run(args: &CheckArgs, session: &Session) -> CliResult<Exit> {
         return Ok(answer(&report, session));
     }
     let context = session.context(&settings);
+    if !args.dry_run {
+        bring_config_back(&settings, session, &context)?;
+    }
     let repository = session.repository(&settings, &context)?;
     let report = verify::check(&repository, read_data, &context)?;
     session.progress.finish();
     repair(&repository, report, args.dry_run, session, &context)
+}
+
+/// Without its config nothing of a repository can be looked at, so that comes first; nothing is lost by making it anew.
+fn bring_config_back(settings: &Settings, session: &Session, context: &Context) -> CliResult<()> {
+    let chosen = required_repository(settings)?;
+    let address = session.address(chosen, known_key(chosen)?)?;
+    if storage::restore_config(&address, context)? {
+        session
+            .screen
+            .note("the repository had lost its config: it was made anew with the key");
+    }
+    Ok(())
 }
 
 /// Shows what was found; the exit code says whether all is whole.

@@ -47,7 +47,13 @@ pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
         (Err(error), None) => return Err(error.into()),
     };
     if let Some(path) = &args.recovery_kit {
-        let kit = recovery_kit::text(&chosen.address.value, &report.id, &key, context.clock.now());
+        let kit = recovery_kit::text(
+            &chosen.address.value,
+            &report.id,
+            &key,
+            &report.key_file,
+            context.clock.now(),
+        );
         write_new(path, &kit)?;
     }
     let answer = Answer {

@@ -40,6 +40,7 @@ pub fn run(command: &KeyCommand, session: &Session) -> CliResult<Exit> {
                 &chosen.address.value,
                 &repository.id(),
                 &known_key(chosen)?,
+                &repository.keys().current_file()?,
                 context.clock.now(),
             );
             match output {

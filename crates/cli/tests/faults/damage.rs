@@ -1,4 +1,5 @@
-//! A stored pack goes bad: it is named, other backups restore, and repair and the next backup heal it.
+//! A stored pack goes bad: it is named, other backups restore, and repair and the next backup heal it. A lost config or key
+//! file is not taken for a place without backups.
 
 use crate::pgkeep::scene::Scene;
 
@@ -86,4 +87,47 @@ fn flip_a_bit(path: &std::path::Path) {
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
     std::fs::set_permissions(path, permissions).unwrap();
     std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_repository_that_lost_its_config_or_key_file_is_brought_back_and_never_cleared() {
+    let scene = Scene::new();
+    let (id, _) = scene.backup();
+    scene.run(&["key", "kit", "--output", "kit.txt"]).succeeds();
+    let place = scene.pgkeep.path().join("backups");
+
+    std::fs::remove_file(place.join("config")).unwrap();
+    for command in ["list", "backup", "init"] {
+        let lost = scene.run(&[command]).fails_with(4);
+        assert!(
+            lost.stderr.contains("lost its config file")
+                && lost.stderr.contains("check --repair")
+                && lost.stderr.contains("clear nothing"),
+            "{command}: {}",
+            lost.stderr
+        );
+    }
+    let repaired = scene.run(&["check", "--repair"]).succeeds();
+    assert!(
+        repaired.stderr.contains("made anew with the key"),
+        "{}",
+        repaired.stderr
+    );
+
+    std::fs::remove_dir_all(place.join("keys")).unwrap();
+    std::fs::create_dir(place.join("keys")).unwrap();
+    let lost = scene.run(&["list"]).fails_with(4);
+    assert!(
+        lost.stderr.contains("lost all its key files") && lost.stderr.contains("recovery kit"),
+        "{}",
+        lost.stderr
+    );
+    let kit = std::fs::read_to_string(scene.pgkeep.path().join("kit.txt")).unwrap();
+    let (_, after) = kit.split_once("end, as ").expect("the file's name");
+    let (name, content) = after.split_once(":\n\n").expect("its content");
+    std::fs::write(place.join(name), content.trim_end()).unwrap();
+
+    assert_eq!(scene.backups(), [id.as_str()]);
+    scene.run(&["verify", "--read-data"]).succeeds();
+    scene.run(&["restore", &id, "--into", "side"]).succeeds();
 }

@@ -202,6 +202,27 @@ fn a_replacing_restore_killed_at_any_moment_leaves_the_live_database_alone() {
 }
 
 #[test]
+fn a_killed_drill_leaves_a_copy_that_the_next_one_removes() {
+    let scene = Scene::new();
+    scene.add_bulk(10);
+    let (id, _) = scene.backup();
+    let databases = scene.databases();
+    let [_, Moment { what, rule, sign }, ..] = RESTORE_MOMENTS;
+    let way = scene.way(rule);
+    let mut drill = scene.start_by(&way, &["drill", &id]);
+    drill.wait_for(what, || way.holds() && sign(&scene));
+    drill.kill9();
+    scene.wait_until_nothing_is_left();
+    let left: Vec<String> = scene.databases().difference(&databases).cloned().collect();
+    assert_eq!(left.len(), 1, "{what}: {left:?}");
+
+    let report = scene.run(&["drill", &id, "--json"]).succeeds().json();
+    assert_eq!(report["removed"], serde_json::json!(left));
+    assert_eq!(report["proven"], true);
+    assert_eq!(scene.databases(), databases);
+}
+
+#[test]
 fn a_replacing_restore_killed_while_it_waits_to_swap_leaves_the_live_database_open() {
     let scene = Scene::new();
     let (id, _) = scene.backup();

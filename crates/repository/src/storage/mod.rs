@@ -6,8 +6,8 @@
 //!
 //! Paths are exactly restic's: `config`, `keys/…`, `locks/…`, `snapshots/…`, `index/…`, and `data/ab/abcdef…` for packs.
 
-pub mod faulty;
 mod download;
+pub mod faulty;
 mod local;
 pub mod probe;
 pub mod recording;
@@ -202,7 +202,7 @@ impl StorageError {
                 Some("check the owner and permissions of the repository, or the credentials")
             }
             StorageErrorKind::NoSpace => Some(
-                "free some space, or run `forget` and `prune`; nothing that was stored before is harmed",
+                "nothing that was stored before is harmed; free some space there (`prune` itself needs a few MiB), then let old backups go with `pgkeep forget --prune`",
             ),
             StorageErrorKind::Temporary => {
                 Some("try again; what was stored so far is not sent again")
