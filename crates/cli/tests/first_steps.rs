@@ -7,7 +7,7 @@ use pgkeep::{
     Pgkeep, Run,
     scene::{PHRASE, Scene},
 };
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, process::Command};
 
 /// Runs with libpq's variables for the server alone, as on a machine where `PGHOST` is set for everybody.
 fn run_with_server_only(scene: &Scene, args: &[&str]) -> Run {
@@ -395,4 +395,64 @@ fn files_are_backed_up_without_a_database_listed_shown_and_compared() {
     );
     let unnamed = pgkeep.run(&["backup", "--kind", "files", "--files", "/"]);
     assert!(unnamed.fails_with(2).stderr.contains("give it a name"));
+}
+
+/// An account that may set no owner gets the files all the same, and is told.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test is about the account of the process"
+)]
+#[test]
+fn files_are_restored_by_an_account_that_is_not_root() {
+    const NOBODY: u32 = 65_534;
+    let pgkeep = Pgkeep::new();
+    std::fs::create_dir(pgkeep.path().join("media")).expect("made");
+    pgkeep.write("media/a.jpg", "a picture");
+    pgkeep.write(
+        "pgkeep.toml",
+        "[defaults]\napp = \"shop\"\nrepository = \"./backups\"\n\n[[app.shop.files]]\nname = \"media\"\npath = \"media\"\n",
+    );
+    pgkeep.run(&["init"]).succeeds();
+    pgkeep.run(&["backup", "--kind", "files"]).succeeds();
+    let args = [
+        "restore",
+        "latest",
+        "--files-only",
+        "--files-into",
+        "found",
+        "--json",
+    ];
+    let mut command = pgkeep.child(&args);
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        let all = ["-R", "nobody", pgkeep.path().to_str().expect("UTF-8")];
+        let given = Command::new("chown").args(all).status();
+        assert!(given.expect("chown runs").success());
+        let mut as_nobody = Command::new("setpriv");
+        as_nobody
+            .args(["--reuid=65534", "--clear-groups", "--"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(pgkeep.path())
+            .env_clear()
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+        command = as_nobody;
+    }
+    let output = command.output();
+    let report = Run::of(&output.expect("it runs")).succeeds().json();
+    let tree = &report["trees"][0];
+    assert_eq!(
+        (&tree["proven"], &tree["owners"]),
+        (&true.into(), &false.into()),
+        "{report:#}"
+    );
+    assert_eq!(tree["odd"].as_array().map(Vec::len), Some(0), "{report:#}");
+    let found = std::fs::metadata(pgkeep.path().join("found/a.jpg")).expect("there");
+    if root {
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&found), NOBODY);
+    }
 }

@@ -1,5 +1,5 @@
-//! Looking after what is stored: [`run`] verifies backups (their objects, and with `read_data` every byte against the
-//! evidence), [`check`] looks at the whole repository.
+//! Looking after what is stored: [`run`] verifies backups (their objects and the digests of their file trees, and with
+//! `read_data` every byte against the evidence), [`check`] looks at the whole repository.
 
 use crate::{
     Context, Error, ErrorCode, Result,
@@ -10,11 +10,11 @@ use crate::{
 use pgkeep_model::{
     Phase,
     evidence::{ContentSum, QualifiedName},
-    manifest::{DatabaseContent, DatabaseManifest, MemberContent},
+    manifest::{DatabaseContent, DatabaseManifest, MANIFEST_PATH, Manifest, MemberContent},
 };
 use pgkeep_postgres::archive;
 use pgkeep_repository::{
-    CheckOptions, CheckReport, ReadData, RepairReport, Repository, SnapshotReader,
+    CheckOptions, CheckReport, Problem, ReadData, RepairReport, Repository, SnapshotReader,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io::Read};
@@ -44,6 +44,9 @@ pub struct BackupVerdict {
     pub bytes_read: u64,
     /// Empty means good.
     pub problems: Vec<String>,
+    /// What the verdict says nothing about.
+    #[serde(default)]
+    pub not_looked_at: Vec<String>,
 }
 
 /// Verifies backups one by one; a damaged one does not stop the others.
@@ -96,39 +99,125 @@ fn verify_one(
         objects_checked: 0,
         bytes_read: 0,
         problems: Vec::new(),
+        not_looked_at: Vec::new(),
     };
+    let opened = open(repository, entry);
     match repository.verify_snapshot(&entry.snapshot, false, &context.cancel, &*context.progress) {
         Ok(report) => {
             verdict.objects_checked = report.packs_checked;
-            verdict
-                .problems
-                .extend(report.problems.iter().map(ToString::to_string));
+            let manifest = opened.as_ref().ok().map(|(_, manifest)| manifest);
+            let words = report.problems.iter().map(|p| words_of(p, manifest));
+            verdict.problems.extend(words);
         }
         Err(e) => verdict.problems.push(e.to_string()),
     }
     context.cancel.check()?;
-    if read_data {
-        match read_all(repository, entry, context) {
-            Ok((bytes, problems)) => {
-                verdict.bytes_read = bytes;
-                verdict.problems.extend(problems);
+    let (reader, manifest) = match opened {
+        Ok(opened) => opened,
+        Err(e) => {
+            if verdict.problems.is_empty() {
+                verdict.problems.push(e.to_string());
             }
-            Err(e) if e.code == ErrorCode::Cancelled => return Err(e),
-            Err(e) => verdict.problems.push(e.to_string()),
+            return Ok(verdict);
         }
+    };
+    let looked = match read_data {
+        true => read_all(&reader, &manifest, context),
+        false => {
+            verdict.not_looked_at = unread(&manifest);
+            trees(&reader, &manifest, false, context)
+        }
+    };
+    match looked {
+        Ok((bytes, problems)) => {
+            verdict.bytes_read = bytes;
+            verdict.problems.extend(problems);
+        }
+        Err(e) if e.code == ErrorCode::Cancelled => return Err(e),
+        Err(e) => verdict.problems.push(e.to_string()),
     }
     Ok(verdict)
 }
 
-/// Reads every member of every database and every file, and compares what comes out with the evidence.
-fn read_all(
-    repository: &Repository,
-    entry: &BackupEntry,
+fn open(repository: &Repository, entry: &BackupEntry) -> Result<(SnapshotReader, Manifest)> {
+    let reader = repository.open_snapshot(&entry.snapshot)?;
+    let manifest = catalog::parse_manifest(&reader.read_to_vec(MANIFEST_PATH)?)?;
+    Ok((reader, manifest))
+}
+
+/// A problem with the parts of the backup that it touches named as the user knows them.
+fn words_of(problem: &Problem, manifest: Option<&Manifest>) -> String {
+    let mut problem = problem.clone();
+    for touched in &mut problem.affects {
+        let part = manifest.and_then(|manifest| part_at(touched.split_once(": ")?.1, manifest));
+        if let Some(part) = part {
+            *touched = format!("{part} ({touched})");
+        }
+    }
+    problem.to_string()
+}
+
+/// What lies at this path of the snapshot.
+fn part_at(path: &str, manifest: &Manifest) -> Option<String> {
+    for database in &manifest.databases {
+        let below = path.strip_prefix(&database.path);
+        let Some(file) = below.and_then(|rest| rest.strip_prefix('/')) else {
+            continue;
+        };
+        let member = database.members.iter().find(|member| member.file == file)?;
+        let part = match &member.what {
+            MemberContent::Toc => "the table of contents".to_owned(),
+            MemberContent::Table { name } => format!("table {name}"),
+            MemberContent::LargeObject { oid } => format!("large object {oid}"),
+            MemberContent::LargeObjectToc => "the list of large objects".to_owned(),
+            MemberContent::Script => "the script".to_owned(),
+        };
+        return Some(format!("{part} of database {}", database.name));
+    }
+    manifest.files.iter().find_map(|tree| {
+        let rest = path.strip_prefix(&tree.path)?.strip_prefix('/')?;
+        Some(format!("{rest} of files {}", tree.name))
+    })
+}
+
+/// What is left to `read_data`.
+fn unread(manifest: &Manifest) -> Vec<String> {
+    let tables = manifest.databases.iter().map(|db| db.members.len()).sum();
+    let files: u64 = manifest.files.iter().map(|tree| tree.files).sum();
+    let mut unread = Vec::new();
+    if tables > 0 {
+        let parts = crate::counted(tables, "stored part");
+        unread.push(format!("the rows in {parts} of databases"));
+    }
+    if files > 0 {
+        let files = crate::counted(files as usize, "file");
+        unread.push(format!("the content of {files}"));
+    }
+    unread
+}
+
+/// Compares the stored file trees with their digests.
+fn trees(
+    reader: &SnapshotReader,
+    manifest: &Manifest,
+    with_content: bool,
     context: &Context,
 ) -> Result<(u64, Vec<String>)> {
-    let reader = repository.open_snapshot(&entry.snapshot)?;
-    let manifest =
-        catalog::parse_manifest(&reader.read_to_vec(pgkeep_model::manifest::MANIFEST_PATH)?)?;
+    let (mut bytes, mut problems) = (0, Vec::new());
+    for tree in &manifest.files {
+        let (read, found) = files::verify_files(reader, tree, with_content, context)?;
+        bytes += read;
+        problems.extend(found);
+    }
+    Ok((bytes, problems))
+}
+
+/// Reads every member of every database and every file, and compares what comes out with the evidence.
+fn read_all(
+    reader: &SnapshotReader,
+    manifest: &Manifest,
+    context: &Context,
+) -> Result<(u64, Vec<String>)> {
     context
         .progress
         .phase(Phase::ReadBack, Some(manifest.bytes_with_files()));
@@ -140,7 +229,7 @@ fn read_all(
         for member in &database.members {
             context.cancel.check()?;
             let path = format!("{}/{}", database.path, member.file);
-            match read_member(&reader, database, member, &path, &mut sums, context) {
+            match read_member(reader, database, member, &path, &mut sums, context) {
                 Ok(problem) => problems.extend(problem),
                 Err(e) if e.code == ErrorCode::Cancelled => return Err(e),
                 Err(e) => problems.push(format!("{path}: {e}")),
@@ -157,12 +246,9 @@ fn read_all(
             differs(name.to_string(), expected, found)
         }));
     }
-    for tree in &manifest.files {
-        let (read, found) = files::verify_files(&reader, tree, context)?;
-        bytes += read;
-        problems.extend(found);
-    }
-    Ok((bytes, problems))
+    let (read, found) = trees(reader, manifest, true, context)?;
+    problems.extend(found);
+    Ok((bytes + read, problems))
 }
 
 fn read_member(

@@ -15,7 +15,7 @@ use pgkeep_engine::{
 };
 use pgkeep_model::{
     app::{FileTree, References},
-    manifest::{BackupKind, FilesManifest},
+    manifest::{BackupKind, FilesManifest, ReferenceCheck},
 };
 use pgkeep_repository::{
     Repository, WriterOptions,
@@ -300,6 +300,33 @@ fn a_tree_of_oddities_is_stored_whole_and_given_back_by_stock_restic() {
     let good = verify::run(&place.repository, &wish, &place.context).expect("verify");
     assert!(good.ok, "{:?}", good.backups[0].problems);
     assert!(good.backups[0].bytes_read >= stored.bytes);
+    assert!(good.backups[0].not_looked_at.is_empty());
+    let quick = VerifyRequest {
+        read_data: false,
+        ..wish
+    };
+    let seen = verify::run(&place.repository, &quick, &place.context).expect("verify");
+    assert!(seen.ok && seen.backups[0].bytes_read == 0);
+    let files = format!("the content of {} files", stored.files);
+    assert_eq!(seen.backups[0].not_looked_at, [files]);
+
+    // A pack that is gone is named, with what it held.
+    let packs = fs::read_dir(place.folder.path().join("repo/data")).expect("listed");
+    let packs = packs.flat_map(|shard| fs::read_dir(shard.expect("there").path()).expect("listed"));
+    let packs: Vec<PathBuf> = packs.map(|pack| pack.expect("there").path()).collect();
+    let size = |pack: &PathBuf| fs::metadata(pack).expect("there").len();
+    let largest = packs.into_iter().max_by_key(size).expect("packs");
+    fs::remove_file(&largest).expect("removed");
+    let bad = verify::run(&place.repository, &quick, &place.context).expect("verify");
+    let [problem] = bad.backups[0].problems.as_slice() else {
+        panic!("{:#?}", bad.backups[0].problems);
+    };
+    let name = largest.file_name().expect("a name").to_string_lossy();
+    assert!(
+        problem.starts_with(&format!("pack {name}: is missing; touches ")),
+        "{problem}"
+    );
+    assert!(problem.contains(" of files media (snapshot "), "{problem}");
 }
 
 #[test]
@@ -787,4 +814,31 @@ fn the_database_is_asked_in_its_own_snapshot_which_files_it_expects() {
 
     request.kind = BackupKind::Database;
     assert_eq!(take(&place, &request).files, []);
+
+    // Without a database in the backup the live one is asked, and that is said.
+    request.kind = BackupKind::Files;
+    request.application.database = Some(request.databases.remove(0));
+    let report = take(&place, &request);
+    let live = |n: usize| report.files[n].references.as_ref().expect("asked");
+    assert_eq!(
+        live(0),
+        &ReferenceCheck {
+            live: true,
+            ..found.clone()
+        }
+    );
+    assert!(
+        live(1)
+            .error
+            .as_deref()
+            .unwrap_or_default()
+            .contains("no_such_table")
+    );
+    assert!(
+        live(2)
+            .error
+            .as_deref()
+            .unwrap_or_default()
+            .contains("elsewhere")
+    );
 }

@@ -181,8 +181,12 @@ fn render_references(text: &mut Text, check: &ReferenceCheck) {
         return;
     }
     text.line(format!(
-        "database {} expects {}: {} missing, {} in the tree that it does not know",
+        "database {}{} expects {}: {} missing, {} in the tree that it does not know",
         check.database,
+        match check.live {
+            true => ", asked live after the scan,",
+            false => "",
+        },
         human::counted(check.expected, "file"),
         human::count(check.missing_count),
         human::count(check.orphaned_count)

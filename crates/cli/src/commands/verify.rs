@@ -64,7 +64,7 @@ pub fn answer(report: &VerifyReport, read_data: bool, session: &Session) -> Exit
         for verdict in &report.backups {
             let word = match (verdict.problems.len(), read_data) {
                 (0, true) => "whole, every byte read back".to_owned(),
-                (0, false) => "whole".to_owned(),
+                (0, false) => "stored whole".to_owned(),
                 (n, _) => human::counted(n as u64, "problem"),
             };
             table.add([
@@ -77,6 +77,19 @@ pub fn answer(report: &VerifyReport, read_data: bool, session: &Session) -> Exit
             ]);
         }
         text.table(&table);
+        let unread: Vec<&str> = report
+            .backups
+            .iter()
+            .flat_map(|verdict| verdict.not_looked_at.iter().map(String::as_str))
+            .collect();
+        match (report.backups.as_slice(), unread.as_slice()) {
+            (_, []) => {}
+            ([_], unread) => text.line(format!(
+                "Not looked at: {}; --read-data reads it back.",
+                unread.join(", ")
+            )),
+            _ => text.line("Not looked at: rows and the content of files; --read-data reads them back."),
+        }
         for verdict in report.backups.iter().filter(|v| !v.problems.is_empty()) {
             text.heading(&format!("backup {}", &verdict.id[..8]));
             for problem in &verdict.problems {

@@ -6,7 +6,7 @@ use crate::{
 };
 use pgkeep_catalog::{Job, ManagedBy};
 use pgkeep_model::{
-    app::AppDefinition,
+    app::{AppDefinition, FileTree},
     job::{ForgetSpec, JobSpec, JobState, Trigger},
     policy::{Policy, PolicyKind, Retention},
     retention::KeepPolicy,
@@ -15,6 +15,7 @@ use pgkeep_server::{
     scheduler::{jobs_of_policy, retention::cleanup_job},
     settings::JobLimits,
 };
+use serde_json::Value;
 use std::fs;
 
 /// Keeps the newest one only.
@@ -233,5 +234,76 @@ fn a_run_is_left_out_only_while_nothing_is_written() {
     workshop.wait_for_state(&forget, JobState::Succeeded);
     let job = workshop.run_policy(&policy, false);
     assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
+    node.stop();
+}
+
+#[test]
+fn each_kind_of_policy_makes_what_it_says() {
+    let workshop = Workshop::new();
+    let media = workshop.places.data_dir.join("media");
+    let out = workshop.places.data_dir.join("out");
+    fs::create_dir(&media).unwrap();
+    fs::write(media.join("a.jpg"), "a picture").unwrap();
+    let server = &workshop.scene.server;
+    let app = AppDefinition {
+        databases: vec![server.url_for("shop")],
+        repository: Some(REPOSITORY.into()),
+        files: vec![FileTree {
+            name: "media".into(),
+            path: media.display().to_string(),
+            ..FileTree::default()
+        }],
+        ..AppDefinition::default()
+    };
+    workshop.ask(|catalog| async move { catalog.put_app(APP, &app, ManagedBy::Api, None).await });
+    let node = workshop.node("one");
+    let run = |kind: PolicyKind, change: &dyn Fn(&mut Policy)| {
+        let mut policy = Policy {
+            kind,
+            ..Policy::new(kind.as_str(), APP)
+        };
+        change(&mut policy);
+        policy.validate().unwrap();
+        workshop.put_policy(&policy);
+        let job = workshop.run_policy(&policy, false);
+        assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
+        job.result.unwrap()
+    };
+    let plain = |kind| run(kind, &|_| {});
+    let holds = |report: &Value| {
+        let len = |what: &str| report[what].as_array().unwrap().len();
+        (len("databases"), len("files"))
+    };
+    let full = plain(PolicyKind::Full);
+    assert_eq!((holds(&full), &full["kind"]), ((1, 1), &"full".into()));
+    for kind in [PolicyKind::Incremental, PolicyKind::Differential] {
+        let report = plain(kind);
+        assert_eq!(
+            (holds(&report), &report["kind"]),
+            ((1, 1), &kind.as_str().into())
+        );
+        let tree = &report["files"][0];
+        assert_eq!(
+            (&tree["files"], &tree["digest"]),
+            (&1.into(), &full["files"][0]["digest"])
+        );
+        assert_eq!(report["parent"], full["id"], "{report:#}");
+    }
+    assert_eq!(holds(&plain(PolicyKind::Files)), (0, 1));
+    assert_eq!(holds(&plain(PolicyKind::Database)), (1, 0));
+
+    // For somebody's key, compressed, in the policy's own folder.
+    let key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let exported = run(PolicyKind::Export, &|policy| {
+        policy.export_to = Some(out.display().to_string());
+        policy.export_recipients = vec![key.into()];
+        policy.export_zstd = true;
+    });
+    assert_eq!(holds(&exported), (1, 1));
+    let package = exported["exports"][0].as_str().unwrap();
+    assert!(package.starts_with(out.to_str().unwrap()), "{package}");
+    assert!(package.ends_with(".tar.zst.age"), "{package}");
+    let start = fs::read(package).unwrap();
+    assert!(start.starts_with(b"age-encryption.org/v1\n-> X25519 "));
     node.stop();
 }

@@ -64,6 +64,7 @@ fn folders_are_restored_alone_and_with_their_database_and_put_back() {
 
     alone(&estate, &asking, &path);
     together(&estate, &asking, &path);
+    by_hand(&estate, &asking, backup);
     single_files(&estate, &asking, &path);
 }
 
@@ -187,6 +188,86 @@ fn together(estate: &Estate, asking: &Asking, path: &str) {
             text(&estate.media.join("logo.svg")).as_str()
         ),
         ("0", "spoilt")
+    );
+}
+
+/// The same from the server's own machine: a job like any other.
+fn by_hand(estate: &Estate, asking: &Asking, backup: &str) {
+    let house = &estate.house;
+    let run = |args: &[&str]| house.run(&[args, &["--app", "shop"]].concat());
+    let files = ["restore", backup, "--files-only", "--files", "media"];
+    let unconfirmed = run(&files).fails_with(8);
+    assert!(
+        unconfirmed.stderr.contains("--confirm"),
+        "{}",
+        unconfirmed.stderr
+    );
+    run(&[&files[..], &["--confirm", PHRASE]].concat()).succeeds();
+    assert_eq!(text(&estate.media.join("logo.svg")), "the logo");
+    let undo = ["undo", "--files", "media"];
+    let planned = run(&[&undo[..], &["--dry-run"]].concat()).succeeds();
+    assert!(
+        planned.stdout.contains("media_before_"),
+        "{}",
+        planned.stdout
+    );
+    run(&[&undo[..], &["--confirm", PHRASE]].concat()).succeeds();
+    assert_eq!(text(&estate.media.join("logo.svg")), "spoilt");
+    for (kind, what) in [("restore", "files"), ("undo", "trees")] {
+        let jobs = asking
+            .get(&format!("/jobs?kind={kind}&limit=1"))
+            .expect(200)
+            .json();
+        let id = jobs["items"][0]["id"].as_str().unwrap().to_owned();
+        let job = asking.get(&format!("/jobs/{id}")).expect(200).json();
+        assert_eq!(
+            (&job["trigger"], &job["state"]),
+            (&"cli".into(), &"succeeded".into()),
+            "{job:#}"
+        );
+        assert!(job["spec"][what].to_string().contains("media"), "{job:#}");
+    }
+
+    let both = [
+        "restore",
+        backup,
+        "--replace",
+        "--with-files",
+        "--keep-old",
+        "0s",
+    ];
+    let planned = run(&[&both[..], &["--dry-run", "--json"]].concat())
+        .succeeds()
+        .json();
+    assert_eq!(
+        planned["files"]["trees"].as_array().unwrap().len(),
+        2,
+        "{planned:#}"
+    );
+    run(&[&both[..], &["--confirm", PHRASE]].concat()).succeeds();
+    assert_eq!(text(&estate.media.join("logo.svg")), "the logo");
+    let expired = [
+        "undo",
+        "--files",
+        "media",
+        "--files",
+        "papers",
+        "--drop-expired",
+        "--json",
+    ];
+    let dropped = run(&expired).succeeds().json();
+    let dropped = dropped["dropped"].as_array().unwrap();
+    assert!(dropped.len() >= 2, "{dropped:#?}");
+    assert!(
+        dropped
+            .iter()
+            .all(|path| !Path::new(path.as_str().unwrap()).exists())
+    );
+    assert!(
+        run(&expired).succeeds().json()["dropped"]
+            .as_array()
+            .unwrap()
+            .is_empty()
     );
 }
 

@@ -3,15 +3,15 @@
 use super::{BackupRequest, parent::Parent};
 use crate::{
     Context, ErrorCode, Result, counted,
-    files::{self, Previous, ScanOptions, Scanned},
+    files::{self, Previous, ScanOptions, Scanned, ScannedPaths},
 };
 use jiff::{Timestamp, Unit};
 use pgkeep_model::{
     CancelToken, Phase, Progress,
-    app::FileTree,
+    app::{FileTree, References},
     manifest::{BackupKind, FilesManifest, OddFile, ReferenceCheck},
 };
-use pgkeep_postgres::dump::Frozen;
+use pgkeep_postgres::{dump::Frozen, wire::Connection};
 use pgkeep_repository::{Repository, Writer};
 use std::{path::PathBuf, sync::Arc};
 
@@ -103,7 +103,7 @@ fn scan_one(
         tree,
         previous,
         keep_out,
-        keep_paths: tree.references.is_some() && !request.databases.is_empty(),
+        keep_paths: tree.references.is_some(),
     };
     let scanned = files::scan(writer, &options, context)?;
     context.progress.item(&format!("files {}", tree.name));
@@ -128,19 +128,14 @@ pub(super) fn take_files(
             let span = manifest.scanned_to.map(|end| end - frozen_at);
             manifest.skew_secs = span.and_then(|span| span.total(Unit::Second).ok());
         }
-        if let (Some(references), Some((first, _))) = (&tree.references, frozen.first()) {
-            let asked = references.database.as_deref().unwrap_or(first);
-            let check = match frozen.iter().find(|(name, _)| *name == asked) {
-                Some((name, frozen)) => {
-                    files::check_references(references, name, frozen, &scanned.paths)
-                }
-                None => ReferenceCheck {
-                    sql: references.sql.clone(),
-                    database: asked.into(),
-                    error: Some("this database is not part of the backup".into()),
-                    ..ReferenceCheck::default()
-                },
-            };
+        let check = match (&tree.references, frozen.first()) {
+            (None, _) => None,
+            (Some(references), Some((first, _))) => {
+                Some(check_frozen(references, first, frozen, &scanned.paths))
+            }
+            (Some(references), None) => check_live(references, request, &scanned.paths, context),
+        };
+        if let Some(check) = check {
             warn_of_references(&tree.name, &check, &*context.progress);
             manifest.references = Some(check);
         }
@@ -148,6 +143,48 @@ pub(super) fn take_files(
         manifests.push(manifest);
     }
     manifests
+}
+
+fn check_frozen(
+    references: &References,
+    first: &str,
+    frozen: &[(&str, &Frozen)],
+    paths: &ScannedPaths,
+) -> ReferenceCheck {
+    let asked = references.database.as_deref().unwrap_or(first);
+    match frozen.iter().find(|(name, _)| *name == asked) {
+        Some((name, frozen)) => files::check_references(references, name, frozen, paths),
+        None => ReferenceCheck {
+            sql: references.sql.clone(),
+            database: asked.into(),
+            error: Some("this database is not part of the backup".into()),
+            ..ReferenceCheck::default()
+        },
+    }
+}
+
+/// A backup of files alone freezes no database: the live one is asked after the scan. `None` where the app has none.
+fn check_live(
+    references: &References,
+    request: &BackupRequest,
+    paths: &ScannedPaths,
+    context: &Context,
+) -> Option<ReferenceCheck> {
+    let own = request.application.database.as_ref()?;
+    let asked = references.database.as_deref().unwrap_or(&own.dbname);
+    let check = match Connection::open_with(&own.with_dbname(asked), &context.cancel) {
+        Ok(mut connection) => files::check_references_in(references, asked, &mut connection, paths),
+        Err(e) => ReferenceCheck {
+            sql: references.sql.clone(),
+            database: asked.into(),
+            error: Some(e.to_string()),
+            ..ReferenceCheck::default()
+        },
+    };
+    Some(ReferenceCheck {
+        live: true,
+        ..check
+    })
 }
 
 fn warn_of_odd_files(manifest: &FilesManifest, progress: &dyn Progress) {

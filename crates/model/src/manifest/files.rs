@@ -54,6 +54,9 @@ pub struct OddFile {
 pub struct ReferenceCheck {
     pub sql: String,
     pub database: String,
+    /// The live database was asked, after the scan: what was written meanwhile counts as missing or orphaned.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// Distinct paths that the database named.
     pub expected: u64,
     /// Named by the database, absent from the tree; the first hundred.

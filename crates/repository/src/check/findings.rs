@@ -53,12 +53,14 @@ impl Findings {
         }
     }
 
-    /// Packs that are missing or have another size than the index implies.
+    /// Packs that are missing or have another size than the index implies. Where only some blobs are `needed`, packs that
+    /// hold none of them are passed over.
     pub(super) fn packs_without_file(
         &mut self,
         index: &Index,
         unusable: &[PackId],
         stored: &HashMap<PackId, u64>,
+        needed: Option<&HashSet<Wanted>>,
     ) {
         if unusable.is_empty() {
             return;
@@ -66,12 +68,17 @@ impl Findings {
         let unusable: HashSet<PackId> = unusable.iter().copied().collect();
         let mut blobs: HashMap<PackId, Vec<Wanted>> = HashMap::new();
         for located in index.iter() {
-            if unusable.contains(&located.pack) {
-                let wanted = (located.blob.id, located.blob.kind);
+            let wanted = (located.blob.id, located.blob.kind);
+            if unusable.contains(&located.pack) && needed.is_none_or(|n| n.contains(&wanted)) {
                 blobs.entry(located.pack).or_default().push(wanted);
             }
         }
-        for (id, size) in index.packs().filter(|(id, _)| unusable.contains(id)) {
+        let told = |id: &PackId| match needed {
+            None => unusable.contains(id),
+            Some(_) => blobs.contains_key(id),
+        };
+        let told: Vec<(PackId, u64)> = index.packs().filter(|(id, _)| told(id)).collect();
+        for (id, size) in told {
             let what = match stored.get(&id) {
                 None => "is missing".to_owned(),
                 Some(found) => format!("has {found} bytes instead of {size}"),

@@ -148,7 +148,7 @@ impl Repository {
         let stored = stored_packs(self)?;
         let unusable = index.quarantine(&stored);
         report.packs_checked = index.packs().count() as u64;
-        findings.packs_without_file(&index, &unusable, &stored);
+        findings.packs_without_file(&index, &unusable, &stored, None);
         note_unindexed(&index, &stored, &mut report);
 
         let roots = snapshots.iter().map(|snapshot| snapshot.tree);
@@ -182,7 +182,7 @@ impl Repository {
         let (mut index, unreadable) = Index::load_lenient(self)?;
         cancel.check()?;
         let stored = stored_packs(self)?;
-        index.quarantine(&stored);
+        let unusable = index.quarantine(&stored);
         if !read_all && let Some(seen) = survey::look(self, &index, snapshot.tree, cancel)? {
             report.trees_checked = seen.trees;
             report.blobs_checked = seen.blobs;
@@ -191,8 +191,13 @@ impl Repository {
             return Ok(report);
         }
         let forest = Forest::load(self, &index, [snapshot.tree], cancel)?;
-        check_forest(&forest, &index, &mut findings, &mut report);
         let needed = forest.blobs();
+        let lost = needed
+            .iter()
+            .filter(|(id, kind)| !index.contains(id, *kind));
+        let lost: HashSet<Wanted> = lost.copied().collect();
+        findings.packs_without_file(&index, &unusable, &stored, Some(&lost));
+        check_forest(&forest, &index, &mut findings, &mut report);
         // A blob may lie in several packs; the one that a restore would read counts.
         let chosen: HashSet<(BlobId, PackId)> = needed
             .iter()

@@ -4,7 +4,7 @@ use super::mark::FolderMark;
 use crate::{Context, Error, Result};
 use jiff::{SignedDuration, Timestamp};
 use rustix::{
-    fs::{self, CWD, RenameFlags},
+    fs::{self, AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
@@ -134,7 +134,7 @@ fn exchange(to: &Path, new: &Path, kept: &Path, mark: FolderMark) -> Result<()> 
         // Under its own name the mark says nothing; it goes all the same.
         drop(FolderMark::remove(to));
     }
-    swapped?;
+    swapped.map_err(|e| told(e, to))?;
     Ok(File::open(parent)?.sync_all()?)
 }
 
@@ -215,8 +215,34 @@ pub(super) fn remove(folder: &Path) {
     drop(std::fs::remove_dir_all(folder));
 }
 
-/// A folder on another file system than the one it stands in cannot be renamed.
+/// What a file system says that cannot rename a folder: one that something is mounted on, or that lies in the image of a
+/// container, whose overlay knows no rename of folders.
+fn told(e: std::io::Error, to: &Path) -> Error {
+    match Errno::from_io_error(&e) {
+        Some(Errno::XDEV | Errno::BUSY) => Error::refused(format!(
+            "the file system cannot rename {}: it is a mount point, or a folder of a container's image",
+            to.display()
+        ))
+        .hint("restore into a new folder (--files-into), and move the files; nothing was replaced"),
+        _ => e.into(),
+    }
+}
+
+/// A folder that something is mounted on cannot be renamed. The kernel knows bind mounts, too, which are on the same device.
 pub(super) fn is_mount_point(path: &Path) -> bool {
+    let told = fs::statx(
+        CWD,
+        path,
+        AtFlags::SYMLINK_NOFOLLOW,
+        StatxFlags::BASIC_STATS,
+    );
+    if let Ok(found) = told
+        && found
+            .stx_attributes_mask
+            .contains(StatxAttributes::MOUNT_ROOT)
+    {
+        return found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    }
     let device = |path: &Path| std::fs::symlink_metadata(path).map(|m| m.dev()).ok();
     match (device(path), parent_of(path).ok().and_then(device)) {
         (Some(own), Some(above)) => own != above,
