@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { Keyboard } from './keyboard.ts'
 import { CLIENT, Provider } from './provider.ts'
-import { LASTING_MS, logIn, PASSWORD, Scene } from './scene.ts'
+import { LASTING_MS, logIn, PASSWORD, SCREENS, Scene } from './scene.ts'
 
 let scene: Scene
 let provider: Provider
@@ -206,6 +206,7 @@ grants = { seconds = ["approve_restore"] }
   await provider.logInAs(null)
   await enter()
   await olga.page.getByRole('alert').getByText('Example did not let you in').waitFor()
+  await olga.page.screenshot({ path: join(SCREENS, 'login-refused.png') })
   await provider.logInAs('s-eve')
   await enter()
   await olga.page.getByRole('alert').waitFor()
@@ -242,9 +243,12 @@ grants = { seconds = ["approve_restore"] }
   // Olga is told of it, looks at what it is, and says yes.
   await olga.page.getByRole('link', { name: 'Overview' }).click()
   await heading('Overview').waitFor()
+  await olga.page.getByRole('link', { name: 'Look at it' }).waitFor()
+  await olga.page.screenshot({ path: join(SCREENS, 'overview-approval.png') })
   await olga.page.getByRole('link', { name: 'Look at it' }).click()
   await heading('Restore: shop').waitFor()
   await olga.page.getByText('In place of shop').waitFor()
+  await olga.page.screenshot({ path: join(SCREENS, 'job-approval.png'), fullPage: true })
   await olga.page.getByRole('button', { name: 'Approve' }).click()
   // And Ann's page goes on.
   await status('Succeeded').waitFor({ timeout: LASTING_MS })

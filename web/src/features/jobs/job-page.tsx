@@ -45,6 +45,7 @@ export function JobPage() {
 
 function Detail({ job }: { job: Job }) {
   const t = useTexts()
+  const may = useMay()
   const session = useSession()
   return (
     <Stack gap="lg">
@@ -53,7 +54,13 @@ function Detail({ job }: { job: Job }) {
       </div>
       {job.state === 'queued' && job.approval.state === 'needed' && (
         <Callout tone="note">
-          <Text size="sm">{session?.name === job.createdBy ? t.jobs.yourOwn : t.restore.needsApproval}</Text>
+          <Text size="sm">
+            {session?.name === job.createdBy
+              ? t.jobs.yourOwn
+              : may('approve_restore')
+                ? t.jobs.waitsForYes(job.createdBy, job.app ?? '')
+                : t.restore.needsApproval}
+          </Text>
         </Callout>
       )}
       <JobError job={job} />

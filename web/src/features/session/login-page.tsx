@@ -44,6 +44,13 @@ export function LoginPage() {
   const signOn = options.data?.signOn
   return (
     <Outside title={t.login.title} about={ended ? t.login.again : undefined}>
+      {signOn && refused && (
+        <Callout tone="bad" role="alert">
+          <Text size="sm">
+            {refused === 'login_refused' ? t.login.refused(signOn.name) : t.login.away(signOn.name)}
+          </Text>
+        </Callout>
+      )}
       <form
         onSubmit={(event) => {
           event.preventDefault()
@@ -85,13 +92,6 @@ export function LoginPage() {
       </form>
       {signOn && (
         <>
-          {refused && (
-            <Callout tone="bad" role="alert">
-              <Text size="sm">
-                {refused === 'login_refused' ? t.login.refused(signOn.name) : t.login.away(signOn.name)}
-              </Text>
-            </Callout>
-          )}
           <Divider label={t.login.or} />
           <Button
             component="a"
