@@ -37,6 +37,8 @@ pub struct BackupRow {
     pub proven_seconds: Option<f64>,
     pub damaged_at: Option<Timestamp>,
     pub drill_failed_at: Option<Timestamp>,
+    /// It holds far less than an earlier one did, in words; `None` once somebody accepted that.
+    pub shrunk: Option<String>,
     pub policy: Option<String>,
     pub job: Option<String>,
     pub rows: Option<u64>,
@@ -369,18 +371,34 @@ impl Catalog {
         }
     }
 
-    /// Newest whole, undamaged backup of an app.
+    /// Newest whole, undamaged backup of an app that holds what those before it did.
     pub async fn newest_good_backup(&self, app: &str) -> Result<Option<BackupRow>> {
-        self.newest(app, "partial = 0 AND damaged_at IS NULL").await
+        self.newest(app, "partial = 0 AND damaged_at IS NULL AND shrunk IS NULL")
+            .await
     }
 
     /// Newest backup of an app that was proven, and of which nothing bad was found since.
     pub async fn newest_proven_backup(&self, app: &str) -> Result<Option<BackupRow>> {
         self.newest(
             app,
-            "partial = 0 AND damaged_at IS NULL AND drill_failed_at IS NULL AND proven_at IS NOT NULL",
+            "partial = 0 AND damaged_at IS NULL AND drill_failed_at IS NULL AND shrunk IS NULL
+                 AND proven_at IS NOT NULL",
         )
         .await
+    }
+
+    /// Backups of an app, newest first, back to the oldest that holds far less than the one before it; none where none does.
+    pub async fn backups_since_shrunk(&self, app: &str) -> Result<Vec<BackupRow>> {
+        let rows = self
+            .db()
+            .rows(
+                "SELECT * FROM backups WHERE app = $1 AND time >=
+                     (SELECT min(time) FROM backups WHERE app = $1 AND shrunk IS NOT NULL)
+                 ORDER BY time DESC, id DESC LIMIT 5000",
+                params![app],
+            )
+            .await?;
+        rows.iter().map(BackupRow::read).collect()
     }
 
     /// Newest whole backup of an app in one repository of which nothing bad is known.
@@ -393,7 +411,7 @@ impl Catalog {
             .db()
             .row(
                 "SELECT * FROM backups WHERE app = $1 AND repository = $2 AND partial = 0 AND damaged_at IS NULL
-                     AND drill_failed_at IS NULL
+                     AND drill_failed_at IS NULL AND shrunk IS NULL
                  ORDER BY time DESC, id DESC LIMIT 1",
                 params![app, repository],
             )
@@ -466,6 +484,7 @@ impl BackupRow {
             proven_seconds: row.opt_real("proven_seconds")?,
             damaged_at: row.opt_time("damaged_at")?,
             drill_failed_at: row.opt_time("drill_failed_at")?,
+            shrunk: row.opt_text("shrunk")?,
             policy: row.opt_text("policy")?,
             job: row.opt_text("job")?,
             rows: row.opt_int("row_count")?.map(big),
@@ -544,14 +563,15 @@ async fn upsert(tx: &mut Tx, row: &BackupRow) -> Result<bool> {
         now,
         json(&row.files)?,
         &row.schema_version,
+        &row.shrunk,
     ];
     let written = tx
         .row(
             "INSERT INTO backups (repository, id, app, environment, kind, time, databases, description, tags, pinned,
                  partial, checked_at, proven_at, proven_seconds, damaged_at, drill_failed_at, policy, job, row_count,
-                 bytes, bytes_added, seconds, hostname, username, written_at, files, schema_version, revision)
+                 bytes, bytes_added, seconds, hostname, username, written_at, files, schema_version, shrunk, revision)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                 $21, $22, $23, $24, $25, $26, $27, 1)
+                 $21, $22, $23, $24, $25, $26, $27, $28, 1)
              ON CONFLICT (repository, id) DO UPDATE SET app = excluded.app, environment = excluded.environment,
                  kind = excluded.kind, time = excluded.time, databases = excluded.databases,
                  description = excluded.description, tags = excluded.tags, pinned = excluded.pinned,
@@ -565,6 +585,7 @@ async fn upsert(tx: &mut Tx, row: &BackupRow) -> Result<bool> {
                  seconds = coalesce(excluded.seconds, backups.seconds),
                  hostname = excluded.hostname, username = excluded.username,
                  files = excluded.files, schema_version = excluded.schema_version,
+                 shrunk = excluded.shrunk,
                  written_at = excluded.written_at, revision = backups.revision + 1
              RETURNING revision",
             params,

@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     step!(2, "0002_people"),
     step!(3, "0003_whole_apps"),
     step!(4, "0004_repository_care"),
+    step!(5, "0005_doubts"),
 ];
 
 /// The newest version that this build knows.

@@ -7,9 +7,10 @@
 use crate::{Context, Error, ErrorCode, Result};
 use jiff::Timestamp;
 use pgkeep_model::manifest::{BackupKind, DatabaseManifest, FORMAT, MANIFEST_PATH, Manifest};
+use pgkeep_model::shrunk::{ACCEPTED, Doubt, Seen, standing};
 use pgkeep_repository::{Repository, Snapshot};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Marks the snapshots that pgkeep made; others in the same repository are left alone.
 pub const TAG: &str = "pgkeep";
@@ -76,6 +77,9 @@ pub struct Validity {
     pub damaged_at: Option<Timestamp>,
     /// Last time a drill failed, and none has succeeded since.
     pub drill_failed_at: Option<Timestamp>,
+    /// It holds far less than an earlier backup did, in words, and nobody has accepted that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<String>,
 }
 
 impl Validity {
@@ -85,6 +89,8 @@ impl Validity {
             "damaged"
         } else if self.drill_failed_at.is_some() {
             "drill failed"
+        } else if self.shrunk.is_some() {
+            "shrunk"
         } else if self.proven_at.is_some() {
             "proven"
         } else if self.checked_at.is_some() {
@@ -121,6 +127,30 @@ pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Vec<BackupEn
         entries.drain(..entries.len().saturating_sub(limit));
     }
     Ok(entries)
+}
+
+/// The doubt about the backups of each app and environment that nothing has settled, by those two.
+pub fn doubts(entries: &[BackupEntry]) -> BTreeMap<(String, String), Doubt> {
+    let mut newest_first: BTreeMap<(String, String), Vec<&BackupEntry>> = BTreeMap::new();
+    for entry in entries.iter().rev() {
+        if !entry.tags.iter().any(|tag| tag == PRE_RESTORE) {
+            let key = (entry.app.clone(), entry.environment.clone());
+            newest_first.entry(key).or_default().push(entry);
+        }
+    }
+    newest_first
+        .into_iter()
+        .filter_map(|(key, entries)| {
+            let seen = entries.into_iter().map(|entry| Seen {
+                id: &entry.id,
+                time: entry.time,
+                databases: &entry.databases,
+                files: &entry.files,
+                shrunk: entry.validity.shrunk.as_deref(),
+            });
+            Some((key, standing(seen)?))
+        })
+        .collect()
 }
 
 /// The apps that have backups.
@@ -265,6 +295,7 @@ pub fn tags_of(
     tags.extend(user_tags.iter().map(|t| format!("tag:{t}")));
     tags.extend(origin.policy.iter().map(|name| format!("policy:{name}")));
     tags.extend(origin.job.iter().map(|id| format!("job:{id}")));
+    tags.extend(manifest.shrunk.iter().map(|shrunk| format!("shrunk:{}", shrunk.sentence())));
     if pinned {
         tags.push(PINNED.to_string());
     }
@@ -425,6 +456,8 @@ impl BackupEntry {
             Some((at, took)) => (at.parse().ok(), took.trim_end_matches('s').parse().ok()),
             None => (None, None),
         };
+        let tags = values("tag:");
+        let accepted = tags.iter().any(|tag| tag == ACCEPTED);
         Some(Self {
             id: snapshot
                 .original
@@ -437,7 +470,7 @@ impl BackupEntry {
             databases: values("db:"),
             files: values("files:"),
             description: value("description:"),
-            tags: values("tag:"),
+            tags,
             pinned: snapshot.tags.iter().any(|t| t == PINNED),
             validity: Validity {
                 stored: true,
@@ -446,6 +479,7 @@ impl BackupEntry {
                 proven_seconds,
                 damaged_at: value("damaged:").parse().ok(),
                 drill_failed_at: value("drill-failed:").parse().ok(),
+                shrunk: values("shrunk:").pop().filter(|_| !accepted),
             },
             partial: snapshot.tags.iter().any(|t| t == PARTIAL),
             schema_version: values("schema:").pop(),

@@ -5,10 +5,11 @@ use crate::{
     Context, Error, Result,
     catalog::{self, BackupEntry, ListFilter},
 };
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use pgkeep_model::retention::{self, Candidate, ForgetPlan, KeepPolicy};
 use pgkeep_repository::{LockMode, PruneOptions, PrunePlan, PruneReport, Repository};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What to forget: by policy, or the named ones.
 #[derive(Debug, Clone)]
@@ -36,12 +37,10 @@ pub fn plan(
         } => {
             let entries = catalog::list(repository, filter)?;
             let candidates: Vec<Candidate> = entries.iter().map(candidate).collect();
-            Ok(retention::plan(
-                &candidates,
-                policy,
-                context.clock.now(),
-                zone,
-            ))
+            let now = context.clock.now();
+            let mut plan = retention::plan(&candidates, policy, now, zone);
+            hold(repository, filter, &entries, now, &mut plan)?;
+            Ok(plan)
         }
         ForgetRequest::Named(ids) => {
             let mut remove = Vec::new();
@@ -65,12 +64,48 @@ pub fn plan(
     }
 }
 
-/// Safety backups, partial and damaged ones are groups of their own: none of them may take a whole backup's place in a rule.
+/// Lets nothing go of an app whose newest backup is in doubt, or bears a date to come: then the newest ones by date are not
+/// the newest in truth.
+fn hold(
+    repository: &Repository,
+    filter: &ListFilter,
+    entries: &[BackupEntry],
+    now: Timestamp,
+    plan: &mut ForgetPlan,
+) -> Result<()> {
+    // All of the app's backups count, not only those that the rules are to be applied to.
+    let all = catalog::list(
+        repository,
+        &ListFilter {
+            app: filter.app.clone(),
+            ..ListFilter::default()
+        },
+    )?;
+    let doubts = catalog::doubts(&all);
+    let mut held: BTreeMap<&str, String> = BTreeMap::new();
+    for entry in entries {
+        let of_app = |other: &&BackupEntry| {
+            other.app == entry.app && other.environment == entry.environment
+        };
+        let newest = all.iter().filter(of_app).max_by_key(|other| other.time);
+        let to_come = newest.and_then(|newest| retention::dated_ahead(&newest.id, newest.time, now));
+        let doubt = doubts.get(&(entry.app.clone(), entry.environment.clone()));
+        if let Some(why) = to_come.or_else(|| Some(doubt?.hold())) {
+            held.insert(&entry.id, why);
+        }
+    }
+    plan.hold(|id| held.get(id).cloned());
+    Ok(())
+}
+
+/// Safety backups, partial ones, damaged ones and those in doubt are groups of their own: none of them may take a whole backup's place in a rule.
 fn group(entry: &BackupEntry) -> String {
     let apart = if entry.validity.damaged_at.is_some() {
         ", damaged"
     } else if entry.tags.iter().any(|t| t == catalog::PRE_RESTORE) {
         ", safety backups"
+    } else if entry.validity.shrunk.is_some() {
+        ", in doubt"
     } else if entry.partial {
         ", partial"
     } else {

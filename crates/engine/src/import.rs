@@ -120,6 +120,8 @@ pub fn run(
         files: Vec::new(),
         parent: None,
         application: None,
+        shrunk: None,
+        warnings: Vec::new(),
     };
     let tags = catalog::tags_of(&manifest, &request.tags, false, &request.origin);
     let (id, written) = backup::publish(writer, files, &manifest, tags, context)?;

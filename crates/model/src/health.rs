@@ -5,9 +5,11 @@
 
 mod keeping;
 mod reasons;
+mod trouble;
 
 pub use keeping::{CopyFacts, FILLING_WITHIN_DAYS, FULL_SOON_DAYS, StoreFacts};
 pub use reasons::{Aspect, Reason};
+pub use trouble::{NobodyWorks, Trouble, Unheard, Vanished};
 
 use crate::schedule::ResolvedSchedule;
 use jiff::{SignedDuration, Timestamp, Unit};
@@ -42,6 +44,13 @@ pub struct PolicyFacts {
     pub may_wait_secs: u32,
     /// The longest time between two runs that the policy allows, besides its schedule.
     pub at_least_every_secs: Option<u32>,
+}
+
+impl PolicyFacts {
+    /// Tells whether it makes backups by itself.
+    fn is_scheduled(&self) -> bool {
+        self.enabled && (!self.schedule.is_on_demand() || self.at_least_every_secs.is_some())
+    }
 }
 
 /// The newest run of a policy failed.
@@ -132,6 +141,8 @@ pub struct AppFacts {
     pub copies: Vec<CopyFacts>,
     /// Each repository that its backups are in, or are to go to.
     pub stores: Vec<StoreFacts>,
+    /// What makes all of the above a lie.
+    pub trouble: Trouble,
 }
 
 /// What is wrong with a backup.
@@ -160,9 +171,19 @@ pub enum HealthState {
     /// No enabled policy makes backups of it by itself.
     Unscheduled,
     Overdue,
+    /// No message reaches a target.
+    Unheard,
+    /// The newest backup bears a date to come.
+    ClockWrong,
+    /// No server is there to make the next backup.
+    NobodyWorks,
     Failing,
     DrillFailed,
     Damaged,
+    /// The newest backup holds far less than the one before, and nobody has accepted that.
+    Shrunk,
+    /// Backups are gone that pgkeep did not remove.
+    Vanished,
     NoBackup,
 }
 
@@ -177,9 +198,14 @@ impl HealthState {
             HealthState::ProofStale => "proof_stale",
             HealthState::Unscheduled => "unscheduled",
             HealthState::Overdue => "overdue",
+            HealthState::Unheard => "unheard",
+            HealthState::ClockWrong => "clock_wrong",
+            HealthState::NobodyWorks => "nobody_works",
             HealthState::Failing => "failing",
             HealthState::DrillFailed => "drill_failed",
             HealthState::Damaged => "damaged",
+            HealthState::Shrunk => "shrunk",
+            HealthState::Vanished => "vanished",
             HealthState::NoBackup => "no_backup",
         }
     }
@@ -199,9 +225,14 @@ impl HealthState {
             HealthState::ProofStale => 10,
             HealthState::Unscheduled => 25,
             HealthState::Overdue => 40,
+            HealthState::Unheard => 10,
+            HealthState::ClockWrong => 40,
+            HealthState::NobodyWorks => 40,
             HealthState::Failing => 40,
             HealthState::DrillFailed => 50,
             HealthState::Damaged => 60,
+            HealthState::Shrunk => 60,
+            HealthState::Vanished => 60,
             HealthState::NoBackup => 100,
         }
     }
@@ -354,10 +385,7 @@ pub fn assess(facts: &AppFacts, now: Timestamp) -> AppHealth {
             ),
         );
     }
-    let scheduled = |policy: &PolicyFacts| {
-        policy.enabled && (!policy.schedule.is_on_demand() || policy.at_least_every_secs.is_some())
-    };
-    if !facts.policies.iter().any(scheduled) {
+    if !facts.policies.iter().any(PolicyFacts::is_scheduled) {
         add(
             HealthState::Unscheduled,
             None,
@@ -381,7 +409,9 @@ pub fn assess(facts: &AppFacts, now: Timestamp) -> AppHealth {
         ),
         _ => {}
     }
-    let newest = facts.newest_good.as_ref().map(|point| point.time);
+    let good = facts.newest_good.as_ref();
+    findings.extend(trouble::findings(app, &facts.trouble, &facts.policies, good, now));
+    let newest = good.map(|point| point.time);
     let copies = facts.copies.iter();
     findings.extend(copies.filter_map(|copy| keeping::copy(app, copy, newest, now)));
     findings.extend(facts.stores.iter().filter_map(keeping::room));
@@ -394,7 +424,8 @@ fn judge(facts: &AppFacts, findings: Vec<Finding>, now: Timestamp) -> AppHealth 
     let reasons = reasons::of(facts, &findings, now);
     let cost: u32 = reasons.iter().map(|reason| u32::from(reason.cost)).sum();
     let newest = facts.newest_good.as_ref().map(|point| point.time);
-    let lost_since = newest.map(|time| facts.unchanged_at.map_or(time, |at| at.max(time)));
+    // What bears a date to come does not say how old it is.
+    let lost_since = newest.filter(|_| findings.iter().all(|f| f.state != HealthState::ClockWrong)).map(|time| facts.unchanged_at.map_or(time, |at| at.max(time)));
     let well = || match newest {
         Some(time) => format!("{} is safe: last good backup {}", facts.app, ago(time, now)),
         None => format!("{} has no backup", facts.app),

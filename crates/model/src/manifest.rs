@@ -12,6 +12,7 @@ pub use mark::WriteMark;
 use crate::{
     evidence::{DatabaseEvidence, QualifiedName},
     migrations::MigrationState,
+    shrunk::Shrunk,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,12 @@ pub struct Manifest {
     /// What the app says of its own version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<Application>,
+    /// What it lacks that an earlier backup of the app held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<Shrunk>,
+    /// What the user should know of the backup as a whole (a clock that is wrong, ...).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Versions that the app told when it was backed up.

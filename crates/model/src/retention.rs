@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::{Span, Timestamp, Zoned, tz::TimeZone};
+use jiff::{SignedDuration, Span, Timestamp, Zoned, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 /// Rules of what to keep; a backup stays when at least one rule wants it. Zero means that a rule is off.
@@ -299,6 +299,34 @@ pub struct ForgetPlan {
     pub keep: Vec<(String, Vec<KeepReason>)>,
     /// Why a backup goes, in words.
     pub remove: Vec<(String, String)>,
+}
+
+impl ForgetPlan {
+    /// Keeps what would go, where `why` gives a reason for that.
+    pub fn hold(&mut self, why: impl Fn(&str) -> Option<String>) {
+        let keep = &mut self.keep;
+        self.remove.retain(|(id, _)| match why(id) {
+            Some(why) => {
+                keep.push((id.clone(), vec![KeepReason::Held(why)]));
+                false
+            }
+            None => true,
+        });
+    }
+}
+
+/// A backup may be dated so much later than a clock says that looks at it.
+const BELIEVABLE_AHEAD: SignedDuration = SignedDuration::from_mins(10);
+
+/// Why nothing may go where the newest backup bears this date: the clock is behind, or was ahead when it was made.
+pub fn dated_ahead(id: &str, time: Timestamp, now: Timestamp) -> Option<String> {
+    let short = id.get(..8).unwrap_or(id);
+    (time.duration_since(now) > BELIEVABLE_AHEAD).then(|| {
+        format!(
+            "backup {short} is dated {}, which is yet to come: set the clock right first, or let go of that backup by its id",
+            time.strftime("%Y-%m-%d %H:%M UTC")
+        )
+    })
 }
 
 /// Decides what to keep of `candidates`; `now` only serves to not count a span from a backup dated in the future.

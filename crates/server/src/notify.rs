@@ -18,6 +18,7 @@ mod news;
 mod sending;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 pub use disks::{Disk, is_nearly_full, look as disks};
 pub use sending::{TestError, send_test};
@@ -119,7 +120,10 @@ impl Notifier {
     async fn turn(&self, look: Look) {
         let looked = match look {
             Look::Events => self.read_events().await,
-            Look::Late => self.look_for_late().await,
+            Look::Late => match self.look_for_late().await {
+                Ok(()) => self.look_for_trouble().await,
+                error => error,
+            },
             Look::Disks => self.look_at_disks().await,
         };
         if let Err(error) = looked {
@@ -186,6 +190,27 @@ impl Notifier {
                 // The policy is gone or off, or its run came and failed, which is told as such.
                 None => memory.forget(&subject),
             }
+        }
+        self.hand_in_changes(messages, &before, &memory).await
+    }
+
+    /// Looks for what makes the status a lie: backups that lost what they held, that are gone, or that nobody makes.
+    pub async fn look_for_trouble(&self) -> Result<(), CatalogError> {
+        let now = self.catalog.now();
+        let before = self.memory().await?;
+        let mut memory = before.clone();
+        let mut messages = Vec::new();
+        let found = trouble::look(&self.catalog, self.public_url.as_ref()).await?;
+        for subject in memory.subjects(trouble::PREFIX) {
+            match found.over(&subject, now) {
+                Some(news) => messages.extend(memory.hear(news)),
+                None if found.is_bad(&subject) => {}
+                // The app is gone.
+                None => memory.forget(&subject),
+            }
+        }
+        for news in found.bad {
+            messages.extend(memory.hear(news));
         }
         self.hand_in_changes(messages, &before, &memory).await
     }

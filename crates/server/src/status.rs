@@ -2,6 +2,7 @@
 //!
 //! Everything comes from the catalog, so it can be asked as often as a monitor likes: an answer is shared for a second.
 
+pub mod doubts;
 pub mod facts;
 pub mod keeping;
 
@@ -12,7 +13,7 @@ use pgkeep_catalog::{
     Stored,
 };
 use pgkeep_model::app::AppDefinition;
-use pgkeep_model::health::{self, AppFacts, Bad, HealthState, Point, PolicyFacts};
+use pgkeep_model::health::{self, AppFacts, Bad, HealthState, Point, PolicyFacts, Trouble};
 use pgkeep_model::policy::Policy;
 use pgkeep_model::status::{AppStatus, PolicyStatus, QueueStatus, RepositoryHolding, StatusReport};
 use keeping::Kept;
@@ -116,10 +117,22 @@ pub async fn report(catalog: &Catalog) -> Result<StatusReport, CatalogError> {
     }
     let known = keeping::of_repositories(catalog).await?;
     let prove_every_days = prove_every_days(catalog).await?;
+    let losses = doubts::losses(catalog).await?;
+    let everywhere = Trouble {
+        nobody_works: doubts::nobody_works(catalog).await?,
+        unheard: doubts::unheard(catalog).await?,
+        ..Trouble::default()
+    };
     let mut apps = Vec::new();
     for app in catalog.apps().await? {
         let own = policies.remove(&app.name).unwrap_or_default();
-        let mut status = of_app(catalog, &app, &own, &known, prove_every_days, now).await?;
+        let trouble = Trouble {
+            shrunk: doubts::standing(catalog, &app.name).await?,
+            vanished: losses.of_app(catalog, &app.name).await?,
+            ..everywhere.clone()
+        };
+        let mut status =
+            of_app(catalog, &app, &own, &known, trouble, prove_every_days, now).await?;
         for (policy, facts) in &own {
             let runs = runs.get(policy.name.as_str()).copied();
             let status_of = of_policy(catalog, policy, facts, runs, now).await?;
@@ -173,6 +186,7 @@ async fn of_app(
     stored: &Stored<AppDefinition>,
     policies: &[(Policy, PolicyFacts)],
     known: &BTreeMap<String, Kept>,
+    trouble: Trouble,
     prove_every_days: u32,
     now: Timestamp,
 ) -> Result<AppStatus, CatalogError> {
@@ -217,6 +231,7 @@ async fn of_app(
             cleanup_failure: facts::cleanup_failure(catalog, app).await?,
             copies: keeping::copies(catalog, stored, policies, &repositories, known).await?,
             stores: keeping::stores(&stored.value, policies, &repositories, known),
+            trouble,
         },
         now,
     );
@@ -249,7 +264,10 @@ async fn newest_good(catalog: &Catalog, app: &str) -> Result<Option<BackupRow>, 
     loop {
         let found = catalog.backups(&before, BackupSort::Time, &page).await?;
         let good = |row: &BackupRow| {
-            !row.partial && row.damaged_at.is_none() && row.drill_failed_at.is_none()
+            !row.partial
+                && row.damaged_at.is_none()
+                && row.drill_failed_at.is_none()
+                && row.shrunk.is_none()
         };
         if let Some(row) = found.items.into_iter().find(good) {
             return Ok(Some(row));

@@ -118,6 +118,7 @@ fn entry_of(backup: &Value) -> Option<Found> {
             proven_seconds: backup["proven_seconds"].as_f64(),
             damaged_at: time("damaged_at"),
             drill_failed_at: time("drill_failed_at"),
+            shrunk: text("shrunk"),
         },
         hostname: text("hostname").unwrap_or_default(),
         username: text("username").unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! pack, index and tree of it is durable. A backup that cannot be read back is withdrawn again, so what is listed is
 //! always complete.
 
+mod doubts;
 mod files;
 mod parent;
 mod publish;
@@ -211,7 +212,7 @@ fn take(
     context.cancel.check()?;
 
     context.progress.phase(Phase::Publish, None);
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         format: FORMAT,
         pgkeep_version: env!("CARGO_PKG_VERSION").into(),
         app: request.app.clone(),
@@ -230,7 +231,10 @@ fn take(
         files: trees,
         parent: parent.map(|parent| parent.id),
         application: told,
+        shrunk: None,
+        warnings: Vec::new(),
     };
+    doubts::note(repository, request, &mut manifest, frozen_at, context)?;
     // Without the lock a prune elsewhere may have deleted what this backup counts on.
     lock.check()?;
     let (id, written) = publish(

@@ -3,6 +3,7 @@
 use super::publish::ReadBack;
 use crate::hooks::HookReport;
 use pgkeep_model::manifest::{BackupKind, DatabaseContent, FilesManifest, Manifest};
+use pgkeep_model::shrunk::Shrunk;
 use pgkeep_repository::WriteSummary;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,9 @@ pub struct BackupReport {
     pub every_byte_read_back: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookReport>,
+    /// What it lacks that an earlier backup held; see [`pgkeep_model::shrunk`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<Shrunk>,
     pub warnings: Vec<String>,
 }
 
@@ -99,10 +103,13 @@ pub(crate) fn report(
         objects_checked: read_back.objects,
         every_byte_read_back: read_back.every_byte,
         hooks: Vec::new(),
+        shrunk: manifest.shrunk.clone(),
         warnings: manifest
             .databases
             .iter()
             .flat_map(|d| d.warnings.iter().cloned())
+            .chain(manifest.warnings.iter().cloned())
+            .chain(manifest.shrunk.iter().flat_map(|shrunk| shrunk.reasons.iter().cloned()))
             .collect(),
     }
 }

@@ -307,6 +307,8 @@ impl<'a> Intake<'a> {
             evidence_digest: backup::evidence_digest(&all)?,
             databases: all,
             parent: None,
+            // There is no earlier one here to go back to.
+            shrunk: None,
             ..manifest
         };
         Ok((manifest, contents.tags))

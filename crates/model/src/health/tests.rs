@@ -159,6 +159,7 @@ fn well() -> AppFacts {
         cleanup_failure: None,
         copies: Vec::new(),
         stores: Vec::new(),
+        trouble: Trouble::default(),
     }
 }
 
@@ -564,4 +565,95 @@ fn a_key_without_a_recovery_kit_is_a_hint_that_costs_nothing() {
         "nobody has confirmed that the recovery kit of repository main is in a safe place"
     );
     assert_eq!(hint.since, Some(time("2026-01-01T00:00:00Z")));
+}
+
+#[test]
+fn no_green_light_where_content_or_backups_are_gone_or_nobody_is_there() {
+    let with = |trouble: Trouble| AppFacts { trouble, ..well() };
+    let told = |facts: &AppFacts| {
+        let health = assess(facts, time(NOON));
+        assert!(health.is_alarm(), "{}", health.sentence);
+        (health.state, health.sentence)
+    };
+    let (state, sentence) = told(&with(Trouble {
+        shrunk: Some(crate::shrunk::Doubt {
+            id: "0123456789abcdef".into(),
+            time: time("2026-05-01T11:00:00Z"),
+            reason: "database shop holds no table".into(),
+        }),
+        ..Trouble::default()
+    }));
+    assert_eq!(state, HealthState::Shrunk);
+    assert_eq!(
+        sentence,
+        "backup 01234567 of shop, made 1 hour ago, holds far less than the one before: database shop holds no table; nothing older is removed; if that is right, `pgkeep tag 01234567 --add accepted`"
+    );
+    let gone = |unreachable: Option<String>| {
+        with(Trouble {
+            vanished: vec![Vanished {
+                repository: "main".into(),
+                since: time("2026-05-01T11:30:00Z"),
+                backups: (0..7).map(|_| point("2026-05-01T02:00:00Z")).collect(),
+                unreachable,
+            }],
+            ..Trouble::default()
+        })
+    };
+    let (state, sentence) = told(&gone(None));
+    assert_eq!(state, HealthState::Vanished);
+    assert!(
+        sentence.starts_with("7 backups of shop vanished from repository main"),
+        "{sentence}"
+    );
+    assert!(sentence.contains("and 2 more") || sentence.contains(", 2 more"), "{sentence}");
+    assert!(sentence.contains("`pgkeep repository accept-loss main`"), "{sentence}");
+    let (_, sentence) = told(&gone(Some("its folder /b is not there".into())));
+    assert_eq!(
+        sentence,
+        "7 backups of shop in repository main cannot be reached since 30 minutes ago: its folder /b is not there"
+    );
+    let nobody = |last_seen: Option<&str>| {
+        with(Trouble {
+            nobody_works: Some(NobodyWorks {
+                last_seen: last_seen.map(time),
+            }),
+            ..Trouble::default()
+        })
+    };
+    let (state, sentence) = told(&nobody(Some("2026-05-01T11:56:00Z")));
+    assert_eq!(state, HealthState::NobodyWorks);
+    assert_eq!(
+        sentence,
+        "no server is there to make the backups of shop: the last sign of life was 4 minutes ago; start `pgkeep serve`"
+    );
+    assert_eq!(told(&nobody(None)).0, HealthState::NobodyWorks);
+    // A restart is no absence, and what nobody scheduled needs nobody.
+    let restart = assess(&nobody(Some("2026-05-01T11:59:00Z")), time(NOON));
+    assert_eq!(restart.state, HealthState::Ok);
+    let by_hand = AppFacts {
+        policies: Vec::new(),
+        ..nobody(None)
+    };
+    assert_eq!(assess(&by_hand, time(NOON)).state, HealthState::Unscheduled);
+    let to_come = AppFacts {
+        newest_good: Some(point("2026-05-11T12:00:00Z")),
+        ..well()
+    };
+    let (state, sentence) = told(&to_come);
+    assert_eq!(state, HealthState::ClockWrong);
+    assert!(sentence.contains("yet to come"), "{sentence}");
+    assert_eq!(assess(&to_come, time(NOON)).rpo_seconds, None);
+    let (state, sentence) = told(&with(Trouble {
+        unheard: vec![Unheard {
+            target: "ops".into(),
+            since: time("2026-05-01T10:00:00Z"),
+            message: "connection refused".into(),
+        }],
+        ..Trouble::default()
+    }));
+    assert_eq!(state, HealthState::Unheard);
+    assert_eq!(
+        sentence,
+        "no message has reached ops since 2 hours ago: connection refused; `pgkeep notify test ops` tries it"
+    );
 }

@@ -75,6 +75,9 @@ pub struct Backup {
     pub proven_seconds: Option<f64>,
     pub damaged_at: Option<Timestamp>,
     pub drill_failed_at: Option<Timestamp>,
+    /// What it lacks that an earlier backup held, in words. The word `accepted` on it ends that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<String>,
     pub policy: Option<String>,
     /// The job that made it.
     pub job: Option<String>,
@@ -147,6 +150,7 @@ impl From<BackupRow> for Backup {
             proven_seconds: row.proven_seconds,
             damaged_at: row.damaged_at,
             drill_failed_at: row.drill_failed_at,
+            shrunk: row.shrunk,
             policy: row.policy,
             job: row.job,
             rows: row.rows,

@@ -47,6 +47,7 @@ pub fn routes() -> Routes {
             needs(Permission::Configure),
             routes!(keeping::confirm_recovery_kit),
         )
+        .add(needs(Permission::Configure), routes!(keeping::accept_loss))
 }
 
 /// What is said of a repository. Secrets are `env:NAME`, `file:/path` or the value itself, which is shown as `***`.

@@ -50,8 +50,8 @@ pub fn routes() -> Routes {
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub time: Timestamp,
-    /// The worst state of any app: `ok`, `storage_filling`, `offsite_behind`, `unproven`, `proof_stale`, `unscheduled`, `overdue`, `failing`, `drill_failed`,
-    /// `damaged`, `no_backup`
+    /// The worst state of any app: `ok`, `storage_filling`, `offsite_behind`, `unproven`, `proof_stale`, `unscheduled`, `overdue`, `unheard`,
+    /// `clock_wrong`, `nobody_works`, `failing`, `drill_failed`, `damaged`, `shrunk`, `vanished`, `no_backup`
     pub state: String,
     /// Whether somebody must look.
     pub alarm: bool,

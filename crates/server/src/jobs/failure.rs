@@ -72,15 +72,18 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut details = error.details;
-        if let Some(sqlstate) = error.sqlstate
-            && !error.message.contains(&sqlstate)
+        if let Some(sqlstate) = &error.sqlstate
+            && !error.message.contains(sqlstate)
         {
             details.push(format!("SQLSTATE {sqlstate}"));
         }
+        let lasting = error.sqlstate.is_some_and(|state| is_lasting(&state));
+        let usual = Self::new(error.code, error.message);
         Self {
             hint: error.hint,
+            may_pass: usual.may_pass && !lasting,
             details,
-            ..Self::new(error.code, error.message)
+            ..usual
         }
     }
 }
@@ -129,6 +132,14 @@ fn may_pass(code: ErrorCode) -> bool {
     )
 }
 
+/// What the server will answer the next time as well: who asks is not let in or may not do that, or the database, schema,
+/// table or column does not exist.
+fn is_lasting(sqlstate: &str) -> bool {
+    const CLASSES: [&str; 4] = ["28", "3D", "3F", "0A"];
+    const STATES: [&str; 4] = ["42501", "42P01", "42703", "42704"];
+    CLASSES.iter().any(|class| sqlstate.starts_with(class)) || STATES.contains(&sqlstate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +162,24 @@ mod tests {
             (ErrorCode::Cancelled, false),
         ] {
             assert_eq!(Failure::new(code, "x").may_pass, again, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_lets_nobody_in_is_not_asked_again() {
+        for (sqlstate, again) in [
+            (Some("28P01"), false),
+            (Some("28000"), false),
+            (Some("3D000"), false),
+            (Some("42501"), false),
+            (Some("57P03"), true),
+            (Some("53300"), true),
+            (Some("40001"), true),
+            (None, true),
+        ] {
+            let mut error = Error::new(ErrorCode::Database, "x");
+            error.sqlstate = sqlstate.map(str::to_owned);
+            assert_eq!(Failure::from(error).may_pass, again, "{sqlstate:?}");
         }
     }
 

@@ -35,6 +35,7 @@ pub fn row_of(repository: &str, entry: &BackupEntry) -> BackupRow {
         proven_seconds: entry.validity.proven_seconds,
         damaged_at: entry.validity.damaged_at.map(to_millis),
         drill_failed_at: entry.validity.drill_failed_at.map(to_millis),
+        shrunk: entry.validity.shrunk.clone(),
         policy: entry.origin.policy.clone(),
         job: entry.origin.job.clone(),
         hostname: entry.hostname.clone(),

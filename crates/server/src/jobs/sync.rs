@@ -1,12 +1,14 @@
 //! Makes the catalog's list of a repository's backups be what the repository says.
 //!
 //! Other jobs add and change backups meanwhile. So a row goes only when its backup was listed by the catalog before the
-//! repository was read, and two readings of the repository did not show it; a listing that fails removes nothing.
+//! repository was read, and two readings of the repository did not show it; a listing that fails removes nothing. What is
+//! gone and was not removed by a job that the catalog knows is a loss, and told as one.
 
 use super::{Done, Failure, Work, measure, rows};
-use pgkeep_catalog::{BackupFilter, BackupRow, BackupSort, Page};
+use crate::status::doubts::{self, Gone};
+use pgkeep_catalog::{BackupFilter, BackupRow, BackupSort, Job, JobFilter, Page};
 use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
-use pgkeep_model::job::RepositorySpec;
+use pgkeep_model::job::{JobKind, JobSpec, RepositorySpec};
 use pgkeep_repository::Repository;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +23,8 @@ struct Synced {
     added: usize,
     changed: usize,
     removed: usize,
+    /// Ids of those that are gone although pgkeep did not remove them.
+    vanished: Vec<String>,
     /// Snapshots that cannot be read; each may be a backup.
     unreadable: Vec<String>,
 }
@@ -36,6 +40,7 @@ pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failur
         added: 0,
         changed: 0,
         removed: 0,
+        vanished: Vec::new(),
         unreadable: catalog::unreadable(&repository)?,
     };
     let mut fresh = Vec::new();
@@ -61,7 +66,24 @@ pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failur
         }
     }
     work.wait(|catalog| async move { catalog.upsert_backups(&fresh).await })?;
-    for id in gone(&repository, &known, &entries)? {
+    let gone = gone(&repository, &known, &entries)?;
+    let vanished = vanished(work, &known, &gone)?;
+    for lost in &vanished {
+        let short = lost.id.get(..8).unwrap_or(&lost.id);
+        work.progress.warn(&format!(
+            "backup {short} of {} is no longer in {}, and pgkeep did not remove it",
+            lost.app, spec.repository
+        ));
+    }
+    // Written down before the rows go: a job that dies in between finds them gone once more.
+    synced.vanished = vanished.iter().map(|lost| lost.id.clone()).collect();
+    let there: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+    let (name, there) = (&spec.repository, &there);
+    work.wait(|catalog| async move {
+        doubts::note_unreachable(&catalog, name, None).await?;
+        doubts::note_vanished(&catalog, name, vanished, |id| there.contains(id)).await
+    })?;
+    for id in gone {
         rows::remove(work, &spec.repository, &id)?;
         synced.removed += 1;
     }
@@ -89,6 +111,53 @@ fn known_rows(work: &Work<'_>, repository: &str) -> Result<BTreeMap<String, Back
             }
         }
     })
+}
+
+/// Those that are gone and that no job removed. A command that knew of no catalog cannot be told from an accident.
+fn vanished(
+    work: &Work<'_>,
+    known: &BTreeMap<String, BackupRow>,
+    gone: &[String],
+) -> Result<Vec<Gone>, Failure> {
+    if gone.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = JobFilter {
+        kinds: vec![JobKind::Forget, JobKind::Cleanup],
+        ..JobFilter::default()
+    };
+    let page = Page {
+        limit: Page::MAX,
+        ..Page::default()
+    };
+    let jobs = work.wait(|catalog| async move { catalog.jobs(&filter, &page).await })?;
+    let removed_by = |job: &Job, id: &str| match &job.spec {
+        JobSpec::Forget(spec) => spec.backups.iter().any(|wanted| id.starts_with(wanted)),
+        // One that died after it had removed a backup has no result.
+        _ => job.app.as_deref() == known.get(id).map(|row| row.app.as_str())
+            && job.finished_at.is_none_or(|_| named(&job.result, id)),
+    };
+    let lost = |id: &&String| !jobs.items.iter().any(|job| removed_by(job, id));
+    Ok(gone
+        .iter()
+        .filter(lost)
+        .filter_map(|id| known.get(id))
+        .map(|row| Gone {
+            id: row.id.clone(),
+            app: row.app.clone(),
+            time: row.time,
+        })
+        .collect())
+}
+
+/// Whether the result of a cleanup names the backup as removed.
+fn named(result: &Option<serde_json::Value>, id: &str) -> bool {
+    let removed = |repository: &serde_json::Value| {
+        let ids = repository["removed"].as_array();
+        ids.is_some_and(|ids| ids.iter().any(|one| one == id))
+    };
+    let repositories = result.as_ref().and_then(|result| result["repositories"].as_array());
+    repositories.is_some_and(|all| all.iter().any(removed))
 }
 
 fn same(row: &BackupRow, known: &BackupRow) -> bool {

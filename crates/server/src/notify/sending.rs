@@ -1,6 +1,7 @@
 //! Sends what was handed in, again and again for a day.
 
 use super::Notifier;
+use crate::status::doubts::HEARD;
 use crate::targets::Machine;
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -121,13 +122,14 @@ pub async fn send_test(
         facts: Default::default(),
         link: None,
     };
-    attempt(
-        &Sender::new(machine.clock.clone()),
-        machine,
-        target,
-        &notice,
-    )
-    .await
+    let sender = Sender::new(machine.clock.clone());
+    let receipt = attempt(&sender, machine, target, &notice).await?;
+    // From now on, what did not arrive before says nothing of the target any more.
+    let heard = format!("{HEARD}{}", target.name);
+    if let Err(error) = catalog.put_setting(&heard, &now.to_string().into()).await {
+        tracing::warn!(%error, "that a message arrived could not be written down");
+    }
+    Ok(receipt)
 }
 
 async fn attempt(

@@ -13,6 +13,7 @@
 //! Everything else is a job of some worker: nothing is backed up or removed here.
 
 mod drills;
+mod folders;
 pub mod gauge;
 mod history;
 pub mod overdue;
@@ -51,6 +52,8 @@ pub struct Scheduler {
     said: Mutex<BTreeMap<String, String>>,
     /// When upkeep was last looked at by this process; the first look is at its start.
     upkept: Mutex<Option<Timestamp>>,
+    /// When the folders of repositories were last looked at by this process.
+    folders_seen: Mutex<Option<Timestamp>>,
 }
 
 impl Scheduler {
@@ -63,6 +66,7 @@ impl Scheduler {
             poke: Arc::new(Notify::new()),
             said: Mutex::default(),
             upkept: Mutex::default(),
+            folders_seen: Mutex::default(),
         }
     }
 

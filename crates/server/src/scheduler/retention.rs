@@ -3,7 +3,7 @@
 use super::Scheduler;
 use crate::jobs::{app_slot, draft};
 use crate::settings::JobLimits;
-use crate::status::facts::last_backup_job;
+use crate::status::{doubts, facts::last_backup_job};
 use jiff::Timestamp;
 use pgkeep_catalog::{
     BackupFilter, BackupRow, BackupSort, Catalog, CatalogError, JobFilter, NewJob, Page,
@@ -11,7 +11,7 @@ use pgkeep_catalog::{
 use pgkeep_engine::catalog::PRE_RESTORE;
 use pgkeep_model::job::{CleanupSpec, JobKind, JobSpec, JobState, Trigger};
 use pgkeep_model::policy::Policy;
-use pgkeep_model::retention::{Candidate, ForgetPlan, Guards, plan_policy};
+use pgkeep_model::retention::{Candidate, ForgetPlan, Guards, dated_ahead, plan_policy};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -125,7 +125,7 @@ pub fn plan(
     }
 }
 
-/// Safety backups, partial, damaged and unprovable ones are groups of their own: none may take a whole one's place.
+/// Safety backups, partial, damaged and unprovable ones and those in doubt are groups of their own: none may take a whole one's place.
 fn candidate(row: &BackupRow) -> Candidate {
     let apart = if row.damaged_at.is_some() {
         ", damaged"
@@ -133,6 +133,8 @@ fn candidate(row: &BackupRow) -> Candidate {
         ", drill failed"
     } else if row.tags.iter().any(|tag| tag == PRE_RESTORE) {
         ", safety backups"
+    } else if row.shrunk.is_some() {
+        ", in doubt"
     } else if row.partial {
         ", partial"
     } else {
@@ -150,7 +152,7 @@ fn candidate(row: &BackupRow) -> Candidate {
 }
 
 /// What must not be touched at this moment: backups that jobs read or are about to, and all of them while the app's
-/// newest backup failed or is damaged.
+/// newest backup failed, is damaged or in doubt.
 pub async fn guards(
     catalog: &Catalog,
     policy: &Policy,
@@ -215,6 +217,14 @@ async fn hold(catalog: &Catalog, app: &str) -> Result<Option<String>, CatalogErr
         ..Page::default()
     };
     let rows = catalog.backups(&newest, BackupSort::Time, &page).await?;
+    if let Some(row) = rows.items.first()
+        && let Some(why) = dated_ahead(&row.id, row.time, catalog.now())
+    {
+        return Ok(Some(why));
+    }
+    if let Some(doubt) = doubts::standing(catalog, app).await? {
+        return Ok(Some(doubt.hold()));
+    }
     Ok(match rows.items.first() {
         Some(row) if row.damaged_at.is_some() => {
             Some(format!("the newest backup of {app} is damaged"))

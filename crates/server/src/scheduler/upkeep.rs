@@ -59,6 +59,7 @@ impl Scheduler {
         }
         made.extend(self.make_drills(now).await?);
         made.extend(self.look_for_pauses(now, first).await?);
+        made.extend(self.look_at_folders(now).await?);
         self.expire(now).await?;
         Ok(made)
     }

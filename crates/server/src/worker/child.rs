@@ -132,6 +132,21 @@ impl Attendant {
         reason: &str,
     ) -> Result<(), CatalogError> {
         let job = self.catalog.job(id).await?;
+        if job.state == JobState::Queued
+            && job.fence == fence
+            && let Some(error) = &job.error
+        {
+            tracing::warn!(
+                job = %job.id,
+                app = job.app.as_deref().unwrap_or_default(),
+                policy = job.policy.as_deref().unwrap_or_default(),
+                "attempt {} of {} failed, it is tried again at {}: {}",
+                job.attempts,
+                job.max_attempts,
+                job.run_at.strftime("%H:%M:%S UTC"),
+                error.message
+            );
+        }
         if job.state != JobState::Running || job.fence != fence {
             return Ok(());
         }

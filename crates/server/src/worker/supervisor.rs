@@ -3,6 +3,7 @@
 use super::{child::Attendant, open_options, order::Order};
 use crate::{
     settings::{Places, WorkSettings, WorkerSettings},
+    status::doubts::LEFT_AT,
     targets::Machine,
 };
 use pgkeep_catalog::{Catalog, CatalogError, NodeBeat, Reconciled};
@@ -147,6 +148,10 @@ impl Supervisor {
         while running.join_next().await.is_some() {}
         if let Err(e) = self.catalog.drop_node(self.node()).await {
             tracing::warn!("cannot leave the list of workers: {e}");
+        }
+        let now = self.catalog.now().to_string();
+        if let Err(e) = self.catalog.put_setting(LEFT_AT, &now.into()).await {
+            tracing::warn!("that this worker left cannot be written down: {e}");
         }
     }
 

@@ -7,6 +7,7 @@ use crate::auth::Principal;
 use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::state::AppState;
+use crate::status::doubts;
 use crate::status::keeping::Kept;
 use jiff::Timestamp;
 use pgkeep_model::growth as model;
@@ -68,4 +69,34 @@ pub(super) async fn confirm_recovery_kit(
     Ok(Json(RecoveryKit {
         confirmed_at: Some(confirmed_at),
     }))
+}
+
+/// Backups that vanished from a repository, and whose loss is accepted.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceptedLoss {
+    /// Their ids; none where nothing was known to be gone.
+    pub backups: Vec<String>,
+}
+
+/// Records that backups which are gone from the repository, and which pgkeep did not remove, may be gone. It ends the alarm
+/// about them; nothing is removed by it.
+#[utoipa::path(post, path = "/repositories/{name}/accept-loss", params(("name" = String, Path)), responses((status = 200, description = "Recorded", body = AcceptedLoss)))]
+pub(super) async fn accept_loss(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    Path(name): Path<Name>,
+) -> Result<Json<AcceptedLoss>, Problem> {
+    seen(&state, &who, name.as_str()).await?;
+    let loss = doubts::accept_loss(&state.catalog, name.as_str()).await?;
+    let gone = loss.into_iter().flat_map(|loss| loss.backups);
+    let accepted = AcceptedLoss {
+        backups: gone.map(|gone| gone.id).collect(),
+    };
+    Act::done("repository.accept_loss", format!("repository/{name}"))
+        .before(&accepted)
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(Json(accepted))
 }

@@ -1,0 +1,139 @@
+//! What makes a green light a lie is told within a minute: backups that lost what they held or are gone, nobody there to make
+//! the next one, a clock that is wrong.
+
+use super::news::{News, link};
+use crate::status;
+use jiff::Timestamp;
+use pgkeep_catalog::{Catalog, CatalogError};
+use pgkeep_model::{
+    health::{Finding, HealthState},
+    notice::{Notice, NoticeKind},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use url::Url;
+
+/// Begin of all subjects that this file tells of.
+pub(super) const PREFIX: &str = "trouble/";
+
+/// What was found at one look.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) bad: Vec<News>,
+    apps: BTreeSet<String>,
+}
+
+impl Found {
+    pub(super) fn is_bad(&self, subject: &str) -> bool {
+        self.bad.iter().any(|news| news.subject == subject)
+    }
+
+    /// The good news of a subject that is well again; `None` where what it is about is gone.
+    pub(super) fn over(&self, subject: &str, now: Timestamp) -> Option<News> {
+        if self.is_bad(subject) {
+            return None;
+        }
+        let mut parts = subject.strip_prefix(PREFIX)?.splitn(3, '/');
+        let (kind, app) = (parts.next()?, parts.next()?);
+        if !self.apps.contains(app) {
+            return None;
+        }
+        let relief = match kind {
+            "shrunk" => format!(
+                "the backups of {app} hold what they should, or somebody accepted what they hold"
+            ),
+            "vanished" => format!(
+                "the backups of {app} that vanished are back, or somebody accepted the loss"
+            ),
+            "nobody_works" => format!("a server is there again to make the backups of {app}"),
+            "clock_wrong" => format!("the backups of {app} are dated as they should be"),
+            _ => format!("all is well again with {app}"),
+        };
+        let id = format!("{}-{}", subject.replace('/', "-"), now.as_second());
+        Some(News {
+            subject: subject.to_owned(),
+            well: true,
+            routine: true,
+            ping: false,
+            relief,
+            notice: notice(id, NoticeKind::Recovery, Some(app), now),
+        })
+    }
+}
+
+pub(super) async fn look(
+    catalog: &Catalog,
+    public_url: Option<&Url>,
+) -> Result<Found, CatalogError> {
+    let report = status::report(catalog).await?;
+    let now = report.time;
+    let mut bad: BTreeMap<String, News> = BTreeMap::new();
+    let mut apps = BTreeSet::new();
+    for app in &report.apps {
+        let name = &app.health.app;
+        apps.insert(name.clone());
+        for finding in &app.health.findings {
+            let Some(hint) = hint(finding.state) else {
+                continue;
+            };
+            let kind = finding.state.as_str();
+            let subject = match &finding.repository {
+                Some(repository) => format!("{PREFIX}{kind}/{name}/{repository}"),
+                None => format!("{PREFIX}{kind}/{name}"),
+            };
+            let mut news = told(subject.clone(), name, finding, now);
+            news.notice.hint = Some(hint.to_owned());
+            news.notice.link = link(public_url, &format!("apps/{name}"));
+            bad.entry(subject).or_insert(news);
+        }
+    }
+    Ok(Found {
+        bad: bad.into_values().collect(),
+        apps,
+    })
+}
+
+/// What to do about it; `None` of what is told elsewhere.
+fn hint(state: HealthState) -> Option<&'static str> {
+    Some(match state {
+        HealthState::Shrunk => {
+            "look what the database and the folders hold; restore from the backup before if something is lost"
+        }
+        HealthState::Vanished => {
+            "look at the storage: who else can delete there? A copy elsewhere may still hold them"
+        }
+        HealthState::NobodyWorks => "start `pgkeep serve`, or look why it ended",
+        HealthState::ClockWrong => "compare the clocks of the machines that make backups",
+        _ => return None,
+    })
+}
+
+fn told(subject: String, app: &str, finding: &Finding, now: Timestamp) -> News {
+    // Told again after a while at the soonest, so the ten minutes are only to make ids differ.
+    let id = format!("{}-{}", subject.replace('/', "-"), now.as_second() / 600);
+    let mut notice = notice(id, NoticeKind::Failure, Some(app), now);
+    notice.summary.clone_from(&finding.sentence);
+    News {
+        subject,
+        well: false,
+        routine: true,
+        ping: false,
+        relief: String::new(),
+        notice,
+    }
+}
+
+fn notice(id: String, kind: NoticeKind, app: Option<&str>, now: Timestamp) -> Notice {
+    Notice {
+        id,
+        kind,
+        time: now,
+        app: app.map(str::to_owned),
+        policy: None,
+        job: None,
+        backup: None,
+        summary: String::new(),
+        hint: None,
+        facts: BTreeMap::new(),
+        link: None,
+    }
+}
