@@ -16,9 +16,12 @@ use crate::state::AppState;
 use crate::targets::Machine;
 use crate::worker::{Supervisor, open_options};
 use pgkeep_catalog::{Catalog, CatalogError};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use secrecy::SecretString;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +39,8 @@ pub enum StartError {
     Catalog(#[from] CatalogError),
     #[error("cannot use the folder {}: {source}", path.display())]
     DataDir { path: PathBuf, source: io::Error },
+    #[error("another server works with the catalog in {}", path.display())]
+    NotAlone { path: PathBuf },
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error("the server's threads cannot start: {0}")]
@@ -52,6 +57,9 @@ impl StartError {
             StartError::DataDir { .. } => {
                 Some("name another one with --data-dir, or make it and give it to this user".into())
             }
+            StartError::NotAlone { .. } => Some(
+                "end that one first, or give this one a --data-dir of its own; several servers share a catalog on PostgreSQL".into(),
+            ),
             StartError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another program listens there; choose another address with --listen".into())
             }
@@ -119,6 +127,8 @@ pub struct Server {
     state: AppState,
     listener: Listener,
     ready: Ready,
+    /// Keeps a second server off a catalog that is a file.
+    alone: Option<File>,
 }
 
 impl Server {
@@ -127,7 +137,9 @@ impl Server {
         make_folders(&settings)?;
         let options = open_options(&settings.places, machine.clock.clone(), true);
         let catalog = Catalog::open(options).await?;
+        let mut alone = None;
         if !catalog.is_shared() {
+            alone = Some(be_alone(&settings.places.data_dir)?);
             catalog.free_unanswered_keys().await?;
         }
         let listener =
@@ -162,6 +174,7 @@ impl Server {
             state,
             listener,
             ready,
+            alone,
         })
     }
 
@@ -180,6 +193,7 @@ impl Server {
             state,
             listener,
             ready,
+            alone: _alone,
         } = self;
         tracing::info!(url = %ready.url, catalog = state.catalog.location(), "listening");
         for warning in &ready.warnings {
@@ -216,6 +230,23 @@ fn make_folders(settings: &ServerSettings) -> Result<(), StartError> {
             .map_err(|source| StartError::DataDir { path, source })?;
     }
     Ok(())
+}
+
+/// Takes the data folder for this process; the kernel gives it back however the process ends.
+fn be_alone(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.join("serve.lock");
+    let wrong = |source| StartError::DataDir {
+        path: path.clone(),
+        source,
+    };
+    let file = File::create(&path).map_err(wrong)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(StartError::NotAlone {
+            path: data_dir.to_owned(),
+        }),
+        Err(e) => Err(wrong(e.into())),
+    }
 }
 
 fn warnings(settings: &ServerSettings) -> Vec<String> {

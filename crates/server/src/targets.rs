@@ -302,8 +302,10 @@ fn secret_file(path: &Path, what: &str) -> Result<SecretString> {
         return Err(wrong(format!("{} is a relative path", path.display()))
             .hint("give the whole path: the server does not run in your folder"));
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| wrong(format!("cannot read {}: {e}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        wrong(format!("cannot read {}: {e}", path.display()))
+            .hint("the account that runs pgkeep must be able to read it")
+    })?;
     match text.trim_end_matches(['\n', '\r']) {
         "" => Err(wrong(format!("{} is empty", path.display()))),
         text => Ok(SecretString::from(text)),

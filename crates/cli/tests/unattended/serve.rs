@@ -55,6 +55,14 @@ fn a_setup_token_is_offered_only_while_there_is_no_account() {
     let house = House::new("");
     let served = house.serve();
     assert!(served.log().contains("setup token"), "{}", served.log());
+    let second = house.run(&["serve", "--listen", "127.0.0.1:0"]);
+    let second = second.fails_with(1);
+    assert!(
+        second.stderr.contains("another server works with the catalog")
+            && second.stderr.contains("hint: end that one first"),
+        "{}",
+        second.stderr
+    );
     served.admin_token();
     assert_eq!(served.terminate(), 0);
     let served = house.serve();
