@@ -43,7 +43,7 @@ export function jobState(job: Pick<Job, 'state' | 'held' | 'approval' | 'cancelR
   }
 }
 
-const WORSE = ['failing', 'drill_failed', 'damaged', 'no_backup']
+const WORSE = ['nobody_works', 'failing', 'drill_failed', 'damaged', 'shrunk', 'vanished', 'no_backup']
 
 /** The state of an app or of everything, as the server calls it. */
 export function healthState(state: string, t: Texts): State {

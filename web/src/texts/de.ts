@@ -95,6 +95,13 @@ export const de: Texts = {
         days === undefined
           ? `Der Speicher von ${repository} füllt sich.`
           : `Der Speicher von ${repository} ist in ${n(days, 'Tag', 'Tagen')} voll, wenn es so weitergeht.`,
+      shrunk: ({ app }) => `Das neueste Backup von ${app} enthält viel weniger als das davor.`,
+      vanished: ({ app, repository }) =>
+        `Backups von ${app} sind aus ${repository} verschwunden oder nicht zu erreichen.`,
+      nobody_works: ({ app }) => `Kein Server ist da, der ${app} sichert.`,
+      clock_wrong: ({ app }) =>
+        `Wie alt das neueste Backup von ${app} ist, lässt sich nicht sagen: eine Uhr geht falsch.`,
+      unheard: () => 'Nachrichten kommen bei einem Empfänger nicht an.',
       no_recovery_kit: ({ repository }) =>
         `Niemand hat bestätigt, dass das Notfallblatt von ${repository} verwahrt ist.`,
     },
@@ -230,6 +237,11 @@ export const de: Texts = {
     offsite_behind: 'Kopie anderswo hinkt nach',
     storage_filling: 'Speicher füllt sich',
     no_recovery_kit: 'Schlüssel ohne Notfallblatt',
+    shrunk: 'Inhalt fehlt',
+    vanished: 'Backups verschwunden',
+    nobody_works: 'Kein Server da',
+    clock_wrong: 'Uhr geht falsch',
+    unheard: 'Meldungen kommen nicht an',
   },
   days: {
     proven: 'bewiesenes Backup',
@@ -389,6 +401,7 @@ export const de: Texts = {
       'Backups, Wiederherstellungen und Proben warten, bis wieder ein Worker läuft. Starten Sie den Server neu oder pgkeep worker.',
     showWhy: 'Grund anzeigen',
     showBackups: 'Backups anzeigen',
+    showTargets: 'Benachrichtigungen anzeigen',
     showRepository: 'Repository anzeigen',
     makeRoom: 'Platz schaffen',
     keepKit: 'Notfallblatt aufbewahren',
