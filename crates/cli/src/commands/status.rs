@@ -12,6 +12,7 @@ use crate::{
 use console::style;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 pub fn run(_: &StatusArgs, session: &Session) -> CliResult<Exit> {
     let api = session.api()?;
@@ -86,11 +87,27 @@ fn render(text: &mut Text, status: &Value, apps: &[Value]) {
         ]);
     }
     text.table(&table);
-    let lines: Vec<String> = apps.iter().flat_map(costs).collect();
+    let mut lines: Vec<String> = apps.iter().flat_map(costs).collect();
+    lines.extend(hints(apps));
     if !lines.is_empty() {
         text.blank();
     }
     lines.iter().for_each(|line| text.line(line));
+}
+
+/// What costs nothing and is worth doing; what is of a repository is said once for all apps.
+fn hints(apps: &[Value]) -> BTreeSet<String> {
+    let findings = apps.iter().filter_map(|app| app["findings"].as_array());
+    findings
+        .flatten()
+        .filter(|finding| finding["state"] == "no_recovery_kit")
+        .map(|hint| {
+            format!(
+                "hint: {}; `pgkeep key kit` prints it",
+                word(&hint["sentence"])
+            )
+        })
+        .collect()
 }
 
 /// What costs an app points of its score.
