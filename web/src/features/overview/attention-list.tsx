@@ -100,6 +100,12 @@ function RemedyButton({ remedy }: { remedy: Remedy }) {
           {t.overview.showBackups}
         </LinkButton>
       )
+    case 'show-targets':
+      return (
+        <LinkButton to={paths.settings} variant="default" size="xs">
+          {t.overview.showTargets}
+        </LinkButton>
+      )
     case 'make-policy':
       return (
         <LinkButton to={paths.newPolicy} search={{ app: remedy.app }} variant="default" size="xs">

@@ -5,11 +5,12 @@ export type Remedy =
   | { act: 'back-up'; app: string }
   | { act: 'drill'; app: string }
   | { act: 'show-job'; job: string }
-  | { act: 'show-backups'; app: string; state: string }
+  | { act: 'show-backups'; app: string; state?: string }
   | { act: 'make-policy'; app: string }
   | { act: 'show-repository'; repository: string }
   | { act: 'make-room'; repository: string }
   | { act: 'keep-kit'; repository: string }
+  | { act: 'show-targets' }
   | { act: 'resume-queue' }
   | { act: 'none' }
 
@@ -69,6 +70,12 @@ const SHARED = ['storage_filling', 'no_recovery_kit']
 
 function remedyFor(app: AppStatus, { state, policy, repository }: AppStatus['findings'][number]): Remedy {
   switch (state) {
+    case 'shrunk':
+    case 'clock_wrong':
+      return { act: 'show-backups', app: app.app }
+    case 'unheard':
+      return { act: 'show-targets' }
+    case 'vanished':
     case 'offsite_behind':
       return repository ? { act: 'show-repository', repository } : { act: 'none' }
     case 'storage_filling':
@@ -100,5 +107,6 @@ export const REMEDY_NEEDS: Partial<Record<Remedy['act'], Permission>> = {
   drill: 'operate',
   'keep-kit': 'configure',
   'make-policy': 'edit_policies',
+  'show-targets': 'configure',
   'resume-queue': 'manage_jobs',
 }
