@@ -149,21 +149,25 @@ fn open(repository: &Repository, entry: &BackupEntry) -> Result<(SnapshotReader,
 fn words_of(problem: &Problem, manifest: Option<&Manifest>) -> String {
     let mut problem = problem.clone();
     for touched in &mut problem.affects {
-        let part = manifest.and_then(|manifest| part_at(touched.split_once(": ")?.1, manifest));
-        if let Some(part) = part {
+        let path = touched.split_once(": ").map_or("", |(_, path)| path);
+        if let Some(part) = file_at(path).or_else(|| member_at(path, manifest?)) {
             *touched = format!("{part} ({touched})");
         }
     }
     problem.to_string()
 }
 
-/// What lies at this path of the snapshot.
-fn part_at(path: &str, manifest: &Manifest) -> Option<String> {
-    for database in &manifest.databases {
-        let below = path.strip_prefix(&database.path);
-        let Some(file) = below.and_then(|rest| rest.strip_prefix('/')) else {
-            continue;
-        };
+/// The file of a tree that lies at this path of the snapshot.
+fn file_at(path: &str) -> Option<String> {
+    let below = path.strip_prefix(files::FILES_FOLDER)?.strip_prefix('/')?;
+    let (tree, file) = below.split_once('/')?;
+    Some(format!("{file} of files {tree}"))
+}
+
+/// The part of a database that lies at this path of the snapshot.
+fn member_at(path: &str, manifest: &Manifest) -> Option<String> {
+    manifest.databases.iter().find_map(|database| {
+        let file = path.strip_prefix(&database.path)?.strip_prefix('/')?;
         let member = database.members.iter().find(|member| member.file == file)?;
         let part = match &member.what {
             MemberContent::Toc => "the table of contents".to_owned(),
@@ -172,11 +176,7 @@ fn part_at(path: &str, manifest: &Manifest) -> Option<String> {
             MemberContent::LargeObjectToc => "the list of large objects".to_owned(),
             MemberContent::Script => "the script".to_owned(),
         };
-        return Some(format!("{part} of database {}", database.name));
-    }
-    manifest.files.iter().find_map(|tree| {
-        let rest = path.strip_prefix(&tree.path)?.strip_prefix('/')?;
-        Some(format!("{rest} of files {}", tree.name))
+        Some(format!("{part} of database {}", database.name))
     })
 }
 

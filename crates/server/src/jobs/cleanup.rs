@@ -151,7 +151,9 @@ fn remove_exports(work: &Work<'_>, policy: &Policy, row: &BackupRow) -> Vec<Path
     let result = job.result.unwrap_or_default();
     let files = result["exports"].as_array().into_iter().flatten();
     let mut removed = Vec::new();
-    for file in files.filter_map(|file| file.as_str()).map(PathBuf::from) {
+    // What lies in a bucket is left to the bucket's own rules.
+    let paths = files.filter_map(|file| file.as_str().filter(|file| file.starts_with('/')));
+    for file in paths.map(PathBuf::from) {
         if file.parent() != Some(folder.as_path()) {
             continue;
         }
