@@ -168,7 +168,15 @@ fn document(report: &impl Serialize) -> serde_json::Value {
 }
 
 fn failure_of(error: &CliError) -> Failure {
-    let code = match error.exit {
+    let mut failure = Failure::new(code_of(error.exit), error.message.clone());
+    failure.hint.clone_from(&error.hint);
+    failure.details.clone_from(&error.details);
+    failure
+}
+
+/// The engine's code for what the command line ends with.
+pub fn code_of(exit: Exit) -> ErrorCode {
+    match exit {
         Exit::Usage => ErrorCode::InvalidRequest,
         Exit::NotFound => ErrorCode::NotFound,
         Exit::NotProven => ErrorCode::ProofFailed,
@@ -179,9 +187,5 @@ fn failure_of(error: &CliError) -> Failure {
         Exit::Storage => ErrorCode::Storage,
         Exit::Cancelled => ErrorCode::Cancelled,
         Exit::Done | Exit::Failed | Exit::Server | Exit::Unprotected => ErrorCode::Failed,
-    };
-    let mut failure = Failure::new(code, error.message.clone());
-    failure.hint.clone_from(&error.hint);
-    failure.details.clone_from(&error.details);
-    failure
+    }
 }

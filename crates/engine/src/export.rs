@@ -184,7 +184,14 @@ pub fn run(
         (Some(path), ExportFormat::Directory) => export.directory(path)?,
         (Some(path), format) => export.file(format, path)?,
     };
-    let meta = export.meta(&detail.entry.id, request.format, size, sha256);
+    let meta = ExportMeta::of(
+        &detail.entry.id,
+        export.manifest,
+        export.database,
+        request.format,
+        size,
+        sha256,
+    );
     let meta_path = match &path {
         Some(path) => Some(write_meta(path, &meta)?),
         None => None,
@@ -519,24 +526,33 @@ impl Export<'_> {
             context: self.context,
         })
     }
+}
 
-    fn meta(&self, backup: &str, format: ExportFormat, size: u64, sha256: String) -> ExportMeta {
-        ExportMeta {
+impl ExportMeta {
+    /// What an export of one database of a backup says of itself.
+    pub fn of(
+        backup: &str,
+        manifest: &Manifest,
+        database: &DatabaseManifest,
+        format: ExportFormat,
+        size: u64,
+        sha256: String,
+    ) -> Self {
+        Self {
             backup: backup.to_string(),
-            app: self.manifest.app.clone(),
-            environment: self.manifest.environment.clone(),
-            database: self.database.name.clone(),
+            app: manifest.app.clone(),
+            environment: manifest.environment.clone(),
+            database: database.name.clone(),
             app_version: None,
             migrations_hash: None,
-            db_version: self.database.server.version.clone(),
-            started_at: self.manifest.started_at,
-            finished_at: self.manifest.finished_at,
+            db_version: database.server.version.clone(),
+            started_at: manifest.started_at,
+            finished_at: manifest.finished_at,
             size,
             sha256,
             format,
-            description: self.manifest.description.clone(),
-            rows: self
-                .database
+            description: manifest.description.clone(),
+            rows: database
                 .evidence
                 .tables
                 .iter()
@@ -546,7 +562,8 @@ impl Export<'_> {
     }
 }
 
-fn write_meta(path: &Path, meta: &ExportMeta) -> Result<PathBuf> {
+/// Writes the facts beside the file, and gives their path.
+pub fn write_meta(path: &Path, meta: &ExportMeta) -> Result<PathBuf> {
     let mut name = path.as_os_str().to_owned();
     name.push(".meta.json");
     let meta_path = PathBuf::from(name);
@@ -589,14 +606,14 @@ impl Read for Watched<'_> {
 }
 
 /// Counts and hashes what passes through.
-struct Hashing<W> {
+pub struct Hashing<W> {
     inner: W,
     hash: Sha256,
     size: u64,
 }
 
 impl<W: Write> Hashing<W> {
-    fn new(inner: W) -> Self {
+    pub fn new(inner: W) -> Self {
         Self {
             inner,
             hash: Sha256::new(),
@@ -604,7 +621,8 @@ impl<W: Write> Hashing<W> {
         }
     }
 
-    fn finish(mut self) -> io::Result<(u64, String)> {
+    /// How many bytes there were, and their SHA-256.
+    pub fn finish(mut self) -> io::Result<(u64, String)> {
         self.inner.flush()?;
         Ok((self.size, hex::encode(self.hash.finalize())))
     }

@@ -11,7 +11,7 @@ use crate::{
     catalog::{self, BackupEntry, ListFilter, PRE_MIGRATION},
     diff::{DiffSide, LiveDatabases},
     drill::{self, DrillReport, DrillRequest},
-    migrations::{self, MigrationsRequest},
+    migrations::{self, MigrationsReport, MigrationsRequest},
     program::{self, Program},
     schema_diff::{self, SchemaDiffReport},
 };
@@ -149,18 +149,89 @@ pub struct MigrationChange {
     pub name: String,
 }
 
+/// Where the databases and the backups of a guarded app are: within reach from here, or on a server.
+pub trait Ground {
+    /// What is applied, and how it stands to the code.
+    fn versions(&self, request: &GuardRequest, context: &Context) -> Result<MigrationsReport>;
+
+    /// Takes the backup, with the description and the tags that it is given.
+    fn back_up(&self, backup: &BackupRequest, context: &Context) -> Result<BackupReport>;
+
+    /// Restores the backup of this id into a throwaway database and compares it; `None` where no proof is asked for.
+    fn prove(
+        &self,
+        backup: &str,
+        request: &GuardRequest,
+        context: &Context,
+    ) -> Result<Option<DrillReport>>;
+
+    /// How the live schema differs from the backup's.
+    fn schema_since(
+        &self,
+        backup: &BackupReport,
+        request: &GuardRequest,
+        context: &Context,
+    ) -> Result<SchemaDiffReport>;
+}
+
+/// Databases that can be reached from here.
+impl Ground for Repository {
+    fn versions(&self, request: &GuardRequest, context: &Context) -> Result<MigrationsReport> {
+        let request = MigrationsRequest {
+            databases: request.backup.databases.clone(),
+            application: request.application.clone(),
+        };
+        migrations::run(&request, None, context)
+    }
+
+    fn back_up(&self, backup: &BackupRequest, context: &Context) -> Result<BackupReport> {
+        backup::run(self, backup, context)
+    }
+
+    fn prove(
+        &self,
+        backup: &str,
+        request: &GuardRequest,
+        context: &Context,
+    ) -> Result<Option<DrillReport>> {
+        let Some(drill) = &request.drill else {
+            return Ok(None);
+        };
+        let drill = DrillRequest {
+            backup: backup.to_owned(),
+            ..drill.clone()
+        };
+        drill::run(self, &drill, context).map(Some)
+    }
+
+    fn schema_since(
+        &self,
+        backup: &BackupReport,
+        request: &GuardRequest,
+        context: &Context,
+    ) -> Result<SchemaDiffReport> {
+        let live = LiveDatabases {
+            connections: request.backup.databases.clone(),
+            only: None,
+        };
+        schema_diff::run(
+            self,
+            &DiffSide::Backup(backup.id.clone()),
+            &DiffSide::Live(live),
+            Some(backup.app.clone()),
+            context,
+        )
+    }
+}
+
 /// Looks at what is pending and takes the backup, unless it is certain that none is needed.
 ///
 /// # Errors
 /// A backup or a proof that fails: then the command must not be run.
-pub fn before(
-    repository: &Repository,
-    request: &GuardRequest,
-    context: &Context,
-) -> Result<Guarded> {
+pub fn before(ground: &dyn Ground, request: &GuardRequest, context: &Context) -> Result<Guarded> {
     let begun = Instant::now();
     context.progress.phase(Phase::Check, None);
-    let (pending, versions) = look(request, context)?;
+    let (pending, versions) = look(ground, request, context)?;
     let mut guarded = Guarded {
         skipped: reason_to_skip(request, &pending),
         pending,
@@ -172,10 +243,13 @@ pub fn before(
     if guarded.skipped.is_some() {
         return Ok(guarded);
     }
-    let backup = backup::run(repository, &described(request, &guarded.pending), context)
+    let backup = ground
+        .back_up(&described(request, &guarded.pending), context)
         .map_err(|e| not_run("the backup failed", e))?;
-    if let Some(drill) = &request.drill {
-        let report = prove(repository, drill, &backup.id, context)?;
+    let proof = ground
+        .prove(&backup.id, request, context)
+        .map_err(|e| not_run("the backup could not be proven", e))?;
+    if let Some(report) = proof {
         guarded.proven = Some(report.proven);
         if !report.proven {
             drill::require_proven(&report).map_err(|e| not_run("the backup is not proven", e))?;
@@ -189,7 +263,7 @@ pub fn before(
 
 /// Reads what is applied now and how the schema differs from the backup's.
 pub fn after(
-    repository: &Repository,
+    ground: &dyn Ground,
     request: &GuardRequest,
     guarded: &Guarded,
     context: &Context,
@@ -197,21 +271,9 @@ pub fn after(
     let begun = Instant::now();
     let schema = match &guarded.backup {
         None => None,
-        Some(backup) => {
-            let live = LiveDatabases {
-                connections: request.backup.databases.clone(),
-                only: None,
-            };
-            Some(schema_diff::run(
-                repository,
-                &DiffSide::Backup(backup.id.clone()),
-                &DiffSide::Live(live),
-                Some(backup.app.clone()),
-                context,
-            )?)
-        }
+        Some(backup) => Some(ground.schema_since(backup, request, context)?),
     };
-    let (versions, _) = versions(request, context)?;
+    let (versions, _) = versions(ground, request, context)?;
     let changes = |from: &[Versions], to: &[Versions]| {
         let mut changes = Vec::new();
         for now in to {
@@ -289,20 +351,6 @@ fn described(request: &GuardRequest, pending: &Pending) -> BackupRequest {
     backup
 }
 
-fn prove(
-    repository: &Repository,
-    drill: &DrillRequest,
-    backup: &str,
-    context: &Context,
-) -> Result<DrillReport> {
-    let request = DrillRequest {
-        backup: backup.to_owned(),
-        ..drill.clone()
-    };
-    drill::run(repository, &request, context)
-        .map_err(|e| not_run("the backup could not be proven", e))
-}
-
 fn not_run(why: &str, error: Error) -> Error {
     match error.code {
         ErrorCode::Cancelled => error.context("the command was not run"),
@@ -310,8 +358,12 @@ fn not_run(why: &str, error: Error) -> Error {
     }
 }
 
-fn look(request: &GuardRequest, context: &Context) -> Result<(Pending, Vec<Versions>)> {
-    let (versions, names) = versions(request, context)?;
+fn look(
+    ground: &dyn Ground,
+    request: &GuardRequest,
+    context: &Context,
+) -> Result<(Pending, Vec<Versions>)> {
+    let (versions, names) = versions(ground, request, context)?;
     let check = &request.application.commands.migrate_check;
     // Where the code names what is missing, asking the app as well costs more than it tells.
     let ask = !check.is_empty() && names.as_ref().is_none_or(Vec::is_empty);
@@ -330,17 +382,11 @@ fn look(request: &GuardRequest, context: &Context) -> Result<(Pending, Vec<Versi
 
 /// What is applied, and what of the code's is not; names are not known where there is no code to look at.
 fn versions(
+    ground: &dyn Ground,
     request: &GuardRequest,
     context: &Context,
 ) -> Result<(Vec<Versions>, Option<Vec<String>>)> {
-    let report = migrations::run(
-        &MigrationsRequest {
-            databases: request.backup.databases.clone(),
-            application: request.application.clone(),
-        },
-        None,
-        context,
-    )?;
+    let report = ground.versions(request, context)?;
     let mut missing = Vec::new();
     let mut known = false;
     for comparison in report.databases.iter().flat_map(|d| &d.against_code) {

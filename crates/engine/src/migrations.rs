@@ -143,6 +143,23 @@ pub fn run(
     })
 }
 
+/// The same databases, compared with the code that lies here instead of where they were looked at.
+pub fn with_code_here(
+    mut report: MigrationsReport,
+    application: &Application,
+    context: &Context,
+) -> MigrationsReport {
+    let states = report
+        .databases
+        .iter()
+        .flat_map(|database| &database.states);
+    report.code = code::of_code(application, None, states, &mut report.warnings, context);
+    for database in &mut report.databases {
+        database.against_code = compare_with_code(&database.states, &report.code);
+    }
+    report
+}
+
 /// The versions of a live database; none where the configuration says that they are in another one.
 ///
 /// # Errors

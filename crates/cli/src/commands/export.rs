@@ -9,7 +9,7 @@ use crate::{
     recording::Recording,
     session::{Session, required_repository},
 };
-use pgkeep_engine::export::{self, ExportFormat, ExportRequest, ExportTarget};
+use pgkeep_engine::export::{self, ExportFormat, ExportReport, ExportRequest, ExportTarget};
 use pgkeep_model::job::{ExportSpec, JobSpec};
 use std::{io::IsTerminal, path::Path};
 
@@ -41,17 +41,11 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
         Some(path) => ExportTarget::Path(path.to_owned()),
         None => ExportTarget::Folder(session.places.current_dir.clone()),
     };
-    let to_stdout = matches!(to, ExportTarget::Stdout);
     let request = ExportRequest {
         backup: args.backup.clone(),
         app: app_filter(&settings),
         database: args.database.clone(),
-        format: match args.format {
-            Arg::Custom => ExportFormat::Custom,
-            Arg::Plain => ExportFormat::Plain,
-            Arg::Directory => ExportFormat::Directory,
-            Arg::Tar => ExportFormat::Tar,
-        },
+        format: format_of(args),
         to,
     };
     let spec = ExportSpec {
@@ -67,15 +61,31 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
         .and_then(|repository| Ok(export::run(&repository, &request, &context)?));
     let report = recording.finish(written, session)?;
     session.progress.finish();
-    if to_stdout {
+    answer(&report, session);
+    Ok(Exit::Done)
+}
+
+/// The format in the engine's terms.
+pub fn format_of(args: &ExportArgs) -> ExportFormat {
+    match args.format {
+        Arg::Custom => ExportFormat::Custom,
+        Arg::Plain => ExportFormat::Plain,
+        Arg::Directory => ExportFormat::Directory,
+        Arg::Tar => ExportFormat::Tar,
+    }
+}
+
+/// Shows what was written where.
+pub fn answer(report: &ExportReport, session: &Session) {
+    if report.path.is_none() {
         session.screen.note(&format!(
             "wrote {}, SHA-256 {}",
             human::bytes(report.meta.size),
             report.meta.sha256
         ));
-        return Ok(Exit::Done);
+        return;
     }
-    session.screen.answer(&report, |text| {
+    session.screen.answer(report, |text| {
         let shown = |path: &Option<std::path::PathBuf>| {
             path.as_ref()
                 .map(|p| p.display().to_string())
@@ -87,13 +97,13 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
             ("size", human::bytes(report.meta.size)),
             ("rows", human::count(report.meta.rows.values().sum())),
             (
-                match report.meta.format {
-                    ExportFormat::Directory => "SHA-256 of toc.dat",
+                match (report.meta.format, &report.path) {
+                    // From afar it comes as one file.
+                    (ExportFormat::Directory, Some(path)) if path.is_dir() => "SHA-256 of toc.dat",
                     _ => "SHA-256",
                 },
                 report.meta.sha256.clone(),
             ),
         ]);
     });
-    Ok(Exit::Done)
 }

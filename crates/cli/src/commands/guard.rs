@@ -2,7 +2,10 @@
 
 use crate::{
     args::{GuardArgs, OnFailure, ProofArg},
-    commands::rollback_migration::{self, Wanted},
+    commands::{
+        on_server,
+        rollback_migration::{self, Wanted},
+    },
     config::Settings,
     confirm,
     error::{CliError, CliResult},
@@ -14,10 +17,11 @@ use crate::{
 };
 use pgkeep_engine::{
     Context, ErrorCode,
+    application::Application,
     backup::BackupRequest,
     catalog::{self, ListFilter, Origin},
     drill::DrillRequest,
-    guard::{self, Changed, GuardRequest, Guarded},
+    guard::{self, Changed, Ground, GuardRequest, Guarded},
     restore::RestoreReport,
 };
 use pgkeep_model::{
@@ -25,7 +29,10 @@ use pgkeep_model::{
     job::{GuardSpec, JobSpec},
     manifest::BackupKind,
 };
-use pgkeep_postgres::tools::{Ended, Passthrough};
+use pgkeep_postgres::{
+    connect::ConnectOptions,
+    tools::{Ended, Passthrough},
+};
 use pgkeep_repository::Repository;
 use serde::Serialize;
 use std::{
@@ -34,32 +41,32 @@ use std::{
 };
 
 /// How long a failed state is kept after the way back.
-const KEEP_FAILED: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const KEEP_FAILED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// All of it, for `--json` and the catalog.
 #[derive(Debug, Serialize)]
-struct GuardReport {
-    command: Vec<String>,
+pub struct GuardReport {
+    pub command: Vec<String>,
     /// Its exit status, or 128 and the number of the signal that ended it.
-    status: u8,
+    pub status: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<i32>,
     command_seconds: f64,
     /// What guard added to backup, proof and command: both looks at what is applied.
     overhead_seconds: f64,
     #[serde(flatten)]
-    guarded: Guarded,
+    pub guarded: Guarded,
     #[serde(flatten)]
     changed: Changed,
     /// What was swapped back because the command failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    restored: Vec<RestoreReport>,
-    warnings: Vec<String>,
+    pub restored: Vec<RestoreReport>,
+    pub warnings: Vec<String>,
 }
 
 impl GuardReport {
     /// How the command ended, in words.
-    fn ended(&self) -> String {
+    pub fn ended(&self) -> String {
         match self.signal {
             Some(signal) => match signal_name(signal) {
                 Some(name) => format!("was ended by signal {signal} ({name})"),
@@ -95,11 +102,13 @@ pub fn run(args: &GuardArgs, session: &Session) -> CliResult<Exit> {
 }
 
 fn guarded(args: &GuardArgs, session: &Session) -> CliResult<u8> {
-    session.only_here("guard")?;
     // Better known before a backup is made than after.
     Passthrough::find(&args.command).map_err(|e| cannot_start(&e))?;
     let relay = Relay::start(&session.cancel)
         .map_err(|e| CliError::new(Exit::Failed, format!("cannot listen for Ctrl-C: {e}")))?;
+    if let Some(api) = session.remote()? {
+        return on_server::guard(args, &api, &relay, session);
+    }
     let mut flags = connection_flags(&args.connection);
     flags.dbnames = args.dbname.clone();
     flags.jobs = args.jobs;
@@ -143,9 +152,19 @@ fn guarded(args: &GuardArgs, session: &Session) -> CliResult<u8> {
         (report.status != 0).then(|| (ErrorCode::Failed, words()))
     })?;
     session.progress.finish();
+    Ok(finish(report, session, |report| {
+        way_back(args, report, &relay, &repository, &settings, session)
+    }))
+}
+
+/// Goes back where the command failed, and tells of it all. The command's status is what guard ends with.
+pub fn finish(
+    mut report: GuardReport,
+    session: &Session,
+    way_back: impl FnOnce(&GuardReport) -> CliResult<Vec<RestoreReport>>,
+) -> u8 {
     if report.status != 0 {
-        let outcome = way_back(args, &report, &relay, &repository, &settings, session);
-        match outcome {
+        match way_back(&report) {
             Ok(restored) => report.restored = restored,
             Err(error) => {
                 // The command's failure is what counts; this one must be seen all the same.
@@ -155,7 +174,7 @@ fn guarded(args: &GuardArgs, session: &Session) -> CliResult<u8> {
         }
     }
     tell(&report, session);
-    Ok(report.status)
+    report.status
 }
 
 fn request(args: &GuardArgs, settings: &Settings, session: &Session) -> CliResult<GuardRequest> {
@@ -181,6 +200,20 @@ fn request(args: &GuardArgs, settings: &Settings, session: &Session) -> CliResul
         }),
     };
     Ok(GuardRequest {
+        drill,
+        ..request_of(args, settings, app, databases, application)
+    })
+}
+
+/// What is guarded, and how; without a proof.
+pub fn request_of(
+    args: &GuardArgs,
+    settings: &Settings,
+    app: String,
+    databases: Vec<ConnectOptions>,
+    application: Application,
+) -> GuardRequest {
+    GuardRequest {
         backup: BackupRequest {
             app,
             environment: settings
@@ -206,22 +239,22 @@ fn request(args: &GuardArgs, settings: &Settings, session: &Session) -> CliResul
         },
         application,
         command: args.command.clone(),
-        drill,
+        drill: None,
         skip_if_nothing_pending: args.skip_if_nothing_pending,
         harmless: args.harmless.clone(),
-    })
+    }
 }
 
 /// Backup, command, and what the command changed.
-fn carry_out(
+pub fn carry_out(
     args: &GuardArgs,
     request: &GuardRequest,
     relay: &Relay,
-    repository: &Repository,
+    ground: &dyn Ground,
     context: &Context,
     session: &Session,
 ) -> CliResult<GuardReport> {
-    let guarded = guard::before(repository, request, context)?;
+    let guarded = guard::before(ground, request, context)?;
     session.progress.finish();
     announce(&guarded, session);
     let mut variables = vec![
@@ -243,7 +276,7 @@ fn carry_out(
     let command_seconds = begun.elapsed().as_secs_f64();
     let mut warnings = Vec::new();
     // The command is done, whatever can be told of it.
-    let changed = guard::after(repository, request, &guarded, context).unwrap_or_else(|e| {
+    let changed = guard::after(ground, request, &guarded, context).unwrap_or_else(|e| {
         warnings.push(format!("what the command changed is not known: {e}"));
         Changed::default()
     });
@@ -298,19 +331,8 @@ fn way_back(
     let Some(backup) = &report.guarded.backup else {
         return Ok(Vec::new());
     };
-    let on_a_terminal = session.screen.interactive()
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal();
-    let what = match (args.on_failure, on_a_terminal) {
-        (Some(OnFailure::Ask), false) => {
-            session
-                .screen
-                .warn("nobody is at a terminal to be asked, so everything is left as it is");
-            return Ok(Vec::new());
-        }
-        (None, false) | (Some(OnFailure::Leave), _) => return Ok(Vec::new()),
-        (Some(what), _) => what,
-        (None, true) => OnFailure::Ask,
+    let Some(what) = wanted_way_back(args, session) else {
+        return Ok(Vec::new());
     };
     let context = session.context(settings);
     let filter = ListFilter {
@@ -328,22 +350,46 @@ fn way_back(
         rollback_migration::plans(&entry, &wanted, repository, settings, &context, session)?;
     session.progress.finish();
     rollback_migration::show(&plans, session)?;
-    if what == OnFailure::Ask {
-        relay.ask(report.status);
-        let question = format!(
-            "The command {}. Go back to backup {} now?",
-            report.ended(),
-            entry.short_id()
-        );
-        if !confirm::yes(&question) {
-            session.screen.note("pgkeep: everything is left as it is");
-            return Ok(Vec::new());
-        }
-        relay.take_back();
+    if what == OnFailure::Ask && !is_agreed(report, relay, session) {
+        return Ok(Vec::new());
     }
     let reports = rollback_migration::execute(plans, repository, settings, context, session)?;
     session.progress.finish();
     Ok(reports)
+}
+
+/// Whether there is to be a way back after a failure, and whether it is asked for first.
+pub fn wanted_way_back(args: &GuardArgs, session: &Session) -> Option<OnFailure> {
+    let on_a_terminal = session.screen.interactive()
+        && std::io::stdin().is_terminal()
+        && std::io::stderr().is_terminal();
+    match (args.on_failure, on_a_terminal) {
+        (Some(OnFailure::Ask), false) => {
+            session
+                .screen
+                .warn("nobody is at a terminal to be asked, so everything is left as it is");
+            None
+        }
+        (None, false) | (Some(OnFailure::Leave), _) => None,
+        (Some(what), _) => Some(what),
+        (None, true) => Some(OnFailure::Ask),
+    }
+}
+
+/// Asks the person at the terminal, who has seen the plans.
+pub fn is_agreed(report: &GuardReport, relay: &Relay, session: &Session) -> bool {
+    let backup = report.guarded.backup.as_ref().map_or("", |b| &b.id[..8]);
+    relay.ask(report.status);
+    let question = format!(
+        "The command {}. Go back to backup {backup} now?",
+        report.ended()
+    );
+    if !confirm::yes(&question) {
+        session.screen.note("pgkeep: everything is left as it is");
+        return false;
+    }
+    relay.take_back();
+    true
 }
 
 /// The summary; standard output belongs to the command, unless one document was asked for.

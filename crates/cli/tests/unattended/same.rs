@@ -277,6 +277,17 @@ fn what_is_done_is_told_alike_from_afar() {
     let all = ids();
 
     // Packages: what is written is the same file, and opens.
+    let dump = ["export", "latest", "--output", "shop.pgcustom"];
+    both.alike(&dump, &dump);
+    let facts = |folder: &std::path::Path| {
+        let facts = std::fs::read(folder.join("shop.pgcustom.meta.json")).unwrap();
+        serde_json::from_slice::<Value>(&facts).unwrap()
+    };
+    assert_eq!(
+        facts(house.pgkeep.path()),
+        facts(both.elsewhere.path()),
+        "the same bytes, and the same facts beside them"
+    );
     both.alike(
         &["export", "latest", "--package"],
         &["export", "latest", "--package"],
@@ -405,4 +416,60 @@ fn break_a_pack(house: &House) -> String {
     std::fs::set_permissions(&pack, permissions).unwrap();
     std::fs::write(&pack, bytes).unwrap();
     pack.display().to_string()
+}
+
+#[test]
+fn a_command_is_guarded_where_its_code_is() {
+    let house = house();
+    let both = Both::new(&house);
+    let change = |name: &str| {
+        let url = house.shop.url_for("shop");
+        format!(
+            "psql -q '{url}' -c \"ALTER TABLE orders ADD COLUMN {name} int; \
+             INSERT INTO django_migrations (app, name) VALUES ('shop', '{name}')\""
+        )
+    };
+    let (one, two) = (change("seen_here"), change("seen_afar"));
+    both.alike(
+        &["guard", "--", "sh", "-c", &one],
+        &["guard", "--", "sh", "-c", &two],
+    );
+    let failing = format!("{}; echo $PGKEEP_BACKUP; exit 7", change("half_done"));
+    let args = [
+        "guard",
+        "--prove",
+        "counts",
+        "--on-failure",
+        "restore",
+        "--json",
+        "--",
+    ];
+    let failed = both.afar(&[&args[..], &["sh", "-c", &failing]].concat());
+    assert_eq!(failed.code, 7, "{failed:?}");
+    let report = failed.json();
+    assert_eq!(report["proven"], true);
+    assert_eq!(report["applied"][0]["name"], "shop.half_done");
+    assert_eq!(report["restored"][0]["database"], "shop", "{report:#}");
+    assert_eq!(report["warnings"], Value::Array(Vec::new()));
+    let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'orders' AND column_name = 'half_done'";
+    assert_eq!(house.shop.psql("shop", columns).trim(), "0");
+    let jobs = both.here(&["job", "list", "--json"]).succeeds().json();
+    let guards: Vec<&Value> = jobs["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|job| job["kind"] == "guard")
+        .collect();
+    let states: Vec<&str> = guards
+        .iter()
+        .map(|job| job["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        states,
+        ["failed", "succeeded", "succeeded"],
+        "newest first, of which one ran here"
+    );
+    // What cannot be run is found before anything is done.
+    let missing = ["guard", "--", "no-such-command"];
+    assert_eq!(both.here(&missing).code, both.afar(&missing).code);
 }

@@ -51,6 +51,7 @@ pub mod events;
 pub mod extract;
 pub mod folders;
 mod forget;
+mod guarded;
 pub mod idempotency;
 pub mod jobs;
 pub mod masks;
@@ -92,6 +93,7 @@ fn nouns() -> Routes {
         .merge(apps::routes())
         .merge(migrations::routes())
         .merge(changes::routes())
+        .merge(guarded::routes())
         .merge(repositories::routes())
         .merge(upkeep::routes())
         .merge(forget::routes())

@@ -1,15 +1,16 @@
 //! Backups as files: downloaded from a server, and uploaded to one.
 
-use super::{one_app, only_here, report_of};
+use super::{one_app, only_here, read, report_of};
 use crate::{
     api::{Api, Call, encoded},
     args::{ExportArgs, ExportFormat, ImportArgs},
-    commands::backup,
+    commands::{backup, export as here, restore::chosen_database},
     error::{CliError, CliResult},
     exit::Exit,
-    output::human,
     session::Session,
 };
+use pgkeep_engine::export::{self, ExportMeta, ExportReport, Hashing};
+use pgkeep_model::manifest::Manifest;
 use serde_json::json;
 use std::{
     fs::{File, OpenOptions},
@@ -28,16 +29,29 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
     let app = session.named_app();
     let repository = session.named_repository();
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
-    let (format, ending) = match args.format {
-        ExportFormat::Custom => ("custom", "pgcustom"),
-        ExportFormat::Plain => ("plain", "sql.gz"),
-        ExportFormat::Directory => ("directory", "directory.tar"),
-        ExportFormat::Tar => ("tar", "tar"),
+    let manifest: Manifest = read(
+        api.raw(
+            &Call::get(format!("/backups/{}/manifest", found.entry.id))
+                .query("repository", &found.repository),
+        )?,
+        "manifest",
+    )?;
+    let name = chosen_database(args.database.as_deref(), &found.entry)?;
+    let database = manifest.databases.iter().find(|db| db.name == name);
+    let database = database
+        .ok_or_else(|| CliError::new(Exit::Server, "the manifest does not hold the database"))?;
+    let format = here::format_of(args);
+    let (word, ending) = match args.format {
+        ExportFormat::Custom => ("custom", ""),
+        ExportFormat::Plain => ("plain", ""),
+        // A folder travels as one file.
+        ExportFormat::Directory => ("directory", ".tar"),
+        ExportFormat::Tar => ("tar", ""),
     };
     let call = Call::get(format!("/backups/{}/download", found.entry.id))
         .query("repository", &found.repository)
-        .query("format", format)
-        .maybe("database", args.database.as_ref());
+        .query("format", word)
+        .query("database", &name);
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && (session.screen.json || std::io::stdout().is_terminal()) {
         return Err(
@@ -45,37 +59,36 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
                 .with_hint("redirect standard output, or give --output FILE"),
         );
     }
-    let name = format!("{}_{}.{ending}", found.entry.app, found.entry.short_id());
+    let name = format!("{}{ending}", export::file_name(&manifest, &name, format));
     let path = match &args.output {
         Some(path) if path.is_dir() => path.join(name),
         Some(path) => path.clone(),
         None => session.places.current_dir.join(name),
     };
     let mut from = http.download(&call)?;
-    let written = if to_stdout {
-        copy(&mut from, &mut std::io::stdout().lock(), session)?
+    let (size, sum) = if to_stdout {
+        let mut out = Hashing::new(std::io::stdout().lock());
+        copy(&mut from, &mut out, session)?;
+        out.finish().map_err(pgkeep_engine::Error::from)?
     } else {
         into_file(&mut from, &path, session)?
     };
-    if to_stdout {
-        session
-            .screen
-            .note(&format!("wrote {}", human::bytes(written)));
-        return Ok(Exit::Done);
+    let meta = ExportMeta::of(&found.entry.id, &manifest, database, format, size, sum);
+    let mut report = ExportReport {
+        path: None,
+        meta_path: None,
+        meta,
+    };
+    if !to_stdout {
+        report.meta_path = Some(export::write_meta(&path, &report.meta)?);
+        report.path = Some(path);
     }
-    let answer =
-        json!({ "backup": found.entry.id, "path": path, "bytes": written, "format": format });
-    session.screen.answer(&answer, |text| {
-        text.facts([
-            ("wrote", path.display().to_string()),
-            ("size", human::bytes(written)),
-        ]);
-    });
+    here::answer(&report, session);
     Ok(Exit::Done)
 }
 
 /// Writes beside the file first, so that a download that breaks off is never taken for whole.
-fn into_file(from: &mut impl Read, path: &Path, session: &Session) -> CliResult<u64> {
+fn into_file(from: &mut impl Read, path: &Path, session: &Session) -> CliResult<(u64, String)> {
     let failed = |e: std::io::Error| {
         CliError::new(
             Exit::Storage,
@@ -91,14 +104,16 @@ fn into_file(from: &mut impl Read, path: &Path, session: &Session) -> CliResult<
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .open(&partial)
         .map_err(failed)?;
-    let done = copy(from, &mut file, session).and_then(|written| {
+    let mut out = Hashing::new(&file);
+    let done = copy(from, &mut out, session).and_then(|_| {
+        let written = out.finish().map_err(failed)?;
         file.sync_all().map_err(failed)?;
         std::fs::rename(&partial, path).map_err(failed)?;
         Ok(written)

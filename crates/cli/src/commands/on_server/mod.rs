@@ -7,6 +7,7 @@ mod care;
 mod compare;
 mod files;
 mod forget;
+mod guard;
 mod package;
 mod restore;
 mod rollback;
@@ -16,6 +17,7 @@ pub use care::{check, doctor, prune};
 pub use compare::{diff, migrations, schema_diff};
 pub use files::{export, import};
 pub use forget::forget;
+pub use guard::guard;
 pub use restore::restore;
 pub use rollback::rollback_migration;
 pub use undo::undo;
@@ -263,8 +265,11 @@ fn found_by<T: DeserializeOwned>(
 /// A document of the server's as what the command here makes of its own work.
 fn read<T: DeserializeOwned>(document: Value, what: &str) -> CliResult<T> {
     serde_json::from_value(document).map_err(|e| {
-        CliError::new(Exit::Server, format!("the server's {what} cannot be read: {e}"))
-            .with_hint("compare `pgkeep --version` on both machines")
+        CliError::new(
+            Exit::Server,
+            format!("the server's {what} cannot be read: {e}"),
+        )
+        .with_hint("compare `pgkeep --version` on both machines")
     })
 }
 

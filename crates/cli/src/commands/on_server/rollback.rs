@@ -77,7 +77,11 @@ pub fn rollback_migration(args: &RollbackArgs, api: &Api, session: &Session) -> 
 }
 
 /// Each as a job of its own. Where one fails, those before it stay done, and the error says so.
-fn one_by_one(plans: Vec<Planned>, api: &Api, session: &Session) -> CliResult<Vec<RestoreReport>> {
+pub fn one_by_one(
+    plans: Vec<Planned>,
+    api: &Api,
+    session: &Session,
+) -> CliResult<Vec<RestoreReport>> {
     let mut reports: Vec<RestoreReport> = Vec::new();
     for plan in plans {
         let name = plan.body["name"].as_str().unwrap_or_default().to_owned();
