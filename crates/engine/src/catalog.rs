@@ -342,22 +342,22 @@ impl Finding {
 }
 
 /// Records a finding with the backup. It stays true where it cannot be written down: a full or write-protected store is a
-/// warning.
+/// warning, and gives why.
 pub fn record(
     repository: &Repository,
     backup: &BackupEntry,
     finding: Finding,
     context: &Context,
-) -> Result<()> {
+) -> Result<Option<String>> {
     match try_record(repository, backup, finding, context) {
         Err(e) if e.code == ErrorCode::Storage => {
             context.progress.warn(&format!(
                 "the result is not recorded with backup {}: {e}",
                 backup.short_id()
             ));
-            Ok(())
+            Ok(Some(e.message))
         }
-        other => other,
+        other => other.map(|()| None),
     }
 }
 

@@ -155,6 +155,9 @@ pub struct DrillReport {
     /// The measured time against the objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
+    /// Why the result could not be written down with the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<String>,
     /// Databases and folders of earlier drills that were killed, and are removed now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
@@ -175,9 +178,11 @@ impl DrillReport {
             || self.files.iter().any(|tree| !tree.is_good())
     }
 
-    /// Everything was as it should be: proven, and within the objective.
+    /// Everything was as it should be: proven, within the objective, and written down.
     pub fn passed(&self) -> bool {
-        self.proven && self.objective.as_ref().is_none_or(|o| o.met)
+        self.proven
+            && self.objective.as_ref().is_none_or(|o| o.met)
+            && self.unrecorded.is_none()
     }
 }
 
@@ -267,6 +272,7 @@ pub fn run(
         unproven: Vec::new(),
         skipped: conditions::hinder(&request.further, &detail.manifest, &request.admin, context)?,
         objective: None,
+        unrecorded: None,
         removed,
     };
     if report.skipped.is_some() {
@@ -326,9 +332,10 @@ pub fn run(
     if report.proven && whole {
         let seconds = begun.elapsed().as_secs_f64();
         let proven = Finding::Proven { seconds };
-        catalog::record(repository, &detail.entry, proven, context)?;
+        report.unrecorded = catalog::record(repository, &detail.entry, proven, context)?;
     } else if report.speaks_against_backup() {
-        catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
+        report.unrecorded =
+            catalog::record(repository, &detail.entry, Finding::DrillFailed, context)?;
     }
     Ok(report)
 }
@@ -535,6 +542,13 @@ pub fn require_proven(report: &DrillReport) -> Result<()> {
             format!("the backup is unproven: {}", report.unproven.join(", ")),
         )
         .hint("nothing speaks against the backup; install what is missing, or name another server for drills"));
+    }
+    if let Some(why) = report.unrecorded.as_ref().filter(|_| report.proven) {
+        return Err(Error::new(
+            ErrorCode::Storage,
+            format!("the backup is proven, but that could not be written down with it: {why}"),
+        )
+        .hint("let pgkeep write to the repository, and drill again: else nobody knows of the proof"));
     }
     if report.proven {
         let allowed = report.objective.as_ref().map_or(0.0, |o| o.seconds);

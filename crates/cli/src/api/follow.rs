@@ -143,6 +143,8 @@ impl Api {
             shown.log_line = line.line;
             match line.level.as_str() {
                 "warn" | "warning" => session.progress.warn(&line.text),
+                // The last failure is told as the end of the job.
+                "error" if line.text.ends_with(TRIED_AGAIN) => session.progress.warn(&line.text),
                 _ if session.screen.verbose => session.progress.item(&line.text),
                 _ => {}
             }
@@ -176,6 +178,9 @@ struct Shown {
     item: Option<String>,
     log_line: i64,
 }
+
+/// How the line of an attempt that is not the last one ends.
+const TRIED_AGAIN: &str = "; it will be tried again";
 
 impl Shown {
     fn show(&mut self, job: &JobView, session: &Session) {

@@ -164,6 +164,14 @@ pub enum RepositoryCommand {
         #[arg(value_name = "REPOSITORY")]
         name: String,
     },
+    /// Say that backups which vanished from a repository may be gone, which ends the alarm
+    #[command(
+        after_help = "Examples:\n  pgkeep repository accept-loss main\n  pgkeep repository accept-loss main --json\n\nBackups that are gone although pgkeep did not remove them are an alarm in `pgkeep status` until they\nare back or somebody accepts that they are gone. Nothing is removed by this."
+    )]
+    AcceptLoss {
+        #[arg(value_name = "REPOSITORY")]
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -78,6 +78,19 @@ pub fn repository(command: &RepositoryCommand, session: &Session) -> CliResult<E
                 false => Exit::Storage,
             })
         }
+        RepositoryCommand::AcceptLoss { name } => {
+            let call = Call::post(format!("/repositories/{}/accept-loss", encoded(name)));
+            let answer = api.document(&call)?;
+            session.screen.answer(&answer, |text| {
+                let gone = answer["backups"].as_array().map_or(0, Vec::len);
+                text.line(match gone {
+                    0 => format!("nothing is known to have vanished from {name}"),
+                    1 => format!("1 backup that vanished from {name} is no alarm any more"),
+                    gone => format!("{gone} backups that vanished from {name} are no alarm any more"),
+                });
+            });
+            Ok(Exit::Done)
+        }
     }
 }
 
@@ -111,6 +124,9 @@ pub fn notify(command: &NotifyCommand, session: &Session) -> CliResult<Exit> {
                 false => {
                     text.line(format!("{name} could not be reached"));
                     facts(text, &answer);
+                    text.line(format!(
+                        "until this works, nobody hears of failures through {name}: look at its address (`pgkeep notify list`), whether this machine may reach it, and its password or token; `pgkeep apply` takes in a change"
+                    ));
                 }
             });
             Ok(match sent {

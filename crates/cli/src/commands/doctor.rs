@@ -1,6 +1,7 @@
 //! `pgkeep doctor`: what would make a backup or a restore fail, each with its remedy.
 
 use crate::{
+    api::Call,
     args::DoctorArgs,
     commands::on_server,
     config::{Key, Source},
@@ -10,7 +11,11 @@ use crate::{
     session::Session,
 };
 use console::style;
-use pgkeep_engine::doctor::{self, DoctorReport, DoctorRequest, Severity};
+use pgkeep_engine::doctor::{self, DoctorReport, DoctorRequest, Finding, Severity};
+use pgkeep_server::settings::{CatalogPlace, Places};
+
+/// States of an app that nothing else here would find out.
+const TROUBLES: [&str; 5] = ["shrunk", "vanished", "nobody_works", "clock_wrong", "unheard"];
 
 pub fn run(args: &DoctorArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
@@ -44,9 +49,47 @@ pub fn run(args: &DoctorArgs, session: &Session) -> CliResult<Exit> {
         pgbouncer: session.application(&settings, None)?.fence.pgbouncer,
         repository,
     };
-    let report = doctor::run(&request, &context)?;
+    let mut report = doctor::run(&request, &context)?;
+    report.findings.extend(troubles(session));
     session.progress.finish();
     Ok(answer(&report, session))
+}
+
+/// What the catalog of this machine knows that makes a green light a lie. One that cannot be asked is a finding, too.
+fn troubles(session: &Session) -> Vec<Finding> {
+    let here = |places: &Places| match &places.catalog {
+        CatalogPlace::Sqlite(path) => path.exists(),
+        CatalogPlace::Postgres(_) => true,
+    };
+    if !session.catalog_places().is_ok_and(|places| here(&places)) {
+        return Vec::new();
+    }
+    let warning = |subject: String, message: String| Finding {
+        subject,
+        severity: Severity::Warning,
+        message,
+        remedy: None,
+    };
+    let asked = session.api().and_then(|api| api.document(&Call::get("/status")));
+    let status = match asked {
+        Ok(status) => status,
+        Err(e) => return vec![warning("catalog".into(), e.to_string())],
+    };
+    let only = session.named_app();
+    let mut found = Vec::new();
+    for app in status["apps"].as_array().into_iter().flatten() {
+        let name = app["app"].as_str().unwrap_or_default();
+        if only.as_deref().is_some_and(|only| only != name) {
+            continue;
+        }
+        for finding in app["findings"].as_array().into_iter().flatten() {
+            if TROUBLES.iter().any(|state| finding["state"] == *state) {
+                let sentence = finding["sentence"].as_str().unwrap_or_default();
+                found.push(warning(format!("app {name}"), sentence.to_owned()));
+            }
+        }
+    }
+    found
 }
 
 /// Shows what was found; the exit code says whether anything stands in the way.

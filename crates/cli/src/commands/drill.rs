@@ -71,6 +71,7 @@ pub fn answer(report: &DrillReport, session: &Session) -> Exit {
     match (report.passed(), &report.skipped) {
         (true, _) => Exit::Done,
         (false, Some(_)) => Exit::Busy,
+        (false, None) if report.proven && report.unrecorded.is_some() => Exit::Storage,
         (false, None) => Exit::NotProven,
     }
 }
@@ -292,6 +293,9 @@ fn schema_version(migrations: &drill::MigrationCheck) -> String {
 fn verdict(report: &DrillReport) -> String {
     let databases = &report.databases;
     if report.proven {
+        if let Some(why) = &report.unrecorded {
+            return format!("proven, but that could not be written down with it: {why}");
+        }
         return "proven".into();
     }
     if let Some(why) = &report.skipped {

@@ -237,7 +237,7 @@ fn a_sync_takes_in_what_was_done_elsewhere_and_a_copy_of_the_catalog_is_no_backu
         pgkeep_server::status::doubts::accept_loss(&catalog, "main").await
     });
     assert!(!lost());
-    let snapshots = workshop.scene.pgkeep.path("backups/snapshots");
+    let snapshots = workshop.scene.pgkeep.path().join("backups/snapshots");
     let paths: Vec<_> = std::fs::read_dir(snapshots)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -150,6 +150,10 @@ fn summary(job: &Job, what: &str, result: &Value) -> String {
         },
         _ => match job.kind {
             JobKind::Cleanup => format!("{what} removed {}", counted(removed(result), "backup")),
+            JobKind::Backup if result["shrunk"]["reasons"][0].is_string() => format!(
+                "{what} succeeded, but holds far less than the one before: {}",
+                result["shrunk"]["reasons"][0].as_str().unwrap_or_default()
+            ),
             JobKind::Drill => format!("{what} succeeded: the backup was restored and proven"),
             _ => format!("{what} succeeded"),
         },
