@@ -295,7 +295,12 @@ pub fn tags_of(
     tags.extend(user_tags.iter().map(|t| format!("tag:{t}")));
     tags.extend(origin.policy.iter().map(|name| format!("policy:{name}")));
     tags.extend(origin.job.iter().map(|id| format!("job:{id}")));
-    tags.extend(manifest.shrunk.iter().map(|shrunk| format!("shrunk:{}", shrunk.sentence())));
+    tags.extend(
+        manifest
+            .shrunk
+            .iter()
+            .map(|shrunk| format!("shrunk:{}", shrunk.sentence())),
+    );
     if pinned {
         tags.push(PINNED.to_string());
     }

@@ -126,7 +126,12 @@ impl FurtherChecks {
 
     /// Looks at the file trees too, unless the app says that its drills leave them alone. `usual` is where they are
     /// restored if the app says nothing.
-    pub fn with_files(self, drill: &app::Drill, trees: &[FileTree], usual: Option<PathBuf>) -> Self {
+    pub fn with_files(
+        self,
+        drill: &app::Drill,
+        trees: &[FileTree],
+        usual: Option<PathBuf>,
+    ) -> Self {
         let said = drill.scratch.as_ref().map(PathBuf::from);
         Self {
             scratch: said.or(usual).filter(|_| !drill.databases_only),
@@ -180,9 +185,7 @@ impl DrillReport {
 
     /// Everything was as it should be: proven, within the objective, and written down.
     pub fn passed(&self) -> bool {
-        self.proven
-            && self.objective.as_ref().is_none_or(|o| o.met)
-            && self.unrecorded.is_none()
+        self.proven && self.objective.as_ref().is_none_or(|o| o.met) && self.unrecorded.is_none()
     }
 }
 
@@ -290,7 +293,8 @@ pub fn run(
     let begun = Instant::now();
     let blame = |e: Error| -> Error {
         if matches!(e.code, ErrorCode::ProofFailed | ErrorCode::Damaged)
-            && let Err(e) = catalog::record(repository, &detail.entry, Finding::DrillFailed, context)
+            && let Err(e) =
+                catalog::record(repository, &detail.entry, Finding::DrillFailed, context)
         {
             return e;
         }
@@ -416,11 +420,10 @@ fn drill_database(
         return Ok(Drilled::Lacking(reasons));
     }
     let copy = request.admin.with_dbname(&side);
-    let outcome = restore::execute(repository, plan, context)
-        .and_then(|report| {
-            files::ask(trees, name, &copy, context)?;
-            Ok((look(request, detail, name, &copy, context)?, report))
-        });
+    let outcome = restore::execute(repository, plan, context).and_then(|report| {
+        files::ask(trees, name, &copy, context)?;
+        Ok((look(request, detail, name, &copy, context)?, report))
+    });
     let dropped = if request.keep {
         Ok(())
     } else {
@@ -548,7 +551,9 @@ pub fn require_proven(report: &DrillReport) -> Result<()> {
             ErrorCode::Storage,
             format!("the backup is proven, but that could not be written down with it: {why}"),
         )
-        .hint("let pgkeep write to the repository, and drill again: else nobody knows of the proof"));
+        .hint(
+            "let pgkeep write to the repository, and drill again: else nobody knows of the proof",
+        ));
     }
     if report.proven {
         let allowed = report.objective.as_ref().map_or(0.0, |o| o.seconds);

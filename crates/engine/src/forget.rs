@@ -84,11 +84,11 @@ fn hold(
     let doubts = catalog::doubts(&all);
     let mut held: BTreeMap<&str, String> = BTreeMap::new();
     for entry in entries {
-        let of_app = |other: &&BackupEntry| {
-            other.app == entry.app && other.environment == entry.environment
-        };
+        let of_app =
+            |other: &&BackupEntry| other.app == entry.app && other.environment == entry.environment;
         let newest = all.iter().filter(of_app).max_by_key(|other| other.time);
-        let to_come = newest.and_then(|newest| retention::dated_ahead(&newest.id, newest.time, now));
+        let to_come =
+            newest.and_then(|newest| retention::dated_ahead(&newest.id, newest.time, now));
         let doubt = doubts.get(&(entry.app.clone(), entry.environment.clone()));
         if let Some(why) = to_come.or_else(|| Some(doubt?.hold())) {
             held.insert(&entry.id, why);

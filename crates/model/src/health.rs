@@ -410,7 +410,13 @@ pub fn assess(facts: &AppFacts, now: Timestamp) -> AppHealth {
         _ => {}
     }
     let good = facts.newest_good.as_ref();
-    findings.extend(trouble::findings(app, &facts.trouble, &facts.policies, good, now));
+    findings.extend(trouble::findings(
+        app,
+        &facts.trouble,
+        &facts.policies,
+        good,
+        now,
+    ));
     let newest = good.map(|point| point.time);
     let copies = facts.copies.iter();
     findings.extend(copies.filter_map(|copy| keeping::copy(app, copy, newest, now)));
@@ -425,7 +431,9 @@ fn judge(facts: &AppFacts, findings: Vec<Finding>, now: Timestamp) -> AppHealth 
     let cost: u32 = reasons.iter().map(|reason| u32::from(reason.cost)).sum();
     let newest = facts.newest_good.as_ref().map(|point| point.time);
     // What bears a date to come does not say how old it is.
-    let lost_since = newest.filter(|_| findings.iter().all(|f| f.state != HealthState::ClockWrong)).map(|time| facts.unchanged_at.map_or(time, |at| at.max(time)));
+    let lost_since = newest
+        .filter(|_| findings.iter().all(|f| f.state != HealthState::ClockWrong))
+        .map(|time| facts.unchanged_at.map_or(time, |at| at.max(time)));
     let well = || match newest {
         Some(time) => format!("{} is safe: last good backup {}", facts.app, ago(time, now)),
         None => format!("{} has no backup", facts.app),

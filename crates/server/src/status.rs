@@ -8,6 +8,7 @@ pub mod keeping;
 
 use axum::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use keeping::Kept;
 use pgkeep_catalog::{
     BackupFilter, BackupRow, BackupSort, BackupState, Catalog, CatalogError, Page, PolicyRuns,
     Stored,
@@ -16,7 +17,6 @@ use pgkeep_model::app::AppDefinition;
 use pgkeep_model::health::{self, AppFacts, Bad, HealthState, Point, PolicyFacts, Trouble};
 use pgkeep_model::policy::Policy;
 use pgkeep_model::status::{AppStatus, PolicyStatus, QueueStatus, RepositoryHolding, StatusReport};
-use keeping::Kept;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tokio::sync::Mutex;
@@ -151,7 +151,8 @@ fn summed_up(
     workers: u32,
 ) -> StatusReport {
     apps.sort_by(|a, b| {
-        let worst = (b.health.is_alarm(), b.health.state).cmp(&(a.health.is_alarm(), a.health.state));
+        let worst =
+            (b.health.is_alarm(), b.health.state).cmp(&(a.health.is_alarm(), a.health.state));
         let score = a.health.score.cmp(&b.health.score);
         worst.then(score).then(a.health.app.cmp(&b.health.app))
     });

@@ -86,7 +86,9 @@ pub fn repository(command: &RepositoryCommand, session: &Session) -> CliResult<E
                 text.line(match gone {
                     0 => format!("nothing is known to have vanished from {name}"),
                     1 => format!("1 backup that vanished from {name} is no alarm any more"),
-                    gone => format!("{gone} backups that vanished from {name} are no alarm any more"),
+                    gone => {
+                        format!("{gone} backups that vanished from {name} are no alarm any more")
+                    }
                 });
             });
             Ok(Exit::Done)

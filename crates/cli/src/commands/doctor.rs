@@ -15,7 +15,13 @@ use pgkeep_engine::doctor::{self, DoctorReport, DoctorRequest, Finding, Severity
 use pgkeep_server::settings::{CatalogPlace, Places};
 
 /// States of an app that nothing else here would find out.
-const TROUBLES: [&str; 5] = ["shrunk", "vanished", "nobody_works", "clock_wrong", "unheard"];
+const TROUBLES: [&str; 5] = [
+    "shrunk",
+    "vanished",
+    "nobody_works",
+    "clock_wrong",
+    "unheard",
+];
 
 pub fn run(args: &DoctorArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
@@ -70,7 +76,9 @@ fn troubles(session: &Session) -> Vec<Finding> {
         message,
         remedy: None,
     };
-    let asked = session.api().and_then(|api| api.document(&Call::get("/status")));
+    let asked = session
+        .api()
+        .and_then(|api| api.document(&Call::get("/status")));
     let status = match asked {
         Ok(status) => status,
         Err(e) => return vec![warning("catalog".into(), e.to_string())],

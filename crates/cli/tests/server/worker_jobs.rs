@@ -242,8 +242,13 @@ fn a_sync_takes_in_what_was_done_elsewhere_and_a_copy_of_the_catalog_is_no_backu
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    let kept: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
-    paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let kept: Vec<_> = paths
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect();
+    paths
+        .iter()
+        .for_each(|path| std::fs::remove_file(path).unwrap());
     let synced = workshop.result_of(JobSpec::Sync(main_repository()));
     assert_eq!(synced["vanished"], serde_json::json!([mine.id]));
     assert!(lost() && workshop.rows().is_empty());

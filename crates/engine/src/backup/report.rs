@@ -109,7 +109,12 @@ pub(crate) fn report(
             .iter()
             .flat_map(|d| d.warnings.iter().cloned())
             .chain(manifest.warnings.iter().cloned())
-            .chain(manifest.shrunk.iter().flat_map(|shrunk| shrunk.reasons.iter().cloned()))
+            .chain(
+                manifest
+                    .shrunk
+                    .iter()
+                    .flat_map(|shrunk| shrunk.reasons.iter().cloned()),
+            )
             .collect(),
     }
 }

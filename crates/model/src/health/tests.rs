@@ -605,8 +605,14 @@ fn no_green_light_where_content_or_backups_are_gone_or_nobody_is_there() {
         sentence.starts_with("7 backups of shop vanished from repository main"),
         "{sentence}"
     );
-    assert!(sentence.contains("and 2 more") || sentence.contains(", 2 more"), "{sentence}");
-    assert!(sentence.contains("`pgkeep repository accept-loss main`"), "{sentence}");
+    assert!(
+        sentence.contains("and 2 more") || sentence.contains(", 2 more"),
+        "{sentence}"
+    );
+    assert!(
+        sentence.contains("`pgkeep repository accept-loss main`"),
+        "{sentence}"
+    );
     let (_, sentence) = told(&gone(Some("its folder /b is not there".into())));
     assert_eq!(
         sentence,

@@ -572,11 +572,17 @@ fn a_policy_is_read_from_configuration_and_unknown_rules_are_refused() {
 fn what_is_held_is_kept_with_the_reason() {
     let mut plan = ForgetPlan {
         keep: vec![("a".into(), vec![KeepReason::Pinned])],
-        remove: vec![("b".into(), "no rule keeps it".into()), ("c".into(), "old".into())],
+        remove: vec![
+            ("b".into(), "no rule keeps it".into()),
+            ("c".into(), "old".into()),
+        ],
     };
     plan.hold(|id| (id == "b").then(|| "in doubt".to_owned()));
     assert_eq!(plan.remove, [("c".to_owned(), "old".to_owned())]);
-    assert_eq!(plan.keep[1], ("b".to_owned(), vec![KeepReason::Held("in doubt".into())]));
+    assert_eq!(
+        plan.keep[1],
+        ("b".to_owned(), vec![KeepReason::Held("in doubt".into())])
+    );
 }
 
 #[test]
@@ -587,5 +593,8 @@ fn a_date_to_come_is_told_with_some_patience_for_clocks() {
     assert_eq!(told("2026-05-01T12:09:00Z"), None);
     assert_eq!(told("2020-05-01T12:09:00Z"), None);
     let why = told("2026-05-11T12:00:00Z").expect("told");
-    assert!(why.starts_with("backup 01234567 is dated 2026-05-11 12:00 UTC"), "{why}");
+    assert!(
+        why.starts_with("backup 01234567 is dated 2026-05-11 12:00 UTC"),
+        "{why}"
+    );
 }

@@ -134,8 +134,10 @@ fn vanished(
     let removed_by = |job: &Job, id: &str| match &job.spec {
         JobSpec::Forget(spec) => spec.backups.iter().any(|wanted| id.starts_with(wanted)),
         // One that died after it had removed a backup has no result.
-        _ => job.app.as_deref() == known.get(id).map(|row| row.app.as_str())
-            && job.finished_at.is_none_or(|_| named(&job.result, id)),
+        _ => {
+            job.app.as_deref() == known.get(id).map(|row| row.app.as_str())
+                && job.finished_at.is_none_or(|_| named(&job.result, id))
+        }
     };
     let lost = |id: &&String| !jobs.items.iter().any(|job| removed_by(job, id));
     Ok(gone
@@ -156,7 +158,9 @@ fn named(result: &Option<serde_json::Value>, id: &str) -> bool {
         let ids = repository["removed"].as_array();
         ids.is_some_and(|ids| ids.iter().any(|one| one == id))
     };
-    let repositories = result.as_ref().and_then(|result| result["repositories"].as_array());
+    let repositories = result
+        .as_ref()
+        .and_then(|result| result["repositories"].as_array());
     repositories.is_some_and(|all| all.iter().any(removed))
 }
 
