@@ -227,7 +227,7 @@ fn a_server_moves_from_15_to_17_and_back() {
 
     // Both stand in the catalog, with what they did.
     let jobs = scene.run(&["job", "list", "--json"]).succeeds().json();
-    let jobs: Vec<&Value> = jobs["items"].as_array().unwrap().iter().collect();
+    let jobs: Vec<&Value> = jobs["jobs"].as_array().unwrap().iter().collect();
     let ran: Vec<_> = jobs.iter().filter(|job| job["kind"] == "upgrade").collect();
     assert_eq!(ran.len(), 2, "{jobs:#?}");
     assert!(

@@ -88,7 +88,7 @@ pub(super) fn drop_roles(new: &mut Connection, names: Vec<String>) -> Vec<FoundR
     loop {
         let before = left.len();
         left.retain_mut(|role| {
-            let dropped = new.execute(&format!("DROP ROLE {}", quote_ident(&role.name)));
+            let dropped = drop_role(new, &role.name);
             role.stays_because = dropped.err().map(|e| e.to_string());
             role.stays_because.is_some()
         });
@@ -98,7 +98,36 @@ pub(super) fn drop_roles(new: &mut Connection, names: Vec<String>) -> Vec<FoundR
     }
 }
 
-/// What uses each role, apart from the databases that go and from memberships.
+/// Drops one role with what the upgrade gave it: its privileges on settings.
+fn drop_role(new: &mut Connection, name: &str) -> pgkeep_postgres::Result<()> {
+    let role = quote_ident(name);
+    let mut statements = vec!["BEGIN".to_owned()];
+    if new.server_version_num() >= 150_000 {
+        let settings = new.query(&format!(
+            "SELECT DISTINCT p.parname FROM pg_catalog.pg_parameter_acl p, pg_catalog.aclexplode(p.paracl) a, \
+               pg_catalog.pg_roles r WHERE r.oid = a.grantee AND r.rolname = {}",
+            quote_literal(name)
+        ))?;
+        let revoke = |setting: String| {
+            // A setting of an extension has a dot in its name.
+            let parts: Vec<String> = setting.split('.').map(quote_ident).collect();
+            format!("REVOKE ALL ON PARAMETER {} FROM {role}", parts.join("."))
+        };
+        statements.extend(settings.iter().map(|row| revoke(row.text(0))));
+    }
+    statements.extend([format!("DROP ROLE {role}"), "COMMIT".to_owned()]);
+    for statement in statements {
+        if let Err(error) = new.execute(&statement) {
+            // When even this fails the connection is gone, and the server rolls back by itself.
+            let _ = new.execute("ROLLBACK");
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// What uses each role, apart from the databases that go, from memberships, and from privileges on settings, which go with
+/// the role.
 fn uses(
     new: &mut Connection,
     roles: &BTreeMap<u32, String>,
@@ -119,15 +148,20 @@ fn uses(
              WHEN s.dbid <> 0 THEN 'objects in database ' || d.datname \
              WHEN s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass THEN 'database ' || o.datname \
              WHEN s.classid = 'pg_catalog.pg_tablespace'::pg_catalog.regclass THEN 'tablespace ' || t.spcname \
+             WHEN u.subname IS NOT NULL THEN 'subscription ' || u.subname \
              ELSE 'an object of the whole server' END AS used_by \
            FROM pg_catalog.pg_shdepend s \
            LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid \
            LEFT JOIN pg_catalog.pg_database o ON s.dbid = 0 AND o.oid = s.objid \
            LEFT JOIN pg_catalog.pg_tablespace t ON s.dbid = 0 AND t.oid = s.objid \
+           LEFT JOIN pg_catalog.pg_subscription u \
+             ON s.classid = 'pg_catalog.pg_subscription'::pg_catalog.regclass AND u.oid = s.objid \
           WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid IN ({oids}) \
             AND s.classid <> 'pg_catalog.pg_auth_members'::pg_catalog.regclass \
+            AND s.classid <> coalesce(pg_catalog.to_regclass('pg_catalog.pg_parameter_acl')::oid, 0) \
             AND s.dbid NOT IN (SELECT oid FROM going) \
             AND NOT (s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass AND s.objid IN (SELECT oid FROM going)) \
+            AND (u.subdbid IS NULL OR u.subdbid NOT IN (SELECT oid FROM going)) \
          UNION ALL \
          SELECT a.usesysid, 'a session on database ' || a.datname FROM pg_catalog.pg_stat_activity a \
           WHERE a.usesysid IN ({oids}) AND a.datid NOT IN (SELECT oid FROM going) \
