@@ -2,6 +2,7 @@
 
 mod support;
 
+use jiff::SignedDuration;
 use pgkeep_engine::{
     application::Application,
     backup,
@@ -229,7 +230,7 @@ fn a_program_of_the_app_may_list_what_the_code_holds() {
     );
     assert_eq!(warnings, "");
     for (script, why) in [
-        ("echo no; exit 4", "ended with status 4"),
+        ("echo no; exit 4", "ended with status 4: no"),
         ("echo nothing of that kind", "holds no migration of Django"),
     ] {
         let (said, warnings) = told_by(&listing(script), &server, &place);
@@ -271,6 +272,7 @@ fn a_backup_remembers_the_revisions_that_the_code_knew() {
         "shop",
         "DELETE FROM alembic_version; INSERT INTO alembic_version VALUES ('4d5e6f708192')",
     );
+    place.clock.advance(SignedDuration::from_secs(60));
     let second = back_up();
     // From here on nobody has the code.
     let stands = |backup: &str| {

@@ -115,6 +115,10 @@ impl MigrationState {
             (None, None) => format!("{tool}: nothing applied"),
             (None, Some(baseline)) => format!("{tool}: baseline {baseline}"),
             (Some(newest), _) if self.count() == 1 => format!("{tool}: {newest}"),
+            // Each of several heads counts, and how many lie before them is not written down.
+            _ if self.framework.order() == order::Order::Heads => {
+                format!("{tool}: {}", listed(&self.names()))
+            }
             (Some(newest), _) => format!("{tool}: {newest} ({} applied)", self.count()),
         };
         if !self.unfinished.is_empty() {

@@ -12,8 +12,8 @@ Examples:
 
 It reads the tables in which frameworks write down what they applied (Django, Rails, Alembic,
 Flyway, Liquibase, Prisma, SQLx, Diesel, Refinery, SeaORM, golang-migrate, goose, dbmate, Knex,
-Sequelize, TypeORM, Laravel, EF Core, Ecto), and the folder of the code where the configuration
-file names one as `code` under [app.NAME.migrations].")]
+Sequelize, TypeORM, Laravel, EF Core, Ecto), and what the code holds where the configuration file
+names its folder as `code`, or a program that lists it as `command`, under [app.NAME.migrations].")]
 pub struct MigrationsArgs {
     /// Compare with a backup: the start of its id, or latest
     #[arg(long, value_name = "BACKUP")]

@@ -42,7 +42,11 @@ pub(crate) fn of_code<'a>(
         false => match told(app, database, &frameworks, states.clone(), context) {
             Ok(code) => code.into_iter().collect(),
             Err(e) => {
-                warnings.push(format!("the migrations of the code are not known: {e}"));
+                let last = e.details.last().map(|line| format!(": {line}"));
+                let (e, last) = (e.message, last.unwrap_or_default());
+                warnings.push(format!(
+                    "the migrations of the code are not known: {e}{last}"
+                ));
                 Vec::new()
             }
         },

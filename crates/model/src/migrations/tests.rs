@@ -354,6 +354,7 @@ fn a_version_is_told_in_a_few_words() {
     );
     assert_eq!(state(GolangMigrate, &["7"]).describe(), "golang-migrate: 7");
     assert_eq!(state(Ecto, &[]).describe(), "Ecto: nothing applied");
+    assert_eq!(state(Alembic, &["ab", "cd"]).describe(), "Alembic: ab, cd");
     let many: Vec<String> = (0..12).map(|n| n.to_string()).collect();
     assert_eq!(listed(&many), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
 }
