@@ -255,6 +255,28 @@ async fn a_second_person_says_yes_and_not_the_first_by_another_token() {
 }
 
 #[tokio::test]
+async fn a_backup_of_any_kind_is_asked_for() {
+    let scene = with_policy().await;
+    scene.worker().await;
+    for kind in [
+        "full",
+        "incremental",
+        "differential",
+        "database",
+        "files",
+        "export",
+    ] {
+        let answer = scene
+            .post("/backups", Some(json!({ "app": "shop", "kind": kind })))
+            .await
+            .expect(202);
+        let job = answer.json()["jobId"].as_str().unwrap().to_string();
+        let shown = scene.get(&format!("/jobs/{job}")).await.expect(200).json();
+        assert_eq!(shown["spec"]["backup_kind"], kind);
+    }
+}
+
+#[tokio::test]
 async fn a_repeated_request_gets_the_first_answer_and_does_nothing() {
     let scene = with_policy().await;
     scene.worker().await;

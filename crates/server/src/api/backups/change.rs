@@ -85,15 +85,6 @@ async fn create(
         ));
     }
     let kind = body.kind.unwrap_or(BackupKind::Full);
-    if !matches!(
-        kind,
-        BackupKind::Full | BackupKind::Database | BackupKind::Export
-    ) {
-        return Err(Problem::invalid(
-            "kind",
-            "this version makes full, database and export backups",
-        ));
-    }
     if body
         .compression
         .is_some_and(|level| !(-7..=22).contains(&level))
