@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 mod keeping;
+mod trouble;
 
 struct Scene {
     clock: Arc<ManualClock>,

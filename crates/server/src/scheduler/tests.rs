@@ -778,6 +778,75 @@ async fn a_preview_tells_what_goes_and_what_is_kept_and_why() {
 }
 
 #[tokio::test]
+async fn nothing_goes_while_the_newest_backup_is_in_doubt_and_it_takes_nobodys_place() {
+    let scene = Scene::at("2026-05-20T12:00:00Z").await;
+    let policy = Policy {
+        retention: Retention {
+            max_backups: Some(2),
+            keep: pgkeep_model::retention::KeepPolicy {
+                protect_newest: 1,
+                ..Default::default()
+            },
+            ..Retention::default()
+        },
+        ..daily("02:00")
+    };
+    scene.put(policy.clone()).await;
+    with_backups(&scene, "nightly", &[1, 2, 3, 4]).await;
+    let mut bad = BackupRow {
+        repository: "main".into(),
+        id: format!("{:064x}", 5),
+        app: "shop".into(),
+        kind: "full".into(),
+        time: "2026-05-05T02:00:00Z".parse().expect("a time"),
+        policy: Some("nightly".into()),
+        databases: vec!["shop".into()],
+        shrunk: Some("database shop holds no table".into()),
+        ..BackupRow::default()
+    };
+    scene.catalog.upsert_backup(&bad).await.expect("stored");
+    let preview = async || {
+        let planned = retention::preview(&scene.catalog, &policy).await;
+        planned.expect("planned")
+    };
+    let plans = preview().await;
+    assert_eq!(removed(&plans), [0; 0]);
+    let why = plans[0].held.as_deref().expect("held");
+    assert!(
+        why.contains("holds far less than the one before (database shop holds no table)"),
+        "{why}"
+    );
+    // A newer one that holds the database again settles it; the one in doubt is none of the newest two.
+    let good = BackupRow {
+        id: format!("{:064x}", 6),
+        time: "2026-05-06T02:00:00Z".parse().expect("a time"),
+        shrunk: None,
+        ..bad.clone()
+    };
+    scene.catalog.upsert_backup(&good).await.expect("stored");
+    assert_eq!(removed(&preview().await), [3, 2, 1]);
+    // Accepted, it is one like any other.
+    bad.shrunk = None;
+    scene.catalog.upsert_backup(&bad).await.expect("stored");
+    assert_eq!(removed(&preview().await), [4, 3, 2, 1]);
+    // A date to come says that the order of dates is wrong.
+    let to_come = BackupRow {
+        id: format!("{:064x}", 7),
+        time: "2026-06-01T02:00:00Z".parse().expect("a time"),
+        ..bad.clone()
+    };
+    scene.catalog.upsert_backup(&to_come).await.expect("stored");
+    let plans = preview().await;
+    assert_eq!(removed(&plans), [0; 0]);
+    assert!(
+        plans[0]
+            .held
+            .as_deref()
+            .is_some_and(|why| why.contains("yet to come"))
+    );
+}
+
+#[tokio::test]
 async fn a_run_by_hand_is_the_same_as_one_of_the_schedule() {
     let policy = Policy {
         description: "{policy} {date}".into(),

@@ -91,7 +91,21 @@ impl Scene {
         self.clock.advance(SignedDuration::from_hours(hours));
     }
 
+    /// The status while a worker is there.
     async fn report(&self) -> StatusReport {
+        let beat = pgkeep_catalog::NodeBeat {
+            node: "node".into(),
+            host: "here".into(),
+            pid: 1,
+            slots: 1,
+            kinds: Vec::new(),
+            version: "1".into(),
+        };
+        self.catalog.node_beat(&beat).await.expect("beats");
+        self.report_as_it_is().await
+    }
+
+    async fn report_as_it_is(&self) -> StatusReport {
         report(&self.catalog).await.expect("a report")
     }
 }
@@ -102,7 +116,7 @@ async fn nothing_known_is_said_so() {
     let report = scene.report().await;
     assert_eq!(
         (report.sentence.as_str(), report.workers),
-        ("no app is known", 0)
+        ("no app is known", 1)
     );
 }
 
@@ -277,7 +291,10 @@ async fn copies_elsewhere_disks_and_keys_are_judged_from_what_the_catalog_knows(
             format!("{} {about} {:?}", f.state.as_str(), f.days)
         };
         let shop = &report.apps[0].health;
-        (shop.is_alarm(), shop.findings.iter().map(told).collect::<Vec<_>>())
+        (
+            shop.is_alarm(),
+            shop.findings.iter().map(told).collect::<Vec<_>>(),
+        )
     };
     scene.backup("shop", "main", proven).await;
     scene.backup("shop", "offsite", |_| ()).await;
@@ -303,11 +320,17 @@ async fn copies_elsewhere_disks_and_keys_are_judged_from_what_the_catalog_knows(
     assert!(alarm, "{states:?}");
     assert_eq!(
         states[1..],
-        ["offsite_behind offsite Some(3)", "storage_filling main Some(6)"]
+        [
+            "offsite_behind offsite Some(3)",
+            "storage_filling main Some(6)"
+        ]
     );
     assert!(states[0].starts_with("overdue"), "{states:?}");
     assert_eq!(
-        keeping::of_repositories(&scene.catalog).await.expect("read")["main"].growth,
+        keeping::of_repositories(&scene.catalog)
+            .await
+            .expect("read")["main"]
+            .growth,
         Some(pgkeep_model::growth::Growth {
             bytes_per_day: 1 << 30,
             free_bytes: 6 << 30,
@@ -318,7 +341,10 @@ async fn copies_elsewhere_disks_and_keys_are_judged_from_what_the_catalog_knows(
     // A new copy is enough.
     scene.backup("shop", "offsite", |_| ()).await;
     let followed = found().await.1;
-    assert!(!followed.iter().any(|f| f.starts_with("offsite")), "{followed:?}");
+    assert!(
+        !followed.iter().any(|f| f.starts_with("offsite")),
+        "{followed:?}"
+    );
 }
 
 #[tokio::test]
@@ -370,4 +396,146 @@ async fn an_answer_is_written_once() {
     let text = answer.wire(|report| Bytes::from(report.sentence.clone()));
     assert_eq!(text, "no app is known");
     assert_eq!(answer.wire(|_| Bytes::new()), text);
+}
+
+#[tokio::test]
+async fn a_backup_that_lost_its_content_is_an_alarm_until_it_is_accepted_or_made_good() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    scene.policy("shop").await;
+    let databases = |row: &mut BackupRow| {
+        row.databases = vec!["shop".into()];
+        row.proven_at = Some(row.time);
+    };
+    scene.backup("shop", "main", databases).await;
+    scene.hours(1);
+    let mut bad = None;
+    let shrunk = |row: &mut BackupRow| {
+        row.databases = vec!["shop".into()];
+        row.proven_at = Some(row.time);
+        row.shrunk = Some("database shop holds no table".into());
+        bad = Some(row.clone());
+    };
+    scene.backup("shop", "main", shrunk).await;
+    let report = scene.report().await;
+    let shop = &report.apps[0];
+    assert_eq!(shop.health.state, HealthState::Shrunk);
+    assert!(
+        report.sentence.contains("database shop holds no table"),
+        "{}",
+        report.sentence
+    );
+    // Neither a good one nor a proof: those before are.
+    assert_eq!(
+        shop.last_good.as_ref().map(|point| point.id.as_str()),
+        Some("shop1777593600")
+    );
+    assert_eq!(
+        shop.last_proven.as_ref().map(|point| point.id.as_str()),
+        Some("shop1777593600")
+    );
+
+    // Files alone settle nothing; the database does.
+    scene.hours(1);
+    let files = |row: &mut BackupRow| row.files = vec!["media".into()];
+    scene.backup("shop", "main", files).await;
+    assert_eq!(scene.report().await.state, HealthState::Shrunk);
+    let mut accepted = bad.expect("made");
+    accepted.shrunk = None;
+    scene
+        .catalog
+        .upsert_backup(&accepted)
+        .await
+        .expect("stored");
+    assert_ne!(scene.report().await.state, HealthState::Shrunk);
+}
+
+#[tokio::test]
+async fn nobody_there_to_make_backups_is_told_within_minutes() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    scene.policy("shop").await;
+    scene.backup("shop", "main", |_| {}).await;
+    let minutes = |minutes| scene.clock.advance(SignedDuration::from_mins(minutes));
+    scene.report().await;
+    minutes(1);
+    assert_ne!(
+        scene.report_as_it_is().await.state,
+        HealthState::NobodyWorks
+    );
+    minutes(3);
+    let report = scene.report_as_it_is().await;
+    assert_eq!(report.state, HealthState::NobodyWorks);
+    assert!(
+        report
+            .sentence
+            .contains("the last sign of life was 4 minutes ago"),
+        "{}",
+        report.sentence
+    );
+    assert!(report.apps[0].health.is_alarm());
+    // One that left in order is gone from the list, and not from memory.
+    scene.catalog.drop_node("node").await.expect("left");
+    let left = scene.catalog.now().to_string();
+    scene
+        .catalog
+        .put_setting(doubts::LEFT_AT, &left.into())
+        .await
+        .expect("stored");
+    assert_ne!(
+        scene.report_as_it_is().await.state,
+        HealthState::NobodyWorks
+    );
+    minutes(2);
+    assert_eq!(
+        scene.report_as_it_is().await.state,
+        HealthState::NobodyWorks
+    );
+}
+
+#[tokio::test]
+async fn backups_that_vanished_are_an_alarm_until_they_are_back_or_the_loss_is_accepted() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    scene.policy("shop").await;
+    scene.backup("shop", "main", |_| {}).await;
+    let gone = |id: &str| doubts::Gone {
+        id: id.into(),
+        app: "shop".into(),
+        time: scene.catalog.now(),
+    };
+    let note = async |gone: Vec<doubts::Gone>, there: &str| {
+        let noted = doubts::note_vanished(&scene.catalog, "main", gone, |id| id == there);
+        noted.await.expect("noted");
+        scene.report().await.state
+    };
+    let lost = note(vec![gone("aaaaaaaa1"), gone("bbbbbbbb1")], "").await;
+    assert_eq!(lost, HealthState::Vanished);
+    let report = scene.report().await;
+    assert!(
+        report.sentence.contains("aaaaaaaa, bbbbbbbb"),
+        "{}",
+        report.sentence
+    );
+    assert_eq!(note(Vec::new(), "aaaaaaaa1").await, HealthState::Vanished);
+    assert_ne!(note(Vec::new(), "bbbbbbbb1").await, HealthState::Vanished);
+    assert_eq!(
+        note(vec![gone("cccccccc1")], "").await,
+        HealthState::Vanished
+    );
+    let loss = doubts::accept_loss(&scene.catalog, "main")
+        .await
+        .expect("accepted");
+    assert_eq!(loss.map(|loss| loss.backups.len()), Some(1));
+    assert_ne!(scene.report().await.state, HealthState::Vanished);
+
+    let away = Some("its folder /backups is not there".to_owned());
+    doubts::note_unreachable(&scene.catalog, "main", away)
+        .await
+        .expect("noted");
+    assert_eq!(scene.report().await.state, HealthState::Vanished);
+    doubts::note_unreachable(&scene.catalog, "main", None)
+        .await
+        .expect("noted");
+    assert_ne!(scene.report().await.state, HealthState::Vanished);
 }
