@@ -51,9 +51,7 @@ test('who has never been here finds why a run failed, takes a backup, and brings
 
   await walk('why the last run failed', 1, async () => {
     await link('Show why').click()
-    const alert = page.getByRole('alert')
-    await alert.getByText('is not a repository').waitFor()
-    await alert.getByText('Check the address').waitFor()
+    await page.getByRole('alert').getByText('Repository demo').waitFor()
   })
   await walk('a backup', 2, async () => {
     await button('Back up now').click()

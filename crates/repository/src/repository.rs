@@ -44,8 +44,12 @@ fn has_lost_config(storage: &dyn Storage) -> Result<bool> {
         return Ok(false);
     }
     for kind in [FileKind::Snapshot, FileKind::Index] {
-        if !storage.list(kind)?.is_empty() {
-            return Ok(true);
+        match storage.list(kind) {
+            Ok(found) if !found.is_empty() => return Ok(true),
+            Ok(_) => {}
+            // Nor is its folder there.
+            Err(e) if e.kind == StorageErrorKind::NotFound => {}
+            Err(e) => return Err(e.into()),
         }
     }
     Ok(false)
