@@ -63,6 +63,7 @@ export function BackupPage() {
 function Detail({ backup }: { backup: BackupDetail }) {
   const t = useTexts()
   const locale = useLocale()
+  const tables = backup.databases.length > 0
   return (
     <Stack gap="lg">
       <Group gap="sm">
@@ -194,15 +195,17 @@ function Detail({ backup }: { backup: BackupDetail }) {
         <Command line={commands.show(backup.id)} />
       </Section>
       <Application backup={backup} />
-      <Tabs defaultValue="tables" keepMounted={false}>
+      <Tabs defaultValue={tables ? 'tables' : backup.job ? 'log' : 'manifest'} keepMounted={false}>
         <Tabs.List>
-          <Tabs.Tab value="tables">{t.backups.tables}</Tabs.Tab>
+          {tables && <Tabs.Tab value="tables">{t.backups.tables}</Tabs.Tab>}
           {backup.job && <Tabs.Tab value="log">{t.jobs.log}</Tabs.Tab>}
           <Tabs.Tab value="manifest">{t.backups.manifest}</Tabs.Tab>
         </Tabs.List>
-        <Tabs.Panel value="tables" pt="md">
-          <Tables backup={backup} />
-        </Tabs.Panel>
+        {tables && (
+          <Tabs.Panel value="tables" pt="md">
+            <Tables backup={backup} />
+          </Tabs.Panel>
+        )}
         {backup.job && (
           <Tabs.Panel value="log" pt="md">
             <JobLog id={backup.job} over />

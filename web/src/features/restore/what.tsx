@@ -39,7 +39,9 @@ export function What({ backup, trees, choice, change }: Props) {
       <Facts
         facts={[
           [t.backups.kind, backupKind(backup.kind, t)],
-          [t.backups.rows, count(backup.rows, locale)],
+          ...(backup.databases.length > 0
+            ? [[t.backups.rows, count(backup.rows, locale)] as [string, string]]
+            : []),
           [t.backups.size, bytes(backup.bytes)],
         ]}
       />
