@@ -134,6 +134,16 @@ impl Recording {
     }
 }
 
+/// Has the server, where there is a catalog, look into a repository of which something small was changed without a job.
+pub fn announce(address: &str, session: &Session) {
+    let Ok(places) = session.catalog_places() else {
+        return;
+    };
+    if !matches!(&places.catalog, CatalogPlace::Sqlite(path) if !path.exists()) {
+        tell_of_changes(address, &places, session);
+    }
+}
+
 /// Has the server look into the repository at this address.
 fn tell_of_changes(address: &str, places: &Places, session: &Session) {
     let told = session.open_catalog(places, false).and_then(|catalog| {

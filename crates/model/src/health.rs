@@ -182,9 +182,9 @@ pub enum HealthState {
     Damaged,
     /// The newest backup holds far less than the one before, and nobody has accepted that.
     Shrunk,
-    /// Backups are gone that pgkeep did not remove.
-    Vanished,
     NoBackup,
+    /// Backups are gone that pgkeep did not remove; where none is left, that is why.
+    Vanished,
 }
 
 impl HealthState {

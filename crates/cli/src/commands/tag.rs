@@ -5,7 +5,8 @@ use crate::{
     commands::{list::app_filter, on_server},
     error::{CliError, CliResult},
     exit::Exit,
-    session::Session,
+    recording,
+    session::{Session, required_repository},
 };
 use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
 
@@ -42,6 +43,8 @@ pub fn run(args: &TagArgs, session: &Session) -> CliResult<Exit> {
         catalog::pin(&repository, &entry, args.pin)?;
     }
     let entry = catalog::find(&repository, &entry.id, &ListFilter::default())?;
+    // The status must not go on to say what was just settled.
+    recording::announce(&required_repository(&settings)?.address.value, session);
     answer(&entry, session);
     Ok(Exit::Done)
 }
