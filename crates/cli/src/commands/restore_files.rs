@@ -351,10 +351,13 @@ pub fn undo(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
     }
     agree_to_undo(&chosen, args.confirm.as_deref(), session)?;
     let trees = chosen.iter().map(|kept| tree_of(&kept.of, &settings));
+    let trees: Vec<String> = trees.collect();
+    let named = settings.app.as_ref().map(|app| app.value.clone());
     let spec = UndoSpec {
-        app: app_filter(&settings).unwrap_or_default(),
+        // A folder that is named by its path may belong to no app.
+        app: named.unwrap_or_else(|| trees.join(",")),
         database: None,
-        trees: trees.collect(),
+        trees,
         ..UndoSpec::default()
     };
     let recording = Recording::begin(session, JobSpec::Undo(spec))?;

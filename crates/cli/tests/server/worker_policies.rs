@@ -271,7 +271,7 @@ fn each_kind_of_policy_makes_what_it_says() {
     };
     let plain = |kind| run(kind, &|_| {});
     let holds = |report: &Value| {
-        let len = |what: &str| report[what].as_array().unwrap().len();
+        let len = |what: &str| report[what].as_array().map_or(0, Vec::len);
         (len("databases"), len("files"))
     };
     let full = plain(PolicyKind::Full);
