@@ -5,7 +5,7 @@ mod pgkeep;
 
 use pgkeep::{
     Run,
-    scene::{PHRASE, Running, Scene, wait_until},
+    scene::{PHRASE, Running, Scene},
     terminal::Terminal,
 };
 use pgkeep_testkit::TestPostgres;
@@ -311,14 +311,12 @@ fn a_person_at_a_terminal_is_asked_after_a_failure_and_only_a_yes_goes_back() {
 
     // No; and what was typed before the question is no answer to it.
     let go = scene.pgkeep.path().join("go");
-    let ready = scene.pgkeep.path().join("ready");
     let script = format!(
-        "touch {}; while [ ! -e {} ]; do sleep 0.05; done; sh deploy.sh 3",
-        ready.display(),
+        "echo ready to go; while [ ! -e {} ]; do sleep 0.05; done; sh deploy.sh 3",
         go.display()
     );
     let mut terminal = at_a_terminal(&scene, &["sh", "-c", &script]);
-    wait_until("the command runs", || ready.exists());
+    terminal.wait_for("ready to go");
     terminal.type_in("y\r");
     std::fs::write(&go, "").unwrap();
     terminal.wait_for("swap: two renames");
@@ -338,13 +336,9 @@ fn a_person_at_a_terminal_is_asked_after_a_failure_and_only_a_yes_goes_back() {
     );
 
     // Ctrl-C is the command's while it runs, and a no to the question.
-    let script = format!(
-        "trap 'exit 7' INT; touch {}; while :; do sleep 0.05; done",
-        ready.display()
-    );
-    std::fs::remove_file(&ready).unwrap();
-    let mut terminal = at_a_terminal(&scene, &["sh", "-c", &script]);
-    wait_until("the command runs", || ready.exists());
+    let script = "trap 'exit 7' INT; echo ready to go; while :; do sleep 0.05; done";
+    let mut terminal = at_a_terminal(&scene, &["sh", "-c", script]);
+    terminal.wait_for("ready to go");
     terminal.press_ctrl_c();
     terminal.wait_for("ended with status 7. Go back to backup");
     terminal.wait_for("[y/N]");
@@ -369,13 +363,11 @@ fn a_person_at_a_terminal_is_asked_after_a_failure_and_only_a_yes_goes_back() {
     // The window is closed while the command runs: that is told to the command, and there is nobody to be asked.
     let heard = scene.pgkeep.path().join("heard");
     let script = format!(
-        "trap 'touch {}; exit 9' HUP; touch {}; while :; do sleep 0.05; done",
-        heard.display(),
-        ready.display()
+        "trap 'touch {}; exit 9' HUP; echo ready to go; while :; do sleep 0.05; done",
+        heard.display()
     );
-    std::fs::remove_file(&ready).unwrap();
     let mut terminal = at_a_terminal(&scene, &["sh", "-c", &script]);
-    wait_until("the command runs", || ready.exists());
+    terminal.wait_for("ready to go");
     terminal.close();
     assert_eq!(terminal.finish(), 9);
     assert!(heard.exists());

@@ -25,7 +25,6 @@ impl Move {
             pgkeep: Pgkeep::new(),
         };
         scene.run(&["init"]).succeeds();
-        // From here on there is a catalog.
         scene.pgkeep.write("pgkeep.toml", "");
         scene.run(&["apply"]).succeeds();
         scene
@@ -35,6 +34,8 @@ impl Move {
         let mut command = self.pgkeep.command(args);
         command
             .env("PGKEEP_REPO", "./backups")
+            // The catalog that the jobs stand in.
+            .env("PGKEEP_DATA_DIR", self.pgkeep.path().join("data"))
             .env("PGKEEP_UPGRADE_FROM", self.old.url())
             .env("PGKEEP_UPGRADE_TO", self.new.url());
         Run::of(&command.output().unwrap())

@@ -97,15 +97,17 @@ impl Terminal {
     #[track_caller]
     pub fn wait_for(&mut self, words: &str) {
         let (shown, seen) = (&self.shown, &mut self.seen);
-        let child = &mut self.child;
+        let (child, reader) = (&mut self.child, &self.reader);
         wait_until(words, || {
+            // First, for its last words may be read a little after it is gone.
+            let all_read = reader.as_ref().is_none_or(JoinHandle::is_finished);
+            let ended = all_read && child.try_wait().unwrap().is_some();
             let text = plain(&shown.lock().unwrap());
             let rest = text.get(*seen..).unwrap_or_default();
             if let Some(at) = rest.find(words) {
                 *seen += at + words.len();
                 return true;
             }
-            let ended = child.try_wait().unwrap().is_some();
             assert!(!ended, "it ended before it showed \"{words}\": {text}");
             false
         });
