@@ -27,6 +27,7 @@ pub(crate) struct Site {
     program: PathBuf,
     address: SocketAddr,
     token: String,
+    token_id: String,
     server: Option<Child>,
 }
 
@@ -46,6 +47,7 @@ impl Site {
             program: program.to_owned(),
             address,
             token: String::new(),
+            token_id: String::new(),
             server: None,
         };
         let mut file = format!(
@@ -79,6 +81,7 @@ impl Site {
         let made = site.run(&["token", "create", "bench", "--role", "admin", "--json"])?;
         let made: Value = serde_json::from_str(&made)?;
         site.token = made["token"].as_str().context("a token")?.to_owned();
+        site.token_id = made["id"].as_str().context("its id")?.to_owned();
         Ok(site)
     }
 
@@ -123,6 +126,14 @@ impl Site {
 
     pub(crate) fn token(&self) -> &str {
         &self.token
+    }
+
+    /// What a client must not remove if it wants to stay: the account and its token, with commas between.
+    pub(crate) fn account(&self) -> anyhow::Result<String> {
+        let mut client = self.client()?;
+        let users = client.get("/users")?.json(200)?;
+        let id = users["items"][0]["id"].as_str().unwrap_or_default();
+        Ok(format!("ann,bench,{id},{}", self.token_id))
     }
 
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
