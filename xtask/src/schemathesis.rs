@@ -72,7 +72,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         ensure!(status.success(), "{phase}: an answer is not as documented");
         // Otherwise the rest of the run has only seen that it may not come in.
         let session = site.client()?.get("/session")?;
-        ensure!(session.status == 200, "{phase}: the run ended its own token");
+        ensure!(
+            session.status == 200,
+            "{phase}: the run ended its own token"
+        );
     }
     site.stop()
 }
