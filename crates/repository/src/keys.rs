@@ -90,7 +90,7 @@ impl<'a> Keys<'a> {
         let id = self.repository.key_id();
         let key = ObjectKey::new(FileKind::Key, id);
         let json = self.repository.storage().get(&key)?;
-        let json = String::from_utf8(json.into()).map_err(|e| RepositoryError::damaged(&key, e))?;
+        let json = String::from_utf8(json).map_err(|e| RepositoryError::damaged(&key, e))?;
         Ok((format!("keys/{id}"), json))
     }
 

@@ -122,11 +122,11 @@ impl Mark {
 
     /// The comment that carries it.
     pub fn to_comment(&self) -> String {
-        self.clone().to_comment_with(None)
+        self.clone().into_comment_with(None)
     }
 
     /// The same, with the pause that goes with it.
-    pub(super) fn to_comment_with(self, paused: Option<Paused>) -> String {
+    pub(super) fn into_comment_with(self, paused: Option<Paused>) -> String {
         Note { mark: self, paused }.to_comment()
     }
 
@@ -219,7 +219,7 @@ pub fn note_pause(admin: &mut Connection, name: &str, paused: Paused) -> Result<
         )
     })?;
     admin.execute("SET synchronous_commit = on")?;
-    let comment = mark.to_comment_with(Some(paused));
+    let comment = mark.into_comment_with(Some(paused));
     admin.execute(&comment_statement(name, Some(&comment)))?;
     Ok(())
 }
@@ -395,7 +395,7 @@ mod tests {
             database: "shop".into(),
             names: vec!["store".into()],
         };
-        let comment = mark.clone().to_comment_with(Some(paused.clone()));
+        let comment = mark.clone().into_comment_with(Some(paused.clone()));
         assert_eq!(Mark::parse(&comment), Some(mark.clone()));
         assert_eq!(noted_pause(&comment), Some(paused));
         assert_eq!(noted_pause(&mark.to_comment()), None);

@@ -333,7 +333,7 @@ fn statements(
             quote_ident(replacement),
             quote_ident(live)
         ),
-        comment_statement(kept_as, Some(&mark.to_comment_with(paused))),
+        comment_statement(kept_as, Some(&mark.into_comment_with(paused))),
     ];
     if let Some(comment) = own_comment(admin, replacement)? {
         statements.push(comment_statement(live, comment.as_deref()));

@@ -41,7 +41,7 @@ pub fn download(address: &str, options: &StorageOptions) -> Result<ObjectDownloa
     let plain = address.split('?').next().unwrap_or(address);
     let wrong = || {
         let why = "it names no object: s3://bucket/folder/name";
-        StorageError::new(StorageErrorKind::Other, "read", &address, why)
+        StorageError::new(StorageErrorKind::Other, "read", address, why)
     };
     let (folder, name) = plain.rsplit_once('/').ok_or_else(wrong)?;
     if name.is_empty() || folder == "s3:/" || folder == "s3://" {
@@ -62,7 +62,7 @@ pub fn download(address: &str, options: &StorageOptions) -> Result<ObjectDownloa
     let found = object.attempt("stat", |storage, name| storage.object_size(name))?;
     object.size = found.ok_or_else(|| {
         let why = "there is no such object";
-        StorageError::new(StorageErrorKind::NotFound, "read", &plain, why)
+        StorageError::new(StorageErrorKind::NotFound, "read", plain, why)
     })?;
     Ok(object)
 }

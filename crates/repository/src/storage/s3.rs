@@ -204,7 +204,7 @@ impl S3Storage {
             false => {
                 let message = format!("{} of {len} bytes came at offset {offset}", buffer.len());
                 let kind = StorageErrorKind::Truncated;
-                Err(StorageError::new(kind, "read", &name, message))
+                Err(StorageError::new(kind, "read", name, message))
             }
         }
     }
