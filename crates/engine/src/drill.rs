@@ -263,7 +263,20 @@ pub fn run(
         app: request.app.clone(),
         ..ListFilter::default()
     };
-    let detail = catalog::show(repository, &request.backup, &filter)?;
+    let entry = catalog::find(repository, &request.backup, &filter)?;
+    let blame = |e: Error| -> Error {
+        if matches!(e.code, ErrorCode::ProofFailed | ErrorCode::Damaged)
+            && let Err(e) = catalog::record(repository, &entry, Finding::DrillFailed, context)
+        {
+            return e;
+        }
+        e
+    };
+    let manifest = catalog::manifest(repository, &entry).map_err(blame)?;
+    let detail = BackupDetail {
+        entry: entry.clone(),
+        manifest,
+    };
     let scratch = request.further.scratch.as_deref();
     let removed = remove_or_warn(Some(&request.admin), scratch, context);
     let mut report = DrillReport {
@@ -291,15 +304,6 @@ pub fn run(
             .collect(),
     };
     let begun = Instant::now();
-    let blame = |e: Error| -> Error {
-        if matches!(e.code, ErrorCode::ProofFailed | ErrorCode::Damaged)
-            && let Err(e) =
-                catalog::record(repository, &detail.entry, Finding::DrillFailed, context)
-        {
-            return e;
-        }
-        e
-    };
     let mut trees = match scratch.filter(|_| request.database.is_none()) {
         Some(scratch) => {
             files::drill(repository, request, &detail, scratch, context).map_err(blame)?

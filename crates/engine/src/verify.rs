@@ -32,6 +32,9 @@ pub struct VerifyRequest {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct VerifyReport {
     pub backups: Vec<BackupVerdict>,
+    /// Snapshots that cannot be read at all, and why, where all backups were asked for: each may be one.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
     pub ok: bool,
 }
 
@@ -64,7 +67,11 @@ pub fn run(
             .map(|wanted| catalog::find(repository, wanted, &request.filter))
             .collect::<Result<_>>()?
     };
-    if chosen.is_empty() {
+    let unreadable = match request.backups.is_empty() {
+        true => catalog::unreadable(repository)?,
+        false => Vec::new(),
+    };
+    if chosen.is_empty() && unreadable.is_empty() {
         return Err(
             Error::not_found("there is no backup to verify").hint("`pgkeep backup` makes one")
         );
@@ -81,8 +88,12 @@ pub fn run(
         }
         backups.push(verdict);
     }
-    let ok = backups.iter().all(|b| b.problems.is_empty());
-    Ok(VerifyReport { backups, ok })
+    let ok = unreadable.is_empty() && backups.iter().all(|b| b.problems.is_empty());
+    Ok(VerifyReport {
+        backups,
+        unreadable,
+        ok,
+    })
 }
 
 fn verify_one(

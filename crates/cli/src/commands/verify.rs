@@ -43,7 +43,8 @@ pub fn run(args: &VerifyArgs, session: &Session) -> CliResult<Exit> {
         .and_then(|repository| Ok(verify::run(&repository, &request, &context)?));
     let report = recording.finish_unless(found, session, |report| {
         let damaged = report.backups.iter().filter(|b| !b.problems.is_empty());
-        let damaged = human::counted(damaged.count() as u64, "backup");
+        let damaged = damaged.count() + report.unreadable.len();
+        let damaged = human::counted(damaged as u64, "backup");
         (!report.ok).then(|| (ErrorCode::Damaged, format!("damage was found in {damaged}")))
     })?;
     session.progress.finish();
@@ -89,6 +90,9 @@ pub fn answer(report: &VerifyReport, read_data: bool, session: &Session) -> Exit
                 unread.join(", ")
             )),
             _ => text.line("Not looked at: rows and the content of files; --read-data reads them back."),
+        }
+        for problem in &report.unreadable {
+            text.line(problem);
         }
         for verdict in report.backups.iter().filter(|v| !v.problems.is_empty()) {
             text.heading(&format!("backup {}", &verdict.id[..8]));

@@ -130,4 +130,21 @@ fn a_repository_that_lost_its_config_or_key_file_is_brought_back_and_never_clear
     assert_eq!(scene.backups(), [id.as_str()]);
     scene.run(&["verify", "--read-data"]).succeeds();
     scene.run(&["restore", &id, "--into", "side"]).succeeds();
+
+    let data = place.join("data");
+    std::fs::rename(&data, place.join("elsewhere")).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    scene.run(&["drill", &id]).fails_with(4);
+    let list = scene.run(&["list"]).succeeds();
+    assert!(list.stdout.contains("drill failed"), "{}", list.stdout);
+
+    for snapshot in std::fs::read_dir(place.join("snapshots")).unwrap() {
+        std::fs::write(snapshot.unwrap().path(), "nonsense").unwrap();
+    }
+    let verify = scene.run(&["verify"]).fails_with(4);
+    assert!(
+        verify.stdout.contains("cannot be read"),
+        "{}",
+        verify.stdout
+    );
 }

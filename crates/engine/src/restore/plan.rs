@@ -391,7 +391,7 @@ impl Findings<'_> {
         };
         match unfinished::look(admin, &pg::restoring_name(name, &backup[..8]), context)? {
             Beside::Nothing => Ok(None),
-            Beside::LeftBehind(marked) => Ok(Some(marked)),
+            Beside::LeftBehind(marked) => Ok(Some(*marked)),
             Beside::Taken(refusal) => {
                 self.refusals.push(refusal);
                 Ok(None)

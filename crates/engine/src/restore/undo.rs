@@ -163,7 +163,7 @@ pub struct Leftover {
 #[derive(Debug, Clone)]
 enum Found {
     /// Dropped.
-    Marked(MarkedDatabase),
+    Marked(Box<MarkedDatabase>),
     /// Let be written to again; never dropped, for it is a live one.
     Fenced,
 }
@@ -220,7 +220,7 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
                 size_bytes: marked.size_bytes,
                 why,
                 expired,
-                found: Found::Marked(marked),
+                found: Found::Marked(Box::new(marked)),
             }
         })
         .collect();

@@ -17,7 +17,7 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 pub(super) enum Beside {
     Nothing,
     /// Left by a restore that is gone; dropped before the new one begins.
-    LeftBehind(MarkedDatabase),
+    LeftBehind(Box<MarkedDatabase>),
     Taken(Refusal),
 }
 
@@ -35,7 +35,7 @@ pub(super) fn look(admin: &mut Connection, name: &str, context: &Context) -> Res
         }));
     };
     if is_left_behind(&marked, context, process::is_alive) {
-        return Ok(Beside::LeftBehind(marked));
+        return Ok(Beside::LeftBehind(Box::new(marked)));
     }
     Ok(Beside::Taken(Refusal {
         message: format!("another restore of this backup seems to be at work in database {name}"),

@@ -43,14 +43,15 @@ fn damage(report: &VerifyReport) -> Failure {
         ErrorCode::Damaged,
         format!(
             "{} of {} backups are damaged",
-            bad.len(),
-            report.backups.len()
+            bad.len() + report.unreadable.len(),
+            report.backups.len() + report.unreadable.len()
         ),
     )
     .hint("take a new backup now, look at the storage, then `pgkeep check --repair`");
     failure.details = bad
         .iter()
         .flat_map(|b| b.problems.iter().map(|p| format!("{}: {p}", &b.id[..8])))
+        .chain(report.unreadable.iter().cloned())
         .collect();
     failure
 }

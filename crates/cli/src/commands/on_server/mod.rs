@@ -222,6 +222,7 @@ pub fn verify(args: &VerifyArgs, api: &Api, session: &Session) -> CliResult<Exit
     };
     let mut all = VerifyReport {
         backups: Vec::new(),
+        unreadable: Vec::new(),
         ok: true,
     };
     for found in chosen {
