@@ -10,7 +10,10 @@ use pgkeep_engine::{
 };
 use pgkeep_model::{app::AppDefinition, job::RestoreSpec};
 use pgkeep_repository::Repository;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// How long what an undo swaps out is kept, in seconds.
 const ONE_DAY: u64 = 24 * 60 * 60;
@@ -70,7 +73,7 @@ pub fn kept(app: &AppDefinition) -> Vec<(String, KeptFolder)> {
         let tree = app
             .files
             .iter()
-            .find(|tree| PathBuf::from(&tree.path) == folder.of);
+            .find(|tree| folder.of == Path::new(&tree.path));
         tree.map(|tree| (tree.name.clone(), folder))
     };
     let paths: Vec<PathBuf> = places(app).into_values().collect();
