@@ -53,10 +53,7 @@ pub(super) fn stores(
     holdings: &[RepositoryHolding],
     known: &BTreeMap<String, Kept>,
 ) -> Vec<StoreFacts> {
-    let mut names: BTreeSet<&str> = targets(app, policies, known)
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
+    let mut names: BTreeSet<&str> = targets(app, policies, known).into_keys().collect();
     names.extend(holdings.iter().map(|holding| holding.repository.as_str()));
     names
         .into_iter()
