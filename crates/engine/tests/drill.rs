@@ -199,7 +199,11 @@ fn file_trees_are_restored_proven_and_asked_for_by_the_restored_database() {
 
     let drills = place.folder.path().join("drills");
     let further = |drill: &app::Drill| {
-        FurtherChecks::default().with_files(drill, std::slice::from_ref(&tree), Some(drills.clone()))
+        FurtherChecks::default().with_files(
+            drill,
+            std::slice::from_ref(&tree),
+            Some(drills.clone()),
+        )
     };
     let empty = || std::fs::read_dir(&drills).map_or(true, |mut all| all.next().is_none());
     let all = further(&app::Drill::default());
@@ -224,7 +228,11 @@ fn file_trees_are_restored_proven_and_asked_for_by_the_restored_database() {
         ..all.clone()
     };
     for (further, why) in [(full, "MiB free"), (nowhere, "no folder for drills")] {
-        let report = drill::run(&place.repository, &request(&server, further), &place.context);
+        let report = drill::run(
+            &place.repository,
+            &request(&server, further),
+            &place.context,
+        );
         let report = report.expect("made");
         let told = format!("{:?} {:?}", report.unproven, report.skipped);
         assert!(told.contains(why), "{told}");

@@ -245,5 +245,8 @@ fn a_package_in_a_bucket_opens_for_its_recipients_alone() {
     };
     let error = package::take_in(&none.repository, &missing, &none.context);
     let error = error.expect_err("there is none").message;
-    assert!(error.contains("no such object") && error.contains("nothing.tar"), "{error}");
+    assert!(
+        error.contains("no such object") && error.contains("nothing.tar"),
+        "{error}"
+    );
 }

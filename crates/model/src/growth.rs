@@ -109,7 +109,11 @@ mod tests {
         // The first full backup.
         check(&[0, 100, 101, 102, 103, 104], 50, Some((1, Some(50.0))));
         // A prune.
-        check(&[10, 11, 3, 4, 5, 6, 7, 8, 9, 10], 50, Some((1, Some(50.0))));
+        check(
+            &[10, 11, 3, 4, 5, 6, 7, 8, 9, 10],
+            50,
+            Some((1, Some(50.0))),
+        );
     }
 
     #[test]

@@ -276,7 +276,9 @@ fn spec_of(
         keep_failed: args.keep_failed,
         read_only: args.read_only,
         grace_secs: args.grace.map(|grace| grace.as_secs()),
-        files: args.with_files.then(|| restore_files::spec_of(args, session)),
+        files: args
+            .with_files
+            .then(|| restore_files::spec_of(args, session)),
     }
 }
 

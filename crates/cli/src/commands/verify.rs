@@ -89,7 +89,8 @@ pub fn answer(report: &VerifyReport, read_data: bool, session: &Session) -> Exit
                 "Not looked at: {}; --read-data reads it back.",
                 unread.join(", ")
             )),
-            _ => text.line("Not looked at: rows and the content of files; --read-data reads them back."),
+            _ => text
+                .line("Not looked at: rows and the content of files; --read-data reads them back."),
         }
         for problem in &report.unreadable {
             text.line(problem);

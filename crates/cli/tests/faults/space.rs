@@ -27,7 +27,8 @@ fn a_full_repository_keeps_its_backups_and_goes_on_when_there_is_room() {
     assert_eq!(full.json()["error"]["code"], "storage");
     assert!(full.stderr.contains("No space left"), "{}", full.stderr);
     assert!(
-        full.stderr.contains("hint: nothing that was stored before is harmed; free some space"),
+        full.stderr
+            .contains("hint: nothing that was stored before is harmed; free some space"),
         "{}",
         full.stderr
     );

@@ -58,7 +58,9 @@ fn a_setup_token_is_offered_only_while_there_is_no_account() {
     let second = house.run(&["serve", "--listen", "127.0.0.1:0"]);
     let second = second.fails_with(1);
     assert!(
-        second.stderr.contains("another server works with the catalog")
+        second
+            .stderr
+            .contains("another server works with the catalog")
             && second.stderr.contains("hint: end that one first"),
         "{}",
         second.stderr

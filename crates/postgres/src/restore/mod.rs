@@ -39,12 +39,12 @@ pub(crate) mod workers;
 
 pub use beside::connect_beside;
 pub use create::{create_database, finish_database, unmark_database};
-pub use globals::{GlobalsSummary, apply_globals};
 pub use fit_notes::other_shapes;
+pub use globals::{GlobalsSummary, apply_globals};
 pub use in_place::restore_in_place;
 pub use marks::{
-    MadeRole, Mark, MarkedDatabase, Paused, drop_database, drop_marked, forget_pause, kept_name, list_marked,
-    mark_again, note_pause, restoring_name,
+    MadeRole, Mark, MarkedDatabase, Paused, drop_database, drop_marked, forget_pause, kept_name,
+    list_marked, mark_again, note_pause, restoring_name,
 };
 pub use properties::{AclItem, PropertyOptions, parse_acl_item};
 pub use requirements::{Missing, Requirements, missing, requirements};

@@ -118,6 +118,8 @@ mirror! {
         code: Option<String>,
         /// Instead of the folder: a program that lists the migrations of the deployed code, one a line.
         command: Vec<String>,
+        /// Migrations that destroy nothing, by the user's word: names with `*` for any text, or app labels.
+        harmless: Vec<String>,
     }
 }
 
