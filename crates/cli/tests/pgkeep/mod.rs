@@ -34,7 +34,7 @@ impl Pgkeep {
         command
             .env_clear()
             .env("HOME", self.path())
-            .env("PGKEEP_DATA_DIR", self.path().join("data"))
+            .env("PGKEEP_DATA_DIR", self.path().join("nothing"))
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         if let Some(cache) = std::env::var_os("PGKEEP_CACHE") {
             command.env("PGKEEP_CACHE", cache);
@@ -53,7 +53,7 @@ impl Pgkeep {
         command
             .env_clear()
             .env("HOME", self.path())
-            .env("PGKEEP_DATA_DIR", self.path().join("data"))
+            .env("PGKEEP_DATA_DIR", self.path().join("nothing"))
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .current_dir(self.path())
             .args(args);

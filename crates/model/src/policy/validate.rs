@@ -79,7 +79,8 @@ impl Policy {
         }
         let is_place = |to: &str| {
             let bucket = to.strip_prefix("s3://");
-            to.starts_with('/') || bucket.is_some_and(|rest| !rest.trim_matches('/').is_empty())
+            to.starts_with('/')
+                || bucket.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         };
         if self.export_to.as_deref().is_some_and(|to| !is_place(to)) {
             errors.add(
