@@ -1,7 +1,7 @@
 //! A drill: restore a backup into throwaway databases and folders, prove them, ask the user's own questions, remove them
 //! again.
 //!
-//! File trees come first, one after the other, in a folder of the drill's own ([`scratch`]); then the databases, of which
+//! File trees come first, one after the other, in a folder of the drill's own (`scratch`); then the databases, of which
 //! each is asked what it expects in the trees.
 //!
 //! Every copy carries a mark until it is removed, so that whatever happens to this process, [`remove_leftovers`] finds it:

@@ -1,4 +1,4 @@
-//! Repositories: where backups live. What is done to look after them is in [`super::upkeep`].
+//! Repositories: where backups live. What is done to look after them is in `upkeep`.
 
 mod keeping;
 
