@@ -199,19 +199,10 @@ impl Notifier {
         let now = self.catalog.now();
         let before = self.memory().await?;
         let mut memory = before.clone();
-        let mut messages = Vec::new();
-        let found = trouble::look(&self.catalog, self.public_url.as_ref()).await?;
-        for subject in memory.subjects(trouble::PREFIX) {
-            match found.over(&subject, now) {
-                Some(news) => messages.extend(memory.hear(news)),
-                None if found.is_bad(&subject) => {}
-                // The app is gone.
-                None => memory.forget(&subject),
-            }
-        }
-        for news in found.bad {
-            messages.extend(memory.hear(news));
-        }
+        let mut found = trouble::look(&self.catalog, self.public_url.as_ref()).await?;
+        let bad = std::mem::take(&mut found.bad);
+        let over = |subject: &str| found.over(subject, now);
+        let messages = memory.hear_of(trouble::PREFIX, bad, over);
         self.hand_in_changes(messages, &before, &memory).await
     }
 
@@ -225,18 +216,10 @@ impl Notifier {
         for disk in disks::look(&self.catalog, &self.data_dir).await? {
             messages.extend(memory.hear(disk.news(now)));
         }
-        let found = keeping::look(&self.catalog, self.public_url.as_ref()).await?;
-        for subject in memory.subjects(keeping::PREFIX) {
-            match found.over(&subject, now) {
-                Some(news) => messages.extend(memory.hear(news)),
-                None if found.is_bad(&subject) => {}
-                // The app or the repository is gone.
-                None => memory.forget(&subject),
-            }
-        }
-        for news in found.bad {
-            messages.extend(memory.hear(news));
-        }
+        let mut found = keeping::look(&self.catalog, self.public_url.as_ref()).await?;
+        let bad = std::mem::take(&mut found.bad);
+        let over = |subject: &str| found.over(subject, now);
+        messages.extend(memory.hear_of(keeping::PREFIX, bad, over));
         self.hand_in_changes(messages, &before, &memory).await
     }
 

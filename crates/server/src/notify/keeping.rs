@@ -25,16 +25,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn is_bad(&self, subject: &str) -> bool {
-        self.bad.iter().any(|news| news.subject == subject)
-    }
-
     /// The good news of a subject that is well again.
     pub(super) fn over(&self, subject: &str, now: Timestamp) -> Option<News> {
         let relief = self.known.get(subject)?;
-        if self.is_bad(subject) {
-            return None;
-        }
         let id = format!("{}-{}", subject.replace('/', "-"), now.as_second());
         Some(News {
             subject: subject.to_owned(),

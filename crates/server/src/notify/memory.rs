@@ -66,6 +66,30 @@ impl Memory {
         messages
     }
 
+    /// Takes in what one look found among the subjects that begin with `prefix`: what was bad and is not among `bad` is
+    /// well again if `over` says so, or gone.
+    pub(super) fn hear_of(
+        &mut self,
+        prefix: &str,
+        bad: Vec<News>,
+        over: impl Fn(&str) -> Option<News>,
+    ) -> Vec<Message> {
+        let mut messages = Vec::new();
+        for subject in self.subjects(prefix) {
+            if bad.iter().any(|news| news.subject == subject) {
+                continue;
+            }
+            match over(&subject) {
+                Some(news) => messages.extend(self.hear(news)),
+                None => self.forget(&subject),
+            }
+        }
+        for news in bad {
+            messages.extend(self.hear(news));
+        }
+        messages
+    }
+
     /// Ends an episode without a word: its subject is gone.
     pub(super) fn forget(&mut self, subject: &str) {
         self.bad.remove(subject);

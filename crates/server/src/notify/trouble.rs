@@ -23,15 +23,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn is_bad(&self, subject: &str) -> bool {
-        self.bad.iter().any(|news| news.subject == subject)
-    }
-
     /// The good news of a subject that is well again; `None` where what it is about is gone.
     pub(super) fn over(&self, subject: &str, now: Timestamp) -> Option<News> {
-        if self.is_bad(subject) {
-            return None;
-        }
         let mut parts = subject.strip_prefix(PREFIX)?.splitn(3, '/');
         let (kind, app) = (parts.next()?, parts.next()?);
         if !self.apps.contains(app) {
