@@ -66,10 +66,10 @@ impl Client {
             let Some((name, value)) = line.trim_end().split_once(':') else {
                 break;
             };
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => length = value.trim().parse()?,
-                "transfer-encoding" => bail!("the answer's length is not known"),
-                _ => {}
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse()?;
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                bail!("the answer's length is not known");
             }
         }
         let mut body = vec![0; length];

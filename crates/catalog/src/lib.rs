@@ -30,7 +30,7 @@ mod seal;
 mod settings;
 mod stamp;
 
-pub use backups::{BackupFilter, BackupRow, BackupSort, BackupState};
+pub use backups::{BackupFilter, BackupRow, BackupSort, BackupState, Holding};
 pub use definitions::{ManagedBy, Stored};
 pub use error::{CatalogError, Result};
 pub use events::{Event, NewEvent};

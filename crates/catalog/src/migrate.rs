@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     step!(3, "0003_whole_apps"),
     step!(4, "0004_repository_care"),
     step!(5, "0005_doubts"),
+    step!(6, "0006_status"),
 ];
 
 /// The newest version that this build knows.

@@ -12,8 +12,8 @@ use crate::db::Db;
 use jiff::SignedDuration;
 use std::os::unix::fs::MetadataExt;
 
-/// Coarser than the clock by which any file system stamps its files.
-const PAST: SignedDuration = SignedDuration::from_millis(50);
+/// Two ticks of the coarsest clock by which a kernel stamps files.
+const PAST: SignedDuration = SignedDuration::from_millis(20);
 
 /// Equal to a later one while nothing was written in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,8 @@ impl Catalog {
         log.push("-wal");
         let log = std::fs::metadata(log).ok()?;
         let written_at = log.modified().ok()?.try_into().ok()?;
-        if self.inner.clock.now().duration_since(written_at) < PAST {
+        let whole_seconds = log.mtime_nsec() == 0;
+        if whole_seconds || self.inner.clock.now().duration_since(written_at) < PAST {
             return None;
         }
         Some(Stamp {

@@ -10,8 +10,8 @@ use axum::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use keeping::Kept;
 use pgkeep_catalog::{
-    BackupFilter, BackupRow, BackupSort, BackupState, Catalog, CatalogError, Page, PolicyRuns,
-    Stored,
+    BackupFilter, BackupRow, BackupSort, BackupState, Catalog, CatalogError, Holding, Page,
+    PolicyRuns, Stored,
 };
 use pgkeep_model::app::AppDefinition;
 use pgkeep_model::health::{self, AppFacts, Bad, HealthState, Point, PolicyFacts, Trouble};
@@ -133,9 +133,11 @@ pub async fn report(catalog: &Catalog) -> Result<StatusReport, CatalogError> {
         };
         let mut status =
             of_app(catalog, &app, &own, &known, trouble, prove_every_days, now).await?;
+        let made_by = catalog.backups_by_policy(&app.name).await?;
         for (policy, facts) in &own {
             let runs = runs.get(policy.name.as_str()).copied();
-            let status_of = of_policy(catalog, policy, facts, runs, now).await?;
+            let backups = made_by.get(&policy.name).copied().unwrap_or(0);
+            let status_of = of_policy(policy, facts, runs, backups, now);
             status.policies.push(status_of);
         }
         apps.push(status);
@@ -208,11 +210,9 @@ async fn of_app(
         };
         Some((point(row), bad))
     });
-    let mut repositories = holdings(catalog, app).await?;
-    for holding in &mut repositories {
-        let kept = known.get(&holding.repository);
-        holding.offsite = kept.is_some_and(|kept| kept.offsite);
-    }
+    let held = catalog.holdings_of(app).await?;
+    let backups = held.iter().map(|holding| holding.backups).sum();
+    let repositories = repositories_of(held, known);
     let health = health::assess(
         &AppFacts {
             app: app.to_owned(),
@@ -236,7 +236,6 @@ async fn of_app(
         },
         now,
     );
-    let (backups, _) = catalog.count_backups(&all).await?;
     Ok(AppStatus {
         health,
         last_good: good.as_ref().map(point),
@@ -301,41 +300,28 @@ async fn first(
     Ok(found.items.pop())
 }
 
-async fn holdings(catalog: &Catalog, app: &str) -> Result<Vec<RepositoryHolding>, CatalogError> {
-    let mut holdings = Vec::new();
-    for repository in catalog.repositories().await? {
-        let within = BackupFilter {
-            repository: Some(repository.name.clone()),
-            ..filter(app)
-        };
-        let (backups, _) = catalog.count_backups(&within).await?;
-        if backups == 0 {
-            continue;
-        }
-        holdings.push(RepositoryHolding {
-            newest: first(catalog, &within, true).await?.map(|row| row.time),
-            repository: repository.name,
-            backups,
-            offsite: false,
-        });
-    }
-    Ok(holdings)
+/// What the defined repositories hold; one that was removed since is not told of.
+fn repositories_of(held: Vec<Holding>, known: &BTreeMap<String, Kept>) -> Vec<RepositoryHolding> {
+    let told = held.into_iter().filter_map(|holding| {
+        Some(RepositoryHolding {
+            offsite: known.get(&holding.repository)?.offsite,
+            newest: Some(holding.newest),
+            repository: holding.repository,
+            backups: holding.backups,
+        })
+    });
+    told.collect()
 }
 
-async fn of_policy(
-    catalog: &Catalog,
+fn of_policy(
     policy: &Policy,
     facts: &PolicyFacts,
     runs: Option<&PolicyRuns>,
+    backups: u64,
     now: Timestamp,
-) -> Result<PolicyStatus, CatalogError> {
-    let own = BackupFilter {
-        policy: Some(policy.name.clone()),
-        ..filter(&policy.app)
-    };
-    let (backups, _) = catalog.count_backups(&own).await?;
+) -> PolicyStatus {
     let newest = runs.and_then(|runs| runs.active.as_ref().or(runs.last_finished.as_ref()));
-    Ok(PolicyStatus {
+    PolicyStatus {
         name: policy.name.clone(),
         enabled: policy.enabled,
         schedule: facts.schedule.describe().to_owned(),
@@ -346,7 +332,7 @@ async fn of_policy(
         overdue: health::overdue(facts, now),
         retention: policy.retention.describe(),
         backups,
-    })
+    }
 }
 
 async fn prove_every_days(catalog: &Catalog) -> Result<u32, CatalogError> {

@@ -275,7 +275,7 @@ pub async fn backups_are_listed_by_what_is_asked(place: Place) {
             .map(|i: &usize| rows[*i].id.as_str())
             .collect();
         assert_eq!(ids, expected, "{filter:?}");
-        let (count, _) = catalog.count_backups(&filter).await.expect("a number");
+        let count = catalog.count_backups(&filter).await.expect("a number");
         assert_eq!(count, expected.len() as u64);
     }
 }
@@ -298,8 +298,8 @@ pub async fn every_order_pages_through_each_backup_once(place: Place) {
         catalog
             .count_backups(&BackupFilter::default())
             .await
-            .expect("numbers"),
-        (120, 1200)
+            .expect("a number"),
+        120
     );
     for sort in [BackupSort::Time, BackupSort::Bytes, BackupSort::Seconds] {
         for descending in [true, false] {

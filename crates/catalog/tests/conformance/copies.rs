@@ -136,7 +136,7 @@ pub async fn a_copy_goes_into_a_new_catalog_of_either_kind(place: Place) {
             assert_eq!(job.state, JobState::Failed);
             assert_eq!(job.error.expect("the reason").code, "catalog_restored");
         }
-        let (count, _) = catalog
+        let count = catalog
             .count_backups(&BackupFilter::default())
             .await
             .expect("numbers");

@@ -174,7 +174,7 @@ fn is_secret_name(name: &str) -> bool {
 }
 
 fn masked_text(text: &str) -> String {
-    if pgkeep_catalog::is_reference(text) || text.is_empty() {
+    if pgkeep_model::secret::is_reference(text) || text.is_empty() {
         text.to_owned()
     } else {
         "***".to_owned()

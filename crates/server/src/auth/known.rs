@@ -4,10 +4,9 @@
 //! What is remembered counts only while nothing was committed to the catalog since ([`pgkeep_catalog::Stamp`]), so a token
 //! that is revoked ends at once, whichever process revoked it; and for [`MOMENT`] at most.
 
+use super::Principal;
 use jiff::Timestamp;
 use pgkeep_catalog::Stamp;
-use pgkeep_catalog::people::tokens::ApiToken;
-use pgkeep_catalog::people::users::User;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,32 +19,38 @@ pub struct KnownTokens(Mutex<HashMap<String, Known>>);
 
 #[derive(Debug)]
 struct Known {
-    token: ApiToken,
-    user: User,
+    principal: Principal,
+    expires_at: Option<Timestamp>,
     stamp: Stamp,
     since: Instant,
 }
 
 impl KnownTokens {
-    /// The token of this hash, if it was recognised under the same stamp and has not run out.
-    pub fn find(&self, hash: &str, stamp: &Stamp, now: Timestamp) -> Option<(ApiToken, User)> {
+    /// Whose token has this hash, if it was recognised under the same stamp and has not run out.
+    pub fn find(&self, hash: &str, stamp: &Stamp, now: Timestamp) -> Option<Principal> {
         let known = self.all();
         let known = known.get(hash)?;
         let good = known.stamp == *stamp
             && known.since.elapsed() < MOMENT
-            && known.token.expires_at.is_none_or(|at| at > now);
-        good.then(|| (known.token.clone(), known.user.clone()))
+            && known.expires_at.is_none_or(|at| at > now);
+        good.then(|| known.principal.clone())
     }
 
     /// Remembers what was read after `stamp` was taken.
-    pub fn remember(&self, hash: String, stamp: Stamp, token: &ApiToken, user: &User) {
+    pub fn remember(
+        &self,
+        hash: String,
+        stamp: Stamp,
+        expires_at: Option<Timestamp>,
+        principal: &Principal,
+    ) {
         let mut all = self.all();
         if all.len() >= MOST {
             all.clear();
         }
         let known = Known {
-            token: token.clone(),
-            user: user.clone(),
+            principal: principal.clone(),
+            expires_at,
             stamp,
             since: Instant::now(),
         };

@@ -26,13 +26,11 @@ pub use principal::{Credential, Principal};
 
 use crate::settings::{AuthSettings, ServerSettings};
 use axum::http::{HeaderMap, Method, header};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use known::KnownTokens;
 use oidc::Oidc;
 use password::PasswordHasher;
 use pgkeep_catalog::Catalog;
-use pgkeep_catalog::people::tokens::ApiToken;
-use pgkeep_catalog::people::users::User;
 use std::sync::Arc;
 
 /// Passwords that are hashed at the same time.
@@ -91,14 +89,21 @@ impl Auth {
     }
 
     async fn by_token(&self, token: &str) -> Result<Principal, AuthError> {
-        let catalog = &self.0.catalog;
-        let now = catalog.now();
-        let (token, user) = self.token(secret::hash(token), now).await?;
+        let (catalog, known) = (&self.0.catalog, &self.0.tokens);
+        let (hash, now) = (secret::hash(token), catalog.now());
+        let stamp = catalog.stamp();
+        if let Some(stamp) = &stamp
+            && let Some(principal) = known.find(&hash, stamp, now)
+        {
+            return Ok(principal);
+        }
+        let found = catalog.token_by_hash(&hash).await?;
+        let (token, user) = found.ok_or(AuthError::UnknownCredential)?;
         if token.last_used_at.is_none_or(|at| at + NOTE_EVERY <= now) {
             catalog.touch_token(&token.id).await?;
         }
         let (permissions, apps) = token.access.within(&user.access);
-        Ok(Principal {
+        let principal = Principal {
             user_id: user.id,
             name: user.name,
             role: token.access.role.min(user.access.role),
@@ -108,23 +113,11 @@ impl Auth {
                 id: token.id,
                 name: token.name,
             },
-        })
-    }
-
-    async fn token(&self, hash: String, now: Timestamp) -> Result<(ApiToken, User), AuthError> {
-        let (catalog, known) = (&self.0.catalog, &self.0.tokens);
-        let stamp = catalog.stamp();
-        if let Some(stamp) = &stamp
-            && let Some(found) = known.find(&hash, stamp, now)
-        {
-            return Ok(found);
-        }
-        let found = catalog.token_by_hash(&hash).await?;
-        let (token, user) = found.ok_or(AuthError::UnknownCredential)?;
+        };
         if let Some(stamp) = stamp {
-            known.remember(hash, stamp, &token, &user);
+            known.remember(hash, stamp, token.expires_at, &principal);
         }
-        Ok((token, user))
+        Ok(principal)
     }
 
     async fn by_session(&self, token: &str) -> Result<(Principal, String), AuthError> {

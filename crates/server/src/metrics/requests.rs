@@ -20,14 +20,15 @@ pub struct Requests {
     counted: Mutex<Counted>,
 }
 
+/// By route, then by method.
 #[derive(Debug, Default)]
-struct Counted {
-    statuses: BTreeMap<(Line, u16), u64>,
-    durations: BTreeMap<Line, Durations>,
-}
+struct Counted(BTreeMap<String, BTreeMap<&'static str, Answers>>);
 
-/// Method and route.
-type Line = (&'static str, String);
+#[derive(Debug, Default)]
+struct Answers {
+    statuses: BTreeMap<u16, u64>,
+    durations: Durations,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Durations {
@@ -39,17 +40,39 @@ struct Durations {
 
 impl RequestWatcher for Requests {
     fn answered(&self, method: &Method, route: Option<&str>, status: u16, took: Duration) {
-        logging::request_answered(known(method), route, status, took);
-        let line = (known(method), route.unwrap_or("none").to_owned());
-        let seconds = took.as_secs_f64();
+        let method = known(method);
+        logging::request_answered(method, route, status, took);
+        let route = route.unwrap_or("none");
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let durations = counted.durations.entry(line.clone()).or_default();
-        durations.count += 1;
-        durations.sum_secs += seconds;
+        // Almost all routes are known already, and need no text of their own.
+        let methods = match counted.0.get_mut(route) {
+            Some(methods) => methods,
+            None => counted.0.entry(route.to_owned()).or_default(),
+        };
+        let answers = methods.entry(method).or_default();
+        *answers.statuses.entry(status).or_default() += 1;
+        answers.durations.add(took.as_secs_f64());
+    }
+}
+
+impl Durations {
+    fn add(&mut self, seconds: f64) {
+        self.count += 1;
+        self.sum_secs += seconds;
         if let Some(bucket) = BUCKETS.iter().position(|end| seconds <= *end) {
-            durations.buckets[bucket] += 1;
+            self.buckets[bucket] += 1;
         }
-        *counted.statuses.entry((line, status)).or_default() += 1;
+    }
+}
+
+impl Counted {
+    /// Route, method, and what was answered there.
+    fn lines(&self) -> impl Iterator<Item = (&str, &'static str, &Answers)> {
+        self.0.iter().flat_map(|(route, methods)| {
+            methods
+                .iter()
+                .map(move |(method, answers)| (route.as_str(), *method, answers))
+        })
     }
 }
 
@@ -74,21 +97,24 @@ impl Requests {
             Kind::Counter,
             "Requests that were answered.",
         );
-        for (((method, route), status), count) in &counted.statuses {
-            let labels = [
-                ("method", *method),
-                ("route", route),
-                ("status", &status.to_string()),
-            ];
-            family.add(&labels, *count as f64);
+        for (route, method, answers) in counted.lines() {
+            for (status, count) in &answers.statuses {
+                let labels = [
+                    ("method", method),
+                    ("route", route),
+                    ("status", &status.to_string()),
+                ];
+                family.add(&labels, *count as f64);
+            }
         }
         let mut family = text.family(
             "pgkeep_http_request_duration_seconds",
             Kind::Histogram,
             "Time from the head of a request to the head of its answer.",
         );
-        for ((method, route), durations) in &counted.durations {
-            let labels = [("method", *method), ("route", route.as_str())];
+        for (route, method, answers) in counted.lines() {
+            let labels = [("method", method), ("route", route)];
+            let durations = &answers.durations;
             let mut below = 0;
             for (end, count) in BUCKETS.iter().zip(durations.buckets) {
                 below += count;

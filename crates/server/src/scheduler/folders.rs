@@ -50,7 +50,7 @@ impl Scheduler {
                 repository: Some(stored.name.clone()),
                 ..BackupFilter::default()
             };
-            let (known, _) = self.catalog.count_backups(&known).await?;
+            let known = self.catalog.count_backups(&known).await?;
             if known == 0 {
                 continue;
             }

@@ -155,7 +155,7 @@ fn beside_backups(
     site.back_up(0)?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     let mut served = Vec::new();
-    let mut per_request = Vec::new();
+    let (mut answering, mut asking) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         source.settle();
         let quiet = cpu_of(site.process()?);
@@ -163,12 +163,16 @@ fn beside_backups(
         let quiet = cpu_of(site.process()?) - quiet;
 
         source.settle();
-        let busy = cpu_of(site.process()?);
+        let (busy, own) = (cpu_of(site.process()?), cpu_of(std::process::id()));
         let (seconds, requests) = beside_requests(site, 2 * round + 2)?;
-        let busy = cpu_of(site.process()?) - busy;
+        let (busy, own) = (
+            cpu_of(site.process()?) - busy,
+            cpu_of(std::process::id()) - own,
+        );
         beside.push(seconds);
-        let spent = busy.saturating_sub(quiet).as_secs_f64();
-        per_request.push(spent * 1e6 / requests.requests as f64);
+        let of_each = |spent: Duration| spent.as_secs_f64() * 1e6 / requests.requests as f64;
+        answering.push(of_each(busy.saturating_sub(quiet)));
+        asking.push(of_each(own));
         eprintln!(
             "round {}: {:.2} s alone, {seconds:.2} s beside {:.0} requests/s",
             round + 1,
@@ -195,7 +199,12 @@ fn beside_backups(
     );
     table.add(
         "the server's processor time for one of them, µs",
-        median(&per_request),
+        median(&answering),
+        Aim::None,
+    );
+    table.add(
+        "the asking's processor time, µs",
+        median(&asking),
         Aim::None,
     );
     let (alone, beside) = (median(&alone), median(&beside));

@@ -2,17 +2,17 @@
 //!
 //! The repositories are the truth; this can be thrown away and made again (`sync`).
 
+mod of_app;
+mod write;
+
+pub use of_app::Holding;
+
 use crate::Catalog;
-use crate::db::{Row, Tx, Value, json, params};
+use crate::db::{Row, Value};
 use crate::error::{CatalogError, Result};
-use crate::events::NewEvent;
 use crate::filter::{Filter, escape_like};
 use crate::paging::{Cursor, Page, Paged};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
-
-/// Of more backups than these at once, one event tells.
-const TOLD_ONE_BY_ONE: usize = 100;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BackupRow {
@@ -185,102 +185,6 @@ impl BackupSort {
 }
 
 impl Catalog {
-    /// Writes down a backup. What is `None` of the facts that only jobs know stays as it was.
-    pub async fn upsert_backup(&self, row: &BackupRow) -> Result<()> {
-        self.upsert_backups(std::slice::from_ref(row)).await
-    }
-
-    /// Writes down several at once.
-    pub async fn upsert_backups(&self, rows: &[BackupRow]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.begin().await?;
-        for row in rows {
-            let new = upsert(&mut tx, row).await?;
-            if rows.len() <= TOLD_ONE_BY_ONE {
-                tx.event(NewEvent::new("backup", &row.id).app(Some(&row.app)).data(
-                    serde_json::json!({
-                        "change": if new { "made" } else { "changed" },
-                        "repository": row.repository,
-                        "kind": row.kind,
-                        "state": row.state().as_str(),
-                    }),
-                ));
-            }
-        }
-        if rows.len() > TOLD_ONE_BY_ONE {
-            tx.event(synced(&rows[0].repository));
-        }
-        tx.commit().await
-    }
-
-    /// Makes the list of a repository be what it was at `listed_at`: what was written down since then stays. Facts that only
-    /// jobs know (job, policy, rows, bytes, seconds) are kept. One event tells of all of it, and none where nothing changed.
-    pub async fn replace_backups(
-        &self,
-        repository: &str,
-        rows: &[BackupRow],
-        listed_at: Timestamp,
-    ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        tx.lock("backups").await?;
-        let mut known: BTreeMap<String, BackupRow> = tx
-            .rows(
-                "SELECT * FROM backups WHERE repository = $1",
-                params![repository],
-            )
-            .await?
-            .iter()
-            .map(|row| BackupRow::read(row).map(|row| (row.id.clone(), row)))
-            .collect::<Result<_>>()?;
-        let mut changes = 0;
-        for row in rows {
-            let row = BackupRow {
-                repository: repository.to_owned(),
-                ..row.clone()
-            };
-            match known.remove(&row.id) {
-                Some(before) if row.adds_nothing_to(&before) => {}
-                _ => {
-                    upsert(&mut tx, &row).await?;
-                    changes += 1;
-                }
-            }
-        }
-        for id in known.keys() {
-            changes += tx
-                .run(
-                    "DELETE FROM backups WHERE repository = $1 AND id = $2 AND written_at < $3",
-                    params![repository, id, listed_at],
-                )
-                .await?;
-        }
-        if changes > 0 {
-            tx.event(synced(repository));
-        }
-        tx.commit().await
-    }
-
-    /// Forgets a backup that is no longer in its repository. One that is not known is no error.
-    pub async fn remove_backup(&self, repository: &str, id: &str) -> Result<()> {
-        let mut tx = self.begin().await?;
-        let row = tx
-            .row(
-                "DELETE FROM backups WHERE repository = $1 AND id = $2 RETURNING app",
-                params![repository, id],
-            )
-            .await?;
-        if let Some(row) = row {
-            tx.event(
-                NewEvent::new("backup", id)
-                    .app(row.opt_text("app")?.as_deref())
-                    .data(serde_json::json!({ "change": "removed", "repository": repository })),
-            );
-        }
-        tx.commit().await
-    }
-
     pub async fn backups(
         &self,
         filter: &BackupFilter,
@@ -321,22 +225,15 @@ impl Catalog {
         }))
     }
 
-    /// How many backups a filter finds, and what they added to their repositories in all.
-    pub async fn count_backups(&self, filter: &BackupFilter) -> Result<(u64, u64)> {
+    /// How many backups a filter finds.
+    pub async fn count_backups(&self, filter: &BackupFilter) -> Result<u64> {
         let wanted = filter.clause();
-        let sql = format!(
-            "SELECT count(*) AS n, CAST(coalesce(sum(bytes_added), 0) AS BIGINT) AS added FROM backups {}",
-            wanted.clause()
-        );
+        let sql = format!("SELECT count(*) AS n FROM backups {}", wanted.clause());
         let row = self
             .db()
             .row(sqlx::AssertSqlSafe(sql), wanted.into_params())
             .await?;
-        let big = |n: i64| u64::try_from(n).unwrap_or(0);
-        match row {
-            Some(row) => Ok((big(row.int("n")?), big(row.int("added")?))),
-            None => Ok((0, 0)),
-        }
+        row.map_or(Ok(0), |row| Ok(u64::try_from(row.int("n")?).unwrap_or(0)))
     }
 
     /// Finds a backup by the begin of its id, in one repository or in all. [`CatalogError::Invalid`] where several fit.
@@ -369,65 +266,6 @@ impl Catalog {
                 )))
             }
         }
-    }
-
-    /// Newest whole, undamaged backup of an app that holds what those before it did.
-    pub async fn newest_good_backup(&self, app: &str) -> Result<Option<BackupRow>> {
-        self.newest(app, "partial = 0 AND damaged_at IS NULL AND shrunk IS NULL")
-            .await
-    }
-
-    /// Newest backup of an app that was proven, and of which nothing bad was found since.
-    pub async fn newest_proven_backup(&self, app: &str) -> Result<Option<BackupRow>> {
-        self.newest(
-            app,
-            "partial = 0 AND damaged_at IS NULL AND drill_failed_at IS NULL AND shrunk IS NULL
-                 AND proven_at IS NOT NULL",
-        )
-        .await
-    }
-
-    /// Backups of an app, newest first, back to the oldest that holds far less than the one before it; none where none does.
-    pub async fn backups_since_shrunk(&self, app: &str) -> Result<Vec<BackupRow>> {
-        let rows = self
-            .db()
-            .rows(
-                "SELECT * FROM backups WHERE app = $1 AND time >=
-                     (SELECT min(time) FROM backups WHERE app = $1 AND shrunk IS NOT NULL)
-                 ORDER BY time DESC, id DESC LIMIT 5000",
-                params![app],
-            )
-            .await?;
-        rows.iter().map(BackupRow::read).collect()
-    }
-
-    /// Newest whole backup of an app in one repository of which nothing bad is known.
-    pub async fn newest_good_backup_in(
-        &self,
-        app: &str,
-        repository: &str,
-    ) -> Result<Option<BackupRow>> {
-        let row = self
-            .db()
-            .row(
-                "SELECT * FROM backups WHERE app = $1 AND repository = $2 AND partial = 0 AND damaged_at IS NULL
-                     AND drill_failed_at IS NULL AND shrunk IS NULL
-                 ORDER BY time DESC, id DESC LIMIT 1",
-                params![app, repository],
-            )
-            .await?;
-        row.as_ref().map(BackupRow::read).transpose()
-    }
-
-    async fn newest(&self, app: &str, condition: &'static str) -> Result<Option<BackupRow>> {
-        let sql = format!(
-            "SELECT * FROM backups WHERE app = $1 AND {condition} ORDER BY time DESC, id DESC LIMIT 1"
-        );
-        let row = self
-            .db()
-            .row(sqlx::AssertSqlSafe(sql), params![app])
-            .await?;
-        row.as_ref().map(BackupRow::read).transpose()
     }
 }
 
@@ -496,100 +334,4 @@ impl BackupRow {
             revision: row.int("revision")?,
         })
     }
-
-    /// Whether writing it over `before` would change nothing.
-    fn adds_nothing_to(&self, before: &BackupRow) -> bool {
-        let merged = BackupRow {
-            policy: self.policy.clone().or_else(|| before.policy.clone()),
-            job: self.job.clone().or_else(|| before.job.clone()),
-            rows: self.rows.or(before.rows),
-            bytes: self.bytes.or(before.bytes),
-            bytes_added: self.bytes_added.or(before.bytes_added),
-            seconds: self.seconds.or(before.seconds),
-            revision: before.revision,
-            ..self.clone()
-        };
-        merged.rounded() == *before
-    }
-
-    /// Times lose what is smaller than a millisecond.
-    fn rounded(self) -> BackupRow {
-        let round =
-            |time: Timestamp| Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time);
-        BackupRow {
-            time: round(self.time),
-            checked_at: self.checked_at.map(round),
-            proven_at: self.proven_at.map(round),
-            damaged_at: self.damaged_at.map(round),
-            drill_failed_at: self.drill_failed_at.map(round),
-            ..self
-        }
-    }
-}
-
-/// Many backups of a repository changed: who shows a list asks for it again.
-fn synced(repository: &str) -> NewEvent {
-    NewEvent::new("repository", repository).data(serde_json::json!({ "change": "synced" }))
-}
-
-/// Returns whether it was not known before.
-async fn upsert(tx: &mut Tx, row: &BackupRow) -> Result<bool> {
-    let now = tx.now();
-    let params: Vec<Value> = params![
-        &row.repository,
-        &row.id,
-        &row.app,
-        &row.environment,
-        &row.kind,
-        row.time,
-        json(&row.databases)?,
-        &row.description,
-        json(&row.tags)?,
-        row.pinned,
-        row.partial,
-        row.checked_at,
-        row.proven_at,
-        row.proven_seconds,
-        row.damaged_at,
-        row.drill_failed_at,
-        &row.policy,
-        &row.job,
-        row.rows,
-        row.bytes,
-        row.bytes_added,
-        row.seconds,
-        &row.hostname,
-        &row.username,
-        now,
-        json(&row.files)?,
-        &row.schema_version,
-        &row.shrunk,
-    ];
-    let written = tx
-        .row(
-            "INSERT INTO backups (repository, id, app, environment, kind, time, databases, description, tags, pinned,
-                 partial, checked_at, proven_at, proven_seconds, damaged_at, drill_failed_at, policy, job, row_count,
-                 bytes, bytes_added, seconds, hostname, username, written_at, files, schema_version, shrunk, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                 $21, $22, $23, $24, $25, $26, $27, $28, 1)
-             ON CONFLICT (repository, id) DO UPDATE SET app = excluded.app, environment = excluded.environment,
-                 kind = excluded.kind, time = excluded.time, databases = excluded.databases,
-                 description = excluded.description, tags = excluded.tags, pinned = excluded.pinned,
-                 partial = excluded.partial, checked_at = excluded.checked_at, proven_at = excluded.proven_at,
-                 proven_seconds = excluded.proven_seconds, damaged_at = excluded.damaged_at,
-                 drill_failed_at = excluded.drill_failed_at,
-                 policy = coalesce(excluded.policy, backups.policy), job = coalesce(excluded.job, backups.job),
-                 row_count = coalesce(excluded.row_count, backups.row_count),
-                 bytes = coalesce(excluded.bytes, backups.bytes),
-                 bytes_added = coalesce(excluded.bytes_added, backups.bytes_added),
-                 seconds = coalesce(excluded.seconds, backups.seconds),
-                 hostname = excluded.hostname, username = excluded.username,
-                 files = excluded.files, schema_version = excluded.schema_version,
-                 shrunk = excluded.shrunk,
-                 written_at = excluded.written_at, revision = backups.revision + 1
-             RETURNING revision",
-            params,
-        )
-        .await?;
-    written.map_or(Ok(true), |row| Ok(row.int("revision")? == 1))
 }
