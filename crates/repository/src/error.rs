@@ -41,6 +41,9 @@ pub enum RepositoryError {
     Locked { holder: Box<LockInfo> },
     #[error("the lock on the repository was lost: {reason}")]
     LockLost { reason: String },
+    /// A plan was made for another state.
+    #[error("the repository was changed since the prune was planned")]
+    Changed,
     #[error("no snapshot matches {wanted}")]
     SnapshotNotFound { wanted: String },
     #[error("{count} snapshots match {wanted}")]
@@ -125,7 +128,7 @@ impl RepositoryError {
             Self::Locked { .. } => Some(
                 "wait until it is done; a lock that its owner left behind ends by itself after 30 minutes",
             ),
-            Self::LockLost { .. } => Some("run it again"),
+            Self::LockLost { .. } | Self::Changed => Some("run it again"),
             Self::SnapshotNotFound { .. } => Some("`pgkeep list` shows what there is"),
             Self::KeyNotFound { .. } => Some("`pgkeep key list` shows the ids of all keys"),
             Self::AmbiguousSnapshot { .. } => Some("give more digits of the id"),

@@ -31,6 +31,9 @@
 //! Shared locks live beside each other, an exclusive lock lives alone; who cannot have its lock fails at once and says who
 //! holds the other. Lock files are restic's, so the same holds between this crate and stock tools.
 //!
+//! A holder asks for its lock once more right before what cannot be taken back ([`LockGuard::confirm`]): before a snapshot is
+//! written ([`Writer::publish_if`]), before one is deleted, before a prune changes the index, and before it deletes packs.
+//!
 //! | | backup | restore, read | check | tags, forget | key add | prune, repair |
 //! |---|---|---|---|---|---|---|
 //! | lock | shared | shared | shared | shared | none | exclusive |
@@ -39,6 +42,12 @@
 //! | beside check | yes: what it adds meanwhile is not looked at | yes | yes | yes | yes | no |
 //! | beside tags, forget | yes | a reader keeps what it opened | yes | of the same snapshot: both new files stay | yes | no |
 //! | beside prune, repair | no | no | no | no | yes | no |
+//!
+//! Stock restic takes an exclusive lock for `forget` and `tag`; here a shared one is enough. Both touch snapshot files only:
+//! a backup that takes parts over from one that goes meanwhile still finds them, for only a prune deletes packs, and a prune
+//! waits until the backup is published; a prune that was planned before refuses. So one app's cleanup never fails because
+//! another app's backup runs. What a forget decided may be overtaken: a backup that was pinned since stays, and one whose
+//! tags change at the same moment is listed again and goes the next time.
 //!
 //! Should a lock fail all the same (a clock far off, a lock file removed by hand), packs younger than prune's grace time are
 //! kept, and a writer stores again what it finds missing when it starts.

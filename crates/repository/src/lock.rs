@@ -47,9 +47,10 @@ const ATTEMPTS: u32 = 4;
 /// Who may work at the same time: any number of shared holders, or one exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
-    /// Adds to the repository or reads it: backup, restore, check.
+    /// Reads the repository, adds to it, or removes snapshots, which takes nothing from others: backup, restore, check,
+    /// forget.
     Shared,
-    /// Removes from it: prune, removing a key.
+    /// Removes what others may count on: prune, repair.
     Exclusive,
 }
 
@@ -127,6 +128,8 @@ struct State {
     /// Name of the lock file that stands for this lock now.
     name: String,
     refreshed: Instant,
+    /// A new lock file is being put in the place of the old one.
+    refreshing: bool,
     lost: Option<String>,
     released: bool,
 }
@@ -137,13 +140,37 @@ impl LockGuard {
         self.held.state.lock().lost.is_some()
     }
 
-    /// Fails with the reason when the lock is lost.
+    /// Fails with the reason when the lock is known to be lost. Asks nobody, so it may stand in a loop.
     pub fn check(&self) -> Result<()> {
         match &self.held.state.lock().lost {
             Some(reason) => Err(RepositoryError::LockLost {
                 reason: reason.clone(),
             }),
             None => Ok(()),
+        }
+    }
+
+    /// Looks whether the lock file is still there, and fails when it is not: somebody removed it, or took it for left
+    /// behind. To be asked right before what cannot be taken back; between two refreshes nothing else notices.
+    pub fn confirm(&self) -> Result<()> {
+        self.check()?;
+        loop {
+            let name = self.held.state.lock().name.clone();
+            if self.held.is_stored(&name)? {
+                return Ok(());
+            }
+            let mut state = self.held.state.lock();
+            // A refresh puts the new file there before the old one goes, and tells the name after.
+            if state.name == name && !state.refreshing {
+                let reason = "its lock file was removed";
+                state.lost.get_or_insert_with(|| reason.into());
+                return Err(RepositoryError::LockLost {
+                    reason: reason.into(),
+                });
+            }
+            self.held
+                .wake
+                .wait_while(&mut state, |state| state.refreshing);
         }
     }
 }
@@ -210,6 +237,7 @@ fn acquire_with(
         state: Mutex::new(State {
             name,
             refreshed: Instant::now(),
+            refreshing: false,
             lost: None,
             released: false,
         }),
@@ -284,8 +312,11 @@ impl Held {
                 return;
             }
             let old = state.name.clone();
+            state.refreshing = true;
             // Not held while the storage works, so that `lost()` never waits for it.
             let refreshed = parking_lot::MutexGuard::unlocked(&mut state, || self.refresh(&old));
+            state.refreshing = false;
+            self.wake.notify_all();
             match refreshed {
                 Ok(name) => {
                     state.name = name;
@@ -305,8 +336,7 @@ impl Held {
 
     /// Puts a lock file with the present time in the place of the old one.
     fn refresh(&self, old: &str) -> Result<String> {
-        let old = ObjectKey::new(FileKind::Lock, old);
-        if self.repository.storage().stat(&old)?.is_none() {
+        if !self.is_stored(old)? {
             return Err(RepositoryError::LockLost {
                 reason: "its lock file was removed".into(),
             });
@@ -316,8 +346,14 @@ impl Held {
             ..self.info.clone()
         };
         let name = write(&self.repository, &info)?;
+        let old = ObjectKey::new(FileKind::Lock, old);
         self.repository.storage().delete(&old)?;
         Ok(name)
+    }
+
+    fn is_stored(&self, name: &str) -> Result<bool> {
+        let key = ObjectKey::new(FileKind::Lock, name);
+        Ok(self.repository.storage().stat(&key)?.is_some())
     }
 }
 
@@ -398,6 +434,30 @@ mod tests {
         });
         let error = lock.check().expect_err("lost");
         assert!(matches!(error, RepositoryError::LockLost { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_lock_is_seen_to_be_gone_at_once_when_asked_and_stays_confirmed_while_it_is_refreshed() {
+        let s = setup();
+        let busy = acquire_with(&s.repository, LockMode::Shared, "backup", FAST).expect("lock");
+        for _ in 0..200 {
+            busy.confirm()
+                .expect("held all the time, whatever its name");
+        }
+        drop(busy);
+
+        // Refreshed every five minutes: nothing but the question can find it out in this test.
+        let lock = acquire_with(&s.repository, LockMode::Shared, "backup", PACE).expect("lock");
+        lock.confirm().expect("held");
+        for (name, _) in list(&s.repository).expect("list") {
+            s.storage
+                .delete(&ObjectKey::new(FileKind::Lock, name))
+                .expect("delete");
+        }
+        lock.check().expect("nobody has looked yet");
+        let error = lock.confirm().expect_err("gone");
+        assert!(matches!(error, RepositoryError::LockLost { .. }), "{error}");
+        assert!(lock.lost(), "what was seen once stays so");
     }
 
     #[test]

@@ -137,9 +137,7 @@ impl Repository {
     ) -> Result<PruneReport> {
         let lock = self.lock(LockMode::Exclusive, "prune")?;
         if state(self)? != plan.steps.state {
-            return Err(RepositoryError::invalid(
-                "the repository was changed since the prune was planned; plan it again",
-            ));
+            return Err(RepositoryError::Changed);
         }
         progress.phase(Phase::Cleanup, Some(plan.bytes_repack));
         let Steps {
@@ -161,14 +159,14 @@ impl Repository {
 
         // Nothing that is stored may be lost when it ends here, so the last moment to stop is before the index changes.
         cancel.check()?;
-        lock.check()?;
+        lock.confirm()?;
         if !change.is_empty() {
             let files = IndexFiles::load(self)?;
             files.require_all_readable()?;
             self.storage().flush()?;
             files.apply(self, &change)?;
         }
-        lock.check()?;
+        lock.confirm()?;
         for pack in &delete {
             self.storage()
                 .delete(&ObjectKey::new(FileKind::Pack, pack.to_string()))?;

@@ -98,7 +98,7 @@ impl Repository {
         change.remove = damaged;
 
         cancel.check()?;
-        lock.check()?;
+        lock.confirm()?;
         if !change.is_empty() || done.indexes_removed > 0 {
             self.storage().flush()?;
             files.apply(self, &change)?;

@@ -3,6 +3,9 @@
 //! An object is written under a temporary name, synced, and renamed, so that no reader ever sees a part of one. Packs are
 //! many, so the syncing of their folders is put off to [`Storage::flush`]; for every other kind the folder is synced
 //! before the call returns. Files are read-only once written: nothing in a repository is ever changed in place.
+//!
+//! Only their owner may read them. So what root writes into somebody else's repository is given to the owner of its folder:
+//! otherwise one backup by hand would shut the service out that keeps the repository.
 
 use super::{FileKind, ObjectKey, Storage, StorageError, StorageErrorKind, StoredObject};
 use jiff::Timestamp;
@@ -11,7 +14,9 @@ use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{
+        DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown,
+    },
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -41,6 +46,14 @@ impl LocalStorage {
         self.root.join(key.path())
     }
 
+    /// Whose everything in here is to be, where that is not whoever writes it anyway: only root can give files away.
+    fn owner(&self) -> io::Result<Option<Owner>> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        Ok(Owner::of(&fs::metadata(&self.root)?))
+    }
+
     /// Writes a synced temporary file beside `target` and hands its path to `finish`, which gives it its name.
     fn write_beside(
         &self,
@@ -58,13 +71,14 @@ impl LocalStorage {
             "{name}{TEMPORARY_MARK}{}-{number}",
             std::process::id()
         ));
-        let written = match create_and_write(&temporary, data) {
+        let owner = self.owner()?;
+        let written = match create_and_write(&temporary, data, owner) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
-                make_folder(folder)?;
+                make_folder(folder, owner)?;
                 self.unsynced
                     .lock()
                     .extend(folder.parent().map(Path::to_path_buf));
-                create_and_write(&temporary, data)
+                create_and_write(&temporary, data, owner)
             }
             other => other,
         };
@@ -125,7 +139,7 @@ impl Storage for LocalStorage {
             match fs::hard_link(temporary, &path) {
                 Ok(()) => fs::remove_file(temporary),
                 Err(e) if is_unsupported(&e) => {
-                    create_and_write(&path, data)?;
+                    create_and_write(&path, data, self.owner()?)?;
                     fs::remove_file(temporary)
                 }
                 Err(e) => Err(e),
@@ -224,11 +238,13 @@ impl Storage for LocalStorage {
 
     fn prepare(&self) -> Result<(), StorageError> {
         let all = || -> io::Result<()> {
+            make_folder(&self.root, None)?;
+            let owner = self.owner()?;
             for kind in FileKind::ALL {
-                make_folder(&self.root.join(kind.folder()))?;
+                make_folder(&self.root.join(kind.folder()), owner)?;
             }
             for shard in 0..=255u8 {
-                make_folder(&self.root.join("data").join(format!("{shard:02x}")))?;
+                make_folder(&self.root.join("data").join(format!("{shard:02x}")), owner)?;
             }
             sync_folder(&self.root.join("data"))?;
             sync_folder(&self.root)?;
@@ -283,23 +299,59 @@ fn remove_temporaries(folder: &Path, begun_before: Timestamp) -> io::Result<u64>
     Ok(removed)
 }
 
-fn create_and_write(path: &Path, data: &[u8]) -> io::Result<()> {
+fn create_and_write(path: &Path, data: &[u8], owner: Option<Owner>) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
+    if let Some(owner) = owner
+        && !owner.has(&file.metadata()?)
+    {
+        fchown(&file, Some(owner.user), Some(owner.group)).map_err(|e| not_given(path, &e))?;
+    }
     file.write_all(data)?;
     // Some network file systems have no permissions to set; that must not fail a backup.
     let _ = file.set_permissions(fs::Permissions::from_mode(0o400));
     file.sync_all()
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+fn make_folder(path: &Path, owner: Option<Owner>) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(path)
+        .create(path)?;
+    match owner {
+        Some(owner) if !owner.has(&fs::metadata(path)?) => {
+            chown(path, Some(owner.user), Some(owner.group)).map_err(|e| not_given(path, &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Somebody else than root.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    user: u32,
+    group: u32,
+}
+
+impl Owner {
+    fn of(folder: &fs::Metadata) -> Option<Self> {
+        let (user, group) = (folder.uid(), folder.gid());
+        (user != 0).then_some(Self { user, group })
+    }
+
+    fn has(self, what: &fs::Metadata) -> bool {
+        what.uid() == self.user
+    }
+}
+
+/// A file system that lets not even root give files away would leave one that its owner cannot read.
+fn not_given(path: &Path, error: &io::Error) -> io::Error {
+    let path = path.display();
+    let why = format!("{path} cannot be given to the owner of the repository: {error}");
+    io::Error::new(error.kind(), why)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -407,6 +459,42 @@ mod tests {
             storage.get(&key).expect_err("gone").kind,
             StorageErrorKind::NotFound
         );
+    }
+
+    /// Only root can make the scene; as anybody else the test shows that nothing is given away.
+    #[test]
+    fn what_root_writes_belongs_to_the_owner_of_the_repository() {
+        const SOMEBODY: u32 = 54_321;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = folder.path().join("repo");
+        fs::create_dir(&root).expect("made");
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            chown(&root, Some(SOMEBODY), Some(SOMEBODY)).expect("given away");
+        }
+        let owner = fs::metadata(&root).expect("there").uid();
+        assert_eq!(owner == SOMEBODY, is_root);
+        let storage = LocalStorage::new(&root);
+        storage.prepare().expect("folders");
+        let (config, pack) = (
+            ObjectKey::config(),
+            ObjectKey::new(FileKind::Pack, "ab".repeat(32)),
+        );
+        storage.create_new(&config, b"config").expect("created");
+        let shard = storage.path(&pack).parent().expect("a folder").to_owned();
+        fs::remove_dir(&shard).expect("removed");
+        storage.put(&pack, b"pack").expect("put");
+        for path in [
+            root.join("snapshots"),
+            root.join("data/00"),
+            shard,
+            storage.path(&config),
+            storage.path(&pack),
+        ] {
+            let found = fs::metadata(&path).expect("there");
+            assert_eq!(found.uid(), owner, "{}", path.display());
+            assert_eq!(found.mode() & 0o077, 0, "{}", path.display());
+        }
     }
 
     #[test]

@@ -158,9 +158,19 @@ impl Writer {
     /// Waits for all work, stores trees and index, and last the snapshot. Any failure of any stream, worker or upload
     /// fails it, and then there is no snapshot.
     pub fn publish(
+        self,
+        files: Vec<NewFile>,
+        meta: SnapshotMeta,
+    ) -> Result<(SnapshotId, WriteSummary)> {
+        self.publish_if(files, meta, || Ok(()))
+    }
+
+    /// The same; `may` has the last word right before the snapshot is written, when all it needs is stored.
+    pub fn publish_if(
         mut self,
         files: Vec<NewFile>,
         meta: SnapshotMeta,
+        may: impl FnOnce() -> Result<()>,
     ) -> Result<(SnapshotId, WriteSummary)> {
         let pipeline = self
             .pipeline
@@ -173,6 +183,7 @@ impl Writer {
             .and_then(|tree| {
                 shared.checkpoint()?;
                 shared.check()?;
+                may()?;
                 let snapshot = Snapshot {
                     id: SnapshotId::default(),
                     time: meta.time,
