@@ -3,8 +3,11 @@ use pgkeep_catalog::{Catalog, CatalogError, ManagedBy, NewJob, Outcome};
 use pgkeep_model::app::AppDefinition;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 /// Makes `count` jobs by eight tasks at once.
 async fn make_jobs(place: &Place, count: usize, key: impl Fn(usize) -> Option<String>) {
@@ -125,13 +128,8 @@ pub async fn a_claim_that_nobody_waits_for_is_given_back(place: Place) {
         let outcome = match number % 4 {
             0 => Some(claim.await),
             1 => {
-                // Asked, and gone before the answer.
-                std::future::poll_fn(|context| {
-                    assert!(claim.as_mut().poll(context).is_pending());
-                    std::task::Poll::Ready(())
-                })
-                .await;
-                None
+                // Asked, and gone before the answer, where that takes its time.
+                asked_once(claim.as_mut()).await
             }
             2 => {
                 // Gone at about the time of the answer.
@@ -143,13 +141,11 @@ pub async fn a_claim_that_nobody_waits_for_is_given_back(place: Place) {
             _ => {
                 // The answer lies there, and nobody takes it.
                 all_given_back(&catalog, kept.len()).await;
-                std::future::poll_fn(|context| {
-                    assert!(claim.as_mut().poll(context).is_pending());
-                    std::task::Poll::Ready(())
-                })
-                .await;
-                all_given_back(&catalog, kept.len() + 1).await;
-                None
+                let answer = asked_once(claim.as_mut()).await;
+                if answer.is_none() {
+                    all_given_back(&catalog, kept.len() + 1).await;
+                }
+                answer
             }
         };
         if let Some(outcome) = outcome {
@@ -175,6 +171,17 @@ pub async fn a_claim_that_nobody_waits_for_is_given_back(place: Place) {
         catalog.claim("m", &[], LEASE).await.expect("an answer"),
         None
     );
+}
+
+/// Asks once. The answer is there already where the desk, which works on a task of its own, was faster.
+async fn asked_once<F: Future>(mut claim: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|context| {
+        Poll::Ready(match claim.as_mut().poll(context) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 async fn all_given_back(catalog: &Catalog, running: usize) {
