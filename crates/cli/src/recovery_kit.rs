@@ -3,6 +3,7 @@
 use crate::session::Session;
 use jiff::Timestamp;
 use pgkeep_catalog::Catalog;
+use pgkeep_engine::recovery::{IN_THREE_STEPS, stock_restore};
 use pgkeep_server::settings::CatalogPlace;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -15,6 +16,7 @@ pub fn text(
     now: Timestamp,
 ) -> SecretString {
     let restic = restic_address(address);
+    let load = stock_restore("shop", "./recovered/databases/shop").join("\n  ");
     SecretString::from(format!(
         "\
 PGKEEP RECOVERY KIT                                            made {}
@@ -33,14 +35,15 @@ Recover with pgkeep:
   BACKUP_ENCRYPTION_KEY='<key>' pgkeep restore latest --into recovered --repo '{address}' --admin-url postgres://…
 
 Recover without pgkeep: the repository is in the public format of restic (0.14 or newer), and each
-backup holds a directory dump of PostgreSQL.
+backup holds a directory dump of PostgreSQL. The three pg_restore stay three,
+{IN_THREE_STEPS}.
 
   export RESTIC_PASSWORD='<key>'
   restic -r '{restic}' snapshots
   restic -r '{restic}' restore latest --target ./recovered
   psql -d postgres -f ./recovered/globals.sql          (roles and tablespaces, where they are missing)
-  createdb -T template0 shop
-  pg_restore -d shop -j 4 ./recovered/databases/shop
+  createdb --template=template0 shop
+  {load}
 
 The key opens a small file of the repository, in which the real one lies. Should the repository lose that
 file, write it again, in one line and without a newline at its end, as {key_file}:

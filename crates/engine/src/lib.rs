@@ -27,6 +27,7 @@ pub mod migrations;
 pub mod package;
 mod process;
 pub mod program;
+pub mod recovery;
 pub mod restore;
 pub mod schema_diff;
 pub mod storage;

@@ -1,6 +1,7 @@
 //! The page in a package that says how to take it in with stock tools alone.
 
 use super::{GLOBALS, SUMS, contents::Contents};
+use crate::recovery::{IN_THREE_STEPS, shell_word, stock_restore};
 use pgkeep_model::manifest::DatabaseContent;
 use std::fmt::Write;
 
@@ -41,31 +42,39 @@ pub(super) fn text(contents: &Contents, name: &str, file: &str) -> String {
     line(&format!("    {}", unpack(file)));
     line(&format!("    cd {name}"));
     line(&format!("    sha256sum --check {SUMS}"));
-    for packed in &contents.databases {
-        let Some(database) = manifest.database(&packed.name) else {
-            continue;
-        };
-        let target = shell_word(&format!("{}_restored", packed.name));
-        line("");
-        line(&format!(
-            "Database {} (PostgreSQL {}), into a new database:",
-            packed.name, database.server.version
-        ));
-        line("");
-        line(&format!("    createdb {target}"));
-        let file = shell_word(&packed.file);
-        line(&match database.content {
-            DatabaseContent::Directory => {
-                format!("    pg_restore --dbname {target} --jobs 4 {file}")
-            }
-            DatabaseContent::Plain => format!("    psql --dbname {target} --file {file}"),
-        });
-    }
     if manifest.globals {
         line("");
         line("Roles and tablespaces that are missing on the new server come first:");
         line("");
         line(&format!("    psql --dbname postgres --file {GLOBALS}"));
+    }
+    for packed in &contents.databases {
+        let Some(database) = manifest.database(&packed.name) else {
+            continue;
+        };
+        let restored = format!("{}_restored", packed.name);
+        let target = shell_word(&restored);
+        let (commands, order) = match database.content {
+            DatabaseContent::Directory => (
+                stock_restore(&restored, &packed.file).to_vec(),
+                format!(", {IN_THREE_STEPS}"),
+            ),
+            DatabaseContent::Plain => {
+                let file = shell_word(&packed.file);
+                let command = format!("psql --dbname={target} --file={file}");
+                (vec![command], String::new())
+            }
+        };
+        line("");
+        line(&format!(
+            "Database {} (PostgreSQL {}), into a new database{order}:",
+            packed.name, database.server.version
+        ));
+        line("");
+        line(&format!("    createdb --template=template0 {target}"));
+        for command in commands {
+            line(&format!("    {command}"));
+        }
     }
     for tree in &manifest.files {
         line("");
@@ -92,14 +101,5 @@ fn unpack(file: &str) -> String {
             format!("zstd --decompress --stdout {file} | tar --extract")
         }
         (None, file) => format!("tar --extract --file {file}"),
-    }
-}
-
-/// Quotes what a shell would take apart.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
