@@ -8,7 +8,7 @@ use crate::{Context, Error, ErrorCode, Result};
 use jiff::Timestamp;
 use pgkeep_model::manifest::{BackupKind, DatabaseManifest, FORMAT, MANIFEST_PATH, Manifest};
 use pgkeep_model::shrunk::{ACCEPTED, Doubt, Seen, standing};
-use pgkeep_repository::{Repository, Snapshot};
+use pgkeep_repository::{LockMode, Repository, Snapshot};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -346,8 +346,8 @@ impl Finding {
     }
 }
 
-/// Records a finding with the backup. It stays true where it cannot be written down: a full or write-protected store is a
-/// warning, and gives why.
+/// Records a finding with the backup. It stays true where it cannot be written down: a full or write-protected store, or a
+/// backup that was removed meanwhile, is a warning, and gives why.
 pub fn record(
     repository: &Repository,
     backup: &BackupEntry,
@@ -355,7 +355,7 @@ pub fn record(
     context: &Context,
 ) -> Result<Option<String>> {
     match try_record(repository, backup, finding, context) {
-        Err(e) if e.code == ErrorCode::Storage => {
+        Err(e) if matches!(e.code, ErrorCode::Storage | ErrorCode::NotFound) => {
             context.progress.warn(&format!(
                 "the result is not recorded with backup {}: {e}",
                 backup.short_id()
@@ -372,7 +372,7 @@ fn try_record(
     finding: Finding,
     context: &Context,
 ) -> Result<()> {
-    let _lock = repository.lock(pgkeep_repository::LockMode::Shared, "mark backup")?;
+    let lock = repository.lock(LockMode::Shared, "mark backup")?;
     // The tags may have changed since the backup was listed; find it again by its lasting id.
     let now = find(repository, &backup.id, &ListFilter::default())?;
     let (tag, untrue) = finding.tag(context.clock.now());
@@ -383,6 +383,7 @@ fn try_record(
         .filter(|t| untrue.iter().any(|prefix| t.starts_with(prefix)))
         .cloned()
         .collect();
+    lock.confirm()?;
     repository.change_tags(&now.snapshot.id, &[tag], &old)?;
     Ok(())
 }
@@ -398,7 +399,7 @@ pub struct Relabel {
 
 /// Changes what people say of a backup, and gives it as it is then. Its content and its id stay.
 pub fn relabel(repository: &Repository, backup: &str, change: &Relabel) -> Result<BackupEntry> {
-    let _lock = repository.lock(pgkeep_repository::LockMode::Shared, "relabel backup")?;
+    let lock = repository.lock(LockMode::Shared, "relabel backup")?;
     let entry = find(repository, backup, &ListFilter::default())?;
     let marked =
         |tags: &[String]| -> Vec<String> { tags.iter().map(|t| format!("tag:{t}")).collect() };
@@ -419,20 +420,11 @@ pub fn relabel(repository: &Repository, backup: &str, change: &Relabel) -> Resul
         }
     }
     if !(add.is_empty() && remove.is_empty()) {
+        // Without the lock a prune elsewhere may have deleted what the file written anew would name.
+        lock.confirm()?;
         repository.change_tags(&entry.snapshot.id, &add, &remove)?;
     }
     find(repository, &entry.id, &ListFilter::default())
-}
-
-/// Pins a backup against retention, or lets it go again.
-pub fn pin(repository: &Repository, backup: &BackupEntry, pinned: bool) -> Result<()> {
-    if backup.pinned == pinned {
-        return Ok(());
-    }
-    let tag = vec![PINNED.to_string()];
-    let (add, remove) = if pinned { (tag, vec![]) } else { (vec![], tag) };
-    repository.change_tags(&backup.snapshot.id, &add, &remove)?;
-    Ok(())
 }
 
 impl BackupEntry {

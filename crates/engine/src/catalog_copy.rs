@@ -4,12 +4,13 @@
 //! A copy is a snapshot with one file and a tag of its own, so lists of backups do not show it and retention does not
 //! touch it. The newest few are kept; older ones go only after the new one is stored.
 
-use crate::{Context, Error, Result};
+use crate::{
+    Context, Error, Result,
+    backup::{self, Store},
+};
 use jiff::Timestamp;
 use pgkeep_model::Phase;
-use pgkeep_repository::{
-    LockMode, NewFile, Repository, Snapshot, SnapshotId, SnapshotMeta, WriterOptions,
-};
+use pgkeep_repository::{LockGuard, NewFile, Repository, Snapshot, SnapshotId};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
@@ -24,6 +25,8 @@ pub const TAG: &str = "pgkeep-catalog";
 const SERVER: &str = "server:";
 /// Where the file lies in its snapshot.
 const PATH: &str = "catalog";
+/// zstd level.
+const COMPRESSION: i32 = 1;
 
 /// A copy, as stored or found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,16 +57,12 @@ pub fn store(
     context: &Context,
 ) -> Result<CatalogCopyReport> {
     let time = context.clock.now();
-    let _lock = repository.lock(LockMode::Shared, "catalog backup")?;
-    let writer = repository.writer(WriterOptions {
-        cancel: context.cancel.clone(),
-        ..WriterOptions::default()
-    })?;
+    let store = Store::open(repository, "catalog backup", COMPRESSION, context)?;
     let mut source = File::open(file).map_err(|e| Error::from(e).context(file.display()))?;
     context
         .progress
         .phase(Phase::Data, source.metadata().ok().map(|m| m.len()));
-    let mut stream = writer.stream();
+    let mut stream = store.writer().stream();
     let bytes = io::copy(&mut source, &mut stream)?;
     let files = vec![NewFile {
         path: PATH.into(),
@@ -72,20 +71,11 @@ pub fn store(
         parts: vec![stream.finish()?],
     }];
     context.progress.phase(Phase::Publish, None);
-    context.cancel.check()?;
-    let (id, written) = writer.publish(
-        files,
-        SnapshotMeta {
-            time,
-            hostname: context.hostname.clone(),
-            username: context.username.clone(),
-            tags: vec![TAG.into(), format!("{SERVER}{server}")],
-            paths: vec![format!("/{PATH}")],
-            program_version: format!("pgkeep {}", env!("CARGO_PKG_VERSION")),
-        },
-    )?;
+    let tags = vec![TAG.into(), format!("{SERVER}{server}")];
+    let meta = backup::meta(time, tags, format!("/{PATH}"), context);
+    let (id, written, lock) = store.write(files, meta, context)?;
     Ok(CatalogCopyReport {
-        removed: remove_older(repository, server, keep.max(1), &id)?,
+        removed: remove_older(repository, &lock, server, keep.max(1), &id)?,
         id: id.to_string(),
         bytes,
         bytes_added: written.bytes_added,
@@ -97,16 +87,19 @@ pub fn list(repository: &Repository) -> Result<Vec<CatalogCopy>> {
     Ok(copies(repository)?.iter().map(CatalogCopy::of).collect())
 }
 
-/// Writes the newest copy (of `server`, where given) to a file that does not exist yet.
-pub fn fetch(repository: &Repository, server: Option<&str>, to: &Path) -> Result<CatalogCopy> {
-    let newest = copies(repository)?
+/// Writes a copy that [`list`] told of to a file that does not exist yet.
+pub fn fetch(repository: &Repository, copy: &CatalogCopy, to: &Path) -> Result<()> {
+    let snapshot = copies(repository)?
         .into_iter()
-        .rfind(|copy| server.is_none_or(|name| server_of(copy) == name))
-        .ok_or_else(|| Error::not_found("the repository holds no copy of a catalog"))?;
-    let reader = repository.open_snapshot(&newest)?;
+        .find(|snapshot| snapshot.id.to_string() == copy.id)
+        .ok_or_else(|| {
+            Error::not_found(format!("copy {} is no longer in the repository", copy.id))
+                .hint("`pgkeep catalog copies` lists those that are")
+        })?;
+    let reader = repository.open_snapshot(&snapshot)?;
     let file = reader
         .file(PATH)
-        .ok_or_else(|| Error::not_found(format!("snapshot {} holds no catalog", newest.id)))?;
+        .ok_or_else(|| Error::not_found(format!("snapshot {} holds no catalog", snapshot.id)))?;
     let mut out = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -115,7 +108,7 @@ pub fn fetch(repository: &Repository, server: Option<&str>, to: &Path) -> Result
         .map_err(|e| Error::from(e).context(to.display()))?;
     io::copy(&mut reader.read(file), &mut out)?;
     out.sync_all()?;
-    Ok(CatalogCopy::of(&newest))
+    Ok(())
 }
 
 fn copies(repository: &Repository) -> Result<Vec<Snapshot>> {
@@ -126,6 +119,7 @@ fn copies(repository: &Repository) -> Result<Vec<Snapshot>> {
 
 fn remove_older(
     repository: &Repository,
+    lock: &LockGuard,
     server: &str,
     keep: usize,
     newest: &SnapshotId,
@@ -136,6 +130,7 @@ fn remove_older(
         .collect();
     older.truncate(older.len().saturating_sub(keep - 1));
     for copy in &older {
+        lock.confirm()?;
         repository.delete_snapshot(&copy.id)?;
     }
     Ok(older.iter().map(|copy| copy.id.to_string()).collect())

@@ -172,7 +172,7 @@ impl From<RepositoryError> for Error {
             R::NotARepository { .. } | R::WrongPassword | R::UnsupportedFormat { .. } => {
                 ErrorCode::RepositoryAccess
             }
-            R::Locked { .. } | R::LockLost { .. } => ErrorCode::Busy,
+            R::Locked { .. } | R::LockLost { .. } | R::Changed => ErrorCode::Busy,
             R::SnapshotNotFound { .. } | R::FileNotFound { .. } | R::KeyNotFound { .. } => {
                 ErrorCode::NotFound
             }

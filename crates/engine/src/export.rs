@@ -59,17 +59,15 @@ pub struct ExportRequest {
     pub app: Option<String>,
     pub database: Option<String>,
     pub format: ExportFormat,
-    pub to: ExportTarget,
 }
 
+/// Where an export that is not streamed goes.
 #[derive(Debug, Clone)]
 pub enum ExportTarget {
     /// A file (or, for the directory format, a folder) of this name; it must not exist.
     Path(PathBuf),
     /// A file with a name of its own in this folder.
     Folder(PathBuf),
-    /// Standard output; not for the directory format.
-    Stdout,
 }
 
 /// What was written: also the content of `<name>.meta.json` beside the file.
@@ -96,7 +94,7 @@ pub struct ExportMeta {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ExportReport {
-    /// `None` for standard output.
+    /// `None` for a stream.
     pub path: Option<PathBuf>,
     pub meta_path: Option<PathBuf>,
     #[serde(flatten)]
@@ -135,7 +133,57 @@ pub(crate) struct Export<'a> {
 pub fn run(
     repository: &Repository,
     request: &ExportRequest,
+    to: &ExportTarget,
     context: &Context,
+) -> Result<ExportReport> {
+    export(repository, request, context, |export| {
+        let path = match to {
+            ExportTarget::Path(path) => path.clone(),
+            ExportTarget::Folder(folder) => {
+                fs::create_dir_all(folder)?;
+                let database = &export.database.name;
+                folder.join(file_name(export.manifest, database, request.format))
+            }
+        };
+        if path.exists() {
+            return Err(Error::refused(format!("{} exists already", path.display()))
+                .hint("choose another name, or move the file away"));
+        }
+        let (size, sha256) = match request.format {
+            ExportFormat::Directory => export.directory(&path)?,
+            format => export.file(format, &path)?,
+        };
+        Ok((Some(path), size, sha256))
+    })
+}
+
+/// Writes one database of a backup into a stream of the caller's, in any format but the directory's.
+pub fn stream(
+    repository: &Repository,
+    request: &ExportRequest,
+    out: &mut (dyn Write + Send),
+    context: &Context,
+) -> Result<ExportReport> {
+    export(repository, request, context, |export| {
+        if request.format == ExportFormat::Directory {
+            return Err(Error::invalid(
+                "a directory cannot be written to a stream, such as standard output",
+            )
+            .hint("use --format custom, or --output FOLDER"));
+        }
+        let mut out = Hashing::new(out);
+        export.stream(request.format, &mut out)?;
+        let (size, sha256) = out.finish()?;
+        Ok((None, size, sha256))
+    })
+}
+
+/// Opens what is asked for and lets `write` write it, which gives the path, the size and the sum.
+fn export(
+    repository: &Repository,
+    request: &ExportRequest,
+    context: &Context,
+    write: impl FnOnce(&Export<'_>) -> Result<(Option<PathBuf>, u64, String)>,
 ) -> Result<ExportReport> {
     let filter = ListFilter {
         app: request.app.clone(),
@@ -155,35 +203,7 @@ pub fn run(
         Phase::Data,
         Some(database.members.iter().map(|m| m.size).sum()),
     );
-    let path = match &request.to {
-        ExportTarget::Stdout => None,
-        ExportTarget::Path(path) => Some(path.clone()),
-        ExportTarget::Folder(folder) => {
-            fs::create_dir_all(folder)?;
-            Some(folder.join(file_name(export.manifest, &database.name, request.format)))
-        }
-    };
-    if let Some(path) = &path
-        && path.exists()
-    {
-        return Err(Error::refused(format!("{} exists already", path.display()))
-            .hint("choose another name, or move the file away"));
-    }
-    let (size, sha256) = match (&path, request.format) {
-        (None, ExportFormat::Directory) => {
-            return Err(
-                Error::invalid("a directory cannot be written to standard output")
-                    .hint("use --format custom, or --output FOLDER"),
-            );
-        }
-        (None, format) => {
-            let mut out = Hashing::new(io::stdout());
-            export.stream(format, &mut out)?;
-            out.finish()?
-        }
-        (Some(path), ExportFormat::Directory) => export.directory(path)?,
-        (Some(path), format) => export.file(format, path)?,
-    };
+    let (path, size, sha256) = write(&export)?;
     let meta = ExportMeta::of(
         &detail.entry.id,
         export.manifest,

@@ -1,8 +1,12 @@
-//! Letting backups go: [`plan`] says what would go and why, [`execute`] deletes exactly that, [`crate::forget::prune`]
-//! gives the space back.
+//! Letting backups go: [`plan`] says what would go and why, [`execute`] deletes exactly that, [`prune`] gives the space
+//! back.
+//!
+//! Only the files of snapshots go here, so a shared lock is enough: backups and restores run on beside it. What a backup
+//! takes over from one that goes meanwhile lies in packs, which only a prune deletes, and that needs the repository for
+//! itself. [`prune_after`] leaves the space for later where it cannot have that.
 
 use crate::{
-    Context, Error, Result,
+    Context, Error, ErrorCode, Result,
     catalog::{self, BackupEntry, ListFilter},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -98,10 +102,13 @@ fn hold(
     Ok(())
 }
 
-/// Safety backups, partial ones, damaged ones and those in doubt are groups of their own: none of them may take a whole backup's place in a rule.
+/// Safety backups, partial, damaged and unprovable ones and those in doubt are groups of their own: none of them may take a
+/// whole backup's place in a rule, nor among the newest that stay.
 fn group(entry: &BackupEntry) -> String {
     let apart = if entry.validity.damaged_at.is_some() {
         ", damaged"
+    } else if entry.validity.drill_failed_at.is_some() {
+        ", drill failed"
     } else if entry.tags.iter().any(|t| t == catalog::PRE_RESTORE) {
         ", safety backups"
     } else if entry.validity.shrunk.is_some() {
@@ -134,26 +141,60 @@ pub struct ForgetReport {
 }
 
 /// Deletes the snapshots that the plan names. The space comes back with [`prune`].
+///
+/// The plan may be older than the lock: a backup that was pinned since stays, and one that is gone already is as good as
+/// removed. One whose tags are changed at the same moment may be written anew behind our back; it is reported as failed.
 pub fn execute(
     repository: &Repository,
     plan: &ForgetPlan,
     context: &Context,
 ) -> Result<ForgetReport> {
-    let _lock = repository.lock(LockMode::Exclusive, "forget")?;
+    let lock = repository.lock(LockMode::Shared, "forget")?;
     let mut report = ForgetReport {
         removed: Vec::new(),
         failed: Vec::new(),
     };
+    let stored = by_id(repository)?;
     for (id, _reason) in &plan.remove {
         context.cancel.check()?;
-        let removed = catalog::find(repository, id, &ListFilter::default())
-            .and_then(|entry| Ok(repository.delete_snapshot(&entry.snapshot.id)?));
-        match removed {
+        // Without the lock a prune elsewhere may be at work on what it counted.
+        lock.confirm()?;
+        match remove(repository, stored.get(id)) {
             Ok(()) => report.removed.push(id.clone()),
             Err(e) => report.failed.push((id.clone(), e.to_string())),
         }
     }
+    let left = by_id(repository)?;
+    let (removed, back): (Vec<_>, Vec<_>) = report
+        .removed
+        .into_iter()
+        .partition(|id| !left.contains_key(id));
+    report.removed = removed;
+    let why = "its tags were changed at the same moment; the next time removes it";
+    report
+        .failed
+        .extend(back.into_iter().map(|id| (id, why.to_owned())));
     Ok(report)
+}
+
+/// All backups by their lasting ids. Two changes of tags at one moment leave two files of one backup.
+fn by_id(repository: &Repository) -> Result<BTreeMap<String, Vec<BackupEntry>>> {
+    let mut all: BTreeMap<String, Vec<BackupEntry>> = BTreeMap::new();
+    for entry in catalog::list(repository, &ListFilter::default())? {
+        all.entry(entry.id.clone()).or_default().push(entry);
+    }
+    Ok(all)
+}
+
+fn remove(repository: &Repository, files: Option<&Vec<BackupEntry>>) -> Result<()> {
+    let files = files.map(Vec::as_slice).unwrap_or_default();
+    if files.iter().any(|entry| entry.pinned) {
+        return Err(Error::refused("it was pinned since the plan was made"));
+    }
+    for entry in files {
+        repository.delete_snapshot(&entry.snapshot.id)?;
+    }
+    Ok(())
 }
 
 /// Decides which packs hold nothing that is needed; changes nothing.
@@ -164,4 +205,25 @@ pub fn plan_prune(repository: &Repository, options: &PruneOptions) -> Result<Pru
 /// Deletes and repacks what the plan names.
 pub fn prune(repository: &Repository, plan: PrunePlan, context: &Context) -> Result<PruneReport> {
     Ok(repository.execute_prune(plan, &*context.progress, &context.cancel)?)
+}
+
+/// Gives the space of forgotten backups back. Where somebody else works with the repository this is told, and left to a
+/// later prune: what was forgotten stays so.
+pub fn prune_after(
+    repository: &Repository,
+    options: &PruneOptions,
+    context: &Context,
+) -> Result<Option<PruneReport>> {
+    let pruned = plan_prune(repository, options).and_then(|plan| prune(repository, plan, context));
+    match pruned {
+        Ok(report) => Ok(Some(report)),
+        Err(e) if e.code == ErrorCode::Busy => {
+            context.progress.warn(&format!(
+                "the space comes back with a later prune, for {}",
+                e.message
+            ));
+            Ok(None)
+        }
+        Err(e) => Err(e),
+    }
 }

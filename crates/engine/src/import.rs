@@ -2,7 +2,7 @@
 
 use crate::{
     Context, Error, ErrorCode, Result,
-    backup::{self, BackupReport, RepositorySink},
+    backup::{self, BackupReport, Begun, RepositorySink, Store},
     catalog,
 };
 use pgkeep_model::{
@@ -11,8 +11,8 @@ use pgkeep_model::{
         DatabaseEvidence, ExtensionEvidence, QualifiedName, SequenceEvidence, TableEvidence,
     },
     manifest::{
-        BackupKind, DatabaseContent, DatabaseManifest, DatabaseProperties, FORMAT, Manifest,
-        Member, MemberContent, Segment, ServerFacts,
+        BackupKind, DatabaseContent, DatabaseManifest, DatabaseProperties, Manifest, Member,
+        MemberContent, Segment, ServerFacts,
     },
 };
 use pgkeep_postgres::{
@@ -22,13 +22,12 @@ use pgkeep_postgres::{
     },
     dump::{DumpSink, SegmentDone, SegmentWriter},
 };
-use pgkeep_repository::{LockMode, NewFile, Repository, WriterOptions};
+use pgkeep_repository::{NewFile, Repository};
 use std::{
     collections::{HashMap, HashSet},
     fs::File,
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 #[derive(Clone)]
@@ -69,70 +68,42 @@ pub fn run(
     request: &ImportRequest,
     context: &Context,
 ) -> Result<BackupReport> {
-    let begun = Instant::now();
-    let started_at = context.clock.now();
+    let begun = Begun::now(context);
     context.progress.phase(Phase::Check, None);
     let format = detect(&request.path)?;
-    let _lock = repository.lock(LockMode::Shared, "import")?;
-    let writer = repository.writer(WriterOptions {
-        compression_level: request.compression_level,
-        workers: std::thread::available_parallelism().map_or(2, usize::from),
-        cancel: context.cancel.clone(),
-        ..WriterOptions::default()
-    })?;
-    let sink = RepositorySink::new(&writer);
+    let level = request.compression_level;
+    let store = Store::open(repository, "import", level, context)?;
+    let sink = store.sink();
     context.progress.phase(Phase::Data, size_of(&request.path));
 
     let mut taken = Intake::new(&sink, context, request.max_bytes);
-    let manifest = taken
+    let database = taken
         .read(format, request)
         .map_err(|e| told_as_damage(e, &request.path))?;
-    let files = manifest
+    let files = database
         .members
         .iter()
         .zip(&taken.tokens)
         .map(|(member, tokens)| NewFile {
-            path: format!("{}/{}", manifest.path, member.file),
+            path: format!("{}/{}", database.path, member.file),
             mode: 0o600,
-            modified: started_at,
+            modified: begun.at,
             parts: sink.take(tokens),
         })
         .collect();
 
     context.progress.phase(Phase::Publish, None);
-    let databases = vec![manifest];
+    let (app, environment) = (&request.app, &request.environment);
+    let databases = vec![database];
     let manifest = Manifest {
-        format: FORMAT,
-        pgkeep_version: env!("CARGO_PKG_VERSION").into(),
-        app: request.app.clone(),
-        environment: request.environment.clone(),
-        kind: BackupKind::Import,
         description: request.description.clone(),
-        started_at,
-        finished_at: context.clock.now(),
-        hostname: context.hostname.clone(),
-        username: context.username.clone(),
-        compression_level: request.compression_level,
-        jobs: 1,
-        globals: false,
+        compression_level: level,
         evidence_digest: backup::evidence_digest(&databases)?,
         databases,
-        files: Vec::new(),
-        parent: None,
-        application: None,
-        shrunk: None,
-        warnings: Vec::new(),
+        ..begun.manifest(app, environment, BackupKind::Import, context)
     };
     let tags = catalog::tags_of(&manifest, &request.tags, false, &request.origin);
-    let (id, written) = backup::publish(writer, files, &manifest, tags, context)?;
-    let read_back = backup::read_back(repository, &id, false, context)?;
-    Ok(backup::report(
-        &manifest,
-        id,
-        &written,
-        read_back,
-        begun.elapsed().as_secs_f64(),
-    ))
+    store.publish(files, &manifest, tags, begun, false, context)
 }
 
 /// Names the file that is cut short or damaged, and what else could be done.

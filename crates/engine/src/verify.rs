@@ -58,6 +58,8 @@ pub fn run(
     request: &VerifyRequest,
     context: &Context,
 ) -> Result<VerifyReport> {
+    // Before the list is made: what it names must not be pruned before it is looked at.
+    let _lock = lock_for_reading(repository, "verify", context)?;
     let chosen: Vec<BackupEntry> = if request.backups.is_empty() {
         catalog::list(repository, &request.filter)?
     } else {
@@ -76,7 +78,6 @@ pub fn run(
             Error::not_found("there is no backup to verify").hint("`pgkeep backup` makes one")
         );
     }
-    let _lock = lock_for_reading(repository, "verify", context)?;
     let mut backups = Vec::new();
     for entry in &chosen {
         context.cancel.check()?;

@@ -288,11 +288,11 @@ fn a_tree_goes_through_a_package_by_stock_tar_and_by_another_repository() {
     let request = PackageRequest {
         backup: "latest".into(),
         app: None,
-        to: PackageTarget::Folder(place.folder.path().to_owned()),
         recipients: Vec::new(),
         compress: false,
     };
-    let written = package::write(&place.repository, &request, &place.context)
+    let to = PackageTarget::Folder(place.folder.path().to_owned());
+    let written = package::write(&place.repository, &request, &to, &place.context)
         .unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(written.trees, ["media"]);
 

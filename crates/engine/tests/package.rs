@@ -17,11 +17,10 @@ use std::{
 };
 use support::{Place, into, restore_request};
 
-fn packing(to: PackageTarget) -> PackageRequest {
+fn packing() -> PackageRequest {
     PackageRequest {
         backup: "latest".into(),
         app: None,
-        to,
         recipients: Vec::new(),
         compress: false,
     }
@@ -42,8 +41,8 @@ fn taking(path: &Path) -> TakeInRequest {
 }
 
 impl Place {
-    fn package(&self, request: &PackageRequest) -> PackageReport {
-        package::write(&self.repository, request, &self.context)
+    fn package(&self, request: &PackageRequest, to: &PackageTarget) -> PackageReport {
+        package::write(&self.repository, request, to, &self.context)
             .unwrap_or_else(|e| panic!("package: {e} ({:?})", e.hint))
     }
 }
@@ -71,7 +70,7 @@ fn a_package_is_read_by_stock_tools_and_taken_in_again_proven() {
     let place = Place::new();
     place.backup(&server, "everything");
     let out = place.folder.path().join("out");
-    let written = place.package(&packing(PackageTarget::Folder(out.clone())));
+    let written = place.package(&packing(), &PackageTarget::Folder(out.clone()));
     let tar = PathBuf::from(written.location.clone().expect("a file"));
 
     // By hand, as its README says.
@@ -83,21 +82,28 @@ fn a_package_is_read_by_stock_tools_and_taken_in_again_proven() {
         &unpacked,
     );
     let readme = fs::read_to_string(unpacked.join("README.txt")).expect("a page");
-    let line = readme
+    let lines: Vec<&str> = readme
         .lines()
-        .find(|line| line.trim_start().starts_with("pg_restore"))
-        .expect("a command line");
-    server.psql("postgres", "CREATE DATABASE everything_restored");
-    let url = server.url_for("everything_restored");
-    let words: Vec<&str> = line
-        .split_whitespace()
-        .skip(1)
-        .map(|word| match word {
-            "everything_restored" => url.as_str(),
-            word => word,
-        })
+        .map(str::trim)
+        .filter(|line| line.starts_with("pg_restore"))
         .collect();
-    run(server.bin_dir().join("pg_restore"), &words, &unpacked);
+    assert_eq!(lines.len(), 3, "{readme}");
+    server.psql(
+        "postgres",
+        "CREATE DATABASE everything_restored TEMPLATE template0",
+    );
+    let target = format!("--dbname={}", server.url_for("everything_restored"));
+    for line in lines {
+        let words: Vec<&str> = line
+            .split_whitespace()
+            .skip(1)
+            .map(|word| match word {
+                "--dbname=everything_restored" => target.as_str(),
+                word => word,
+            })
+            .collect();
+        run(server.bin_dir().join("pg_restore"), &words, &unpacked);
+    }
     assert_eq!(
         server.pg_dump_schema("everything"),
         server.pg_dump_schema("everything_restored")
@@ -202,11 +208,11 @@ fn a_package_in_a_bucket_opens_for_its_recipients_alone() {
     let request = PackageRequest {
         recipients: vec![key.to_public().to_string()],
         compress: true,
-        ..packing(to)
+        ..packing()
     };
-    let written = place.package(&request);
+    let written = place.package(&request, &to);
     assert!(written.name.ends_with(".tar.zst.age"), "{}", written.name);
-    let again = package::write(&place.repository, &request, &place.context);
+    let again = package::write(&place.repository, &request, &to, &place.context);
     assert!(again.expect_err("it is there").message.contains("exists"));
     let stored = store
         .bucket_folder()

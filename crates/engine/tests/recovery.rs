@@ -6,14 +6,16 @@ use pgkeep_engine::{
     catalog::{self, ListFilter},
     export::{self, ExportFormat, ExportRequest, ExportTarget},
     import::{self, ImportRequest},
+    recovery,
 };
-use pgkeep_model::evidence::{DatabaseEvidence, TableEvidence};
+use pgkeep_model::evidence::{self, DatabaseEvidence, Difference, Proof, TableEvidence};
+use pgkeep_postgres::{prove, tools::Tools};
 use pgkeep_testkit::{ShopSize, TestPostgres, cache_dir};
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use support::{PASSWORD, Place, into, restore_request};
+use support::{PASSWORD, Place, connect, into, restore_request};
 
 fn restic_programs() -> Vec<PathBuf> {
     let newer = cache_dir().join("restic/bin/restic");
@@ -71,20 +73,21 @@ fn stock_tools_recover_a_backup() {
             ],
         );
         let dump = out.join("databases/everything").display().to_string();
-        for jobs in ["1", "4"] {
-            let name = format!("stock_{n}_{jobs}");
-            server.create_database(&name);
-            let dsn = server.dsn_for(&name);
-            let pg_restore = server.bin_dir().join("pg_restore");
+        let name = format!("stock_{n}");
+        server.create_database(&name);
+        // The very lines that the recovery kit and the README of a package hold.
+        let path = format!("PATH='{}'", server.bin_dir().display());
+        for line in recovery::stock_restore(&server.dsn_for(&name), &dump) {
             run(
-                &pg_restore,
-                &["--exit-on-error", "-j", jobs, "-d", &dsn, &dump],
-            );
-            assert_eq!(
-                server.pg_dump_schema("everything"),
-                server.pg_dump_schema(&name)
+                Path::new("/bin/sh"),
+                &["-c", &format!("{path}:\"$PATH\" {line}")],
             );
         }
+        assert_eq!(
+            server.pg_dump_schema("everything"),
+            server.pg_dump_schema(&name)
+        );
+        assert_eq!(differences(&place, &server, &name), [], "{name}");
         let globals = std::fs::read_to_string(out.join("globals.sql")).expect("roles are stored");
         assert!(globals.contains("CREATE ROLE"));
     }
@@ -109,8 +112,8 @@ fn exports_of_every_format_are_taken_in_again() {
                 app: None,
                 database: None,
                 format,
-                to: ExportTarget::Folder(place.folder.path().join("exports")),
             },
+            &ExportTarget::Folder(place.folder.path().join("exports")),
             &place.context,
         )
         .unwrap_or_else(|e| panic!("{format:?}: {e}"));
@@ -166,6 +169,22 @@ fn exports_of_every_format_are_taken_in_again() {
             assert!(refused.is_err(), "{format:?} cut at 60 % was taken in");
         }
     }
+}
+
+/// What a database holds otherwise than the newest backup, every row looked at.
+fn differences(place: &Place, server: &TestPostgres, database: &str) -> Vec<Difference> {
+    let latest = catalog::show(&place.repository, "latest", &ListFilter::default());
+    let expected = &latest.expect("a backup").manifest.databases[0];
+    let found = prove::collect(
+        &connect(server, database),
+        expected,
+        &Tools::for_dump(server.major(), &place.context.tool_dirs).expect("installed"),
+        2,
+        Proof::Full,
+        &place.context.cancel,
+        &*place.context.progress,
+    );
+    evidence::compare(&expected.evidence, &found.expect("read"), Proof::Full)
 }
 
 fn evidence(place: &Place) -> DatabaseEvidence {

@@ -11,7 +11,10 @@ use crate::{
 };
 use pgkeep_engine::export::{self, ExportFormat, ExportReport, ExportRequest, ExportTarget};
 use pgkeep_model::job::{ExportSpec, JobSpec};
-use std::{io::IsTerminal, path::Path};
+use std::{
+    io::{self, IsTerminal},
+    path::Path,
+};
 
 pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
@@ -21,6 +24,7 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
         return super::package::export(args, session);
     }
     let settings = session.settings()?;
+    // `None` is standard output.
     let to = match args.output.as_deref() {
         Some(path) if path == Path::new("-") => {
             if session.screen.json {
@@ -29,24 +33,23 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
                         .with_hint("write to a file"),
                 );
             }
-            if std::io::stdout().is_terminal() {
+            if io::stdout().is_terminal() {
                 return Err(CliError::usage("a dump does not belong on a terminal")
                     .with_hint("redirect standard output, or give --output FILE"));
             }
-            ExportTarget::Stdout
+            None
         }
         Some(path) if path.is_dir() && args.format != Arg::Directory => {
-            ExportTarget::Folder(path.to_owned())
+            Some(ExportTarget::Folder(path.to_owned()))
         }
-        Some(path) => ExportTarget::Path(path.to_owned()),
-        None => ExportTarget::Folder(session.places.current_dir.clone()),
+        Some(path) => Some(ExportTarget::Path(path.to_owned())),
+        None => Some(ExportTarget::Folder(session.places.current_dir.clone())),
     };
     let request = ExportRequest {
         backup: args.backup.clone(),
         app: app_filter(&settings),
         database: args.database.clone(),
         format: format_of(args),
-        to,
     };
     let spec = ExportSpec {
         repository: required_repository(&settings)?.address.value.clone(),
@@ -58,7 +61,12 @@ pub fn run(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
     let context = recording.context(session.context(&settings));
     let written = session
         .repository(&settings, &context)
-        .and_then(|repository| Ok(export::run(&repository, &request, &context)?));
+        .and_then(|repository| {
+            Ok(match &to {
+                Some(to) => export::run(&repository, &request, to, &context)?,
+                None => export::stream(&repository, &request, &mut io::stdout(), &context)?,
+            })
+        });
     let report = recording.finish(written, session)?;
     session.progress.finish();
     answer(&report, session);

@@ -127,7 +127,7 @@ fn execute(
 ) -> CliResult<Answer> {
     let report = forget::execute(repository, &plan, context)?;
     let pruned = if prune && report.failed.is_empty() {
-        Some(prune::after_forget(repository, context)?)
+        prune::after_forget(repository, context)?
     } else {
         None
     };

@@ -18,7 +18,7 @@ use pgkeep_engine::{
 use pgkeep_model::job::{ExportSpec, JobSpec};
 use pgkeep_repository::storage::StorageOptions;
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
@@ -31,7 +31,6 @@ pub fn export(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
             address,
         })
     })?;
-    let to_stdout = matches!(to, PackageTarget::Stdout);
     let mut recipients = args.recipient.clone();
     if let Some(file) = &args.recipients_file {
         recipients.extend(package::read_recipients(file)?);
@@ -49,7 +48,6 @@ pub fn export(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
     let request = PackageRequest {
         backup: args.backup.clone(),
         app: app_filter(&settings),
-        to,
         recipients,
         compress: args.zstd,
     };
@@ -57,10 +55,18 @@ pub fn export(args: &ExportArgs, session: &Session) -> CliResult<Exit> {
     let context = recording.context(session.context(&settings));
     let written = session
         .repository(&settings, &context)
-        .and_then(|repository| Ok(package::write(&repository, &request, &context)?));
+        .and_then(|repository| {
+            Ok(match &to {
+                Some(to) => package::write(&repository, &request, to, &context)?,
+                None => {
+                    let mut out = io::stdout();
+                    package::stream(&repository, &request, &mut out, |_| {}, &context)?
+                }
+            })
+        });
     let report = recording.finish(written, session)?;
     session.progress.finish();
-    answer(&report, to_stdout, session);
+    answer(&report, to.is_none(), session);
     Ok(Exit::Done)
 }
 
@@ -95,23 +101,23 @@ pub fn answer(report: &PackageReport, to_stdout: bool, session: &Session) {
     });
 }
 
-/// Where a package is to go; `bucket` is asked where it is an address in object storage.
+/// Where a package is to go, `None` for standard output; `bucket` is asked where it is an address in object storage.
 pub fn target(
     to: Option<&str>,
     session: &Session,
     bucket: impl FnOnce() -> CliResult<PackageTarget>,
-) -> CliResult<PackageTarget> {
+) -> CliResult<Option<PackageTarget>> {
     let here = &session.places.current_dir;
-    Ok(match to {
+    Ok(Some(match to {
         None => PackageTarget::Folder(here.clone()),
         Some("-") => {
-            if session.screen.json || std::io::stdout().is_terminal() {
+            if session.screen.json || io::stdout().is_terminal() {
                 return Err(CliError::usage(
                     "a package belongs neither into JSON nor on a terminal",
                 )
                 .with_hint("redirect standard output, or give --to FOLDER"));
             }
-            PackageTarget::Stdout
+            return Ok(None);
         }
         Some(address) if address.starts_with("s3://") => bucket()?,
         Some(path) => {
@@ -124,7 +130,7 @@ pub fn target(
                 false => PackageTarget::Folder(place),
             }
         }
-    })
+    }))
 }
 
 /// Whether what is to be imported is a package: what comes as a stream is nothing else.

@@ -43,10 +43,10 @@ pub fn run(args: &PruneArgs, session: &Session) -> CliResult<Exit> {
     Ok(Exit::Done)
 }
 
-/// Prunes as `pgkeep prune` without options does, for `forget --prune`.
-pub fn after_forget(repository: &Repository, context: &Context) -> CliResult<PruneReport> {
-    let plan = forget::plan_prune(repository, &options(&PruneArgs::default(), context))?;
-    Ok(forget::prune(repository, plan, context)?)
+/// Prunes as `pgkeep prune` without options does, for `forget --prune`; not while somebody else works with the repository.
+pub fn after_forget(repository: &Repository, context: &Context) -> CliResult<Option<PruneReport>> {
+    let options = options(&PruneArgs::default(), context);
+    Ok(forget::prune_after(repository, &options, context)?)
 }
 
 fn options(args: &PruneArgs, context: &Context) -> PruneOptions {

@@ -8,7 +8,7 @@ use crate::{
     recording,
     session::{Session, required_repository},
 };
-use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
+use pgkeep_engine::catalog::{self, BackupEntry, ListFilter, Relabel};
 
 pub fn run(args: &TagArgs, session: &Session) -> CliResult<Exit> {
     if args.add.is_empty() && args.remove.is_empty() && !args.pin && !args.unpin {
@@ -25,24 +25,14 @@ pub fn run(args: &TagArgs, session: &Session) -> CliResult<Exit> {
         app: app_filter(&settings),
         ..ListFilter::default()
     };
-    let entry = catalog::find(&repository, &args.backup, &filter)?;
-    if !args.add.is_empty() || !args.remove.is_empty() {
-        let marked = |tags: &[String]| {
-            tags.iter()
-                .map(|tag| format!("tag:{tag}"))
-                .collect::<Vec<_>>()
-        };
-        repository.change_tags(
-            &entry.snapshot.id,
-            &marked(&args.add),
-            &marked(&args.remove),
-        )?;
-    }
-    let entry = catalog::find(&repository, &entry.id, &ListFilter::default())?;
-    if args.pin || args.unpin {
-        catalog::pin(&repository, &entry, args.pin)?;
-    }
-    let entry = catalog::find(&repository, &entry.id, &ListFilter::default())?;
+    let found = catalog::find(&repository, &args.backup, &filter)?;
+    let change = Relabel {
+        pinned: (args.pin || args.unpin).then_some(args.pin),
+        add_tags: args.add.clone(),
+        remove_tags: args.remove.clone(),
+        ..Relabel::default()
+    };
+    let entry = catalog::relabel(&repository, &found.id, &change)?;
     // The status must not go on to say what was just settled.
     recording::announce(&required_repository(&settings)?.address.value, session);
     answer(&entry, session);

@@ -15,8 +15,7 @@ mod store;
 pub use report::{BackupReport, DatabaseReport};
 pub use store::{evidence_digest, safe_name};
 
-pub(crate) use publish::{publish, read_back};
-pub(crate) use report::report;
+pub(crate) use publish::{Begun, Store, meta};
 pub(crate) use store::RepositorySink;
 
 use crate::{
@@ -28,15 +27,16 @@ use crate::{
     migrations,
 };
 use files::{scan_beside, take_files};
+use jiff::Timestamp;
+use parent::Parent;
 use pgkeep_model::{
     Phase,
     app::HookMoment,
-    manifest::{BackupKind, FORMAT, Manifest},
+    manifest::{BackupKind, DatabaseManifest, FilesManifest, Manifest},
 };
 use pgkeep_postgres::{connect::ConnectOptions, dump};
-use pgkeep_repository::{LockMode, Repository, WriterOptions};
-use sources::{dump_options, freeze_all, open_sources};
-use std::time::Instant;
+use pgkeep_repository::{NewFile, Repository};
+use sources::{Source, dump_options, freeze_all, open_sources};
 use store::{store_globals, take_database};
 
 /// What to back up, and how.
@@ -119,9 +119,40 @@ fn take(
     request: &BackupRequest,
     context: &Context,
 ) -> Result<BackupReport> {
-    let begun = Instant::now();
-    let started_at = context.clock.now();
+    let begun = Begun::now(context);
     context.progress.phase(Phase::Check, None);
+    check_request(request)?;
+    let sources = open_sources(request, context)?;
+    // Asked before anything is locked: it may be a program that takes its time.
+    let told = migrations::version::tell(&request.application, request.databases.first(), context)?;
+    let level = request.compression_level;
+    let store = Store::open(repository, "backup", level, context)?;
+
+    let parent = parent::choose(repository, request, context)?;
+    let taken = read_all(&store, &sources, parent.as_ref(), request, begun, context)?;
+    context.cancel.check()?;
+
+    context.progress.phase(Phase::Publish, None);
+    let mut manifest = Manifest {
+        description: request.description.clone(),
+        compression_level: level,
+        jobs: request.jobs,
+        globals: taken.globals,
+        evidence_digest: evidence_digest(&taken.databases)?,
+        databases: taken.databases,
+        files: taken.trees,
+        parent: parent.map(|parent| parent.id),
+        application: told,
+        ..begun.manifest(&request.app, &request.environment, request.kind, context)
+    };
+    doubts::note(repository, request, &mut manifest, taken.frozen_at, context)?;
+    let tags = catalog::tags_of(&manifest, &request.tags, request.pinned, &request.origin);
+    let read_back_all = request.read_back_all;
+    store.publish(taken.files, &manifest, tags, begun, read_back_all, context)
+}
+
+/// Refuses what would be a backup of nothing.
+fn check_request(request: &BackupRequest) -> Result<()> {
     let nothing_to_read = request.databases.is_empty() && files::trees(request).is_empty();
     if nothing_to_read && request.kind == BackupKind::Files {
         return Err(Error::invalid("no files to back up")
@@ -131,49 +162,55 @@ fn take(
         return Err(Error::invalid("no database to back up")
             .hint("give --database-url, set DATABASE_URL, or name databases in pgkeep.toml"));
     }
-    let sources = open_sources(request, context)?;
-    // Asked before anything is locked: it may be a program that takes its time.
-    let told = migrations::version::tell(&request.application, request.databases.first(), context)?;
-    let lock = repository.lock(LockMode::Shared, "backup")?;
-    let writer = repository.writer(WriterOptions {
-        compression_level: request.compression_level,
-        workers: std::thread::available_parallelism().map_or(2, usize::from),
-        cancel: context.cancel.clone(),
-        ..WriterOptions::default()
-    })?;
-    let sink = RepositorySink::new(&writer);
+    Ok(())
+}
 
-    let parent = parent::choose(repository, request, context)?;
+/// What was read and stored, and nobody can see yet.
+struct Taken {
+    /// When all databases were frozen.
+    frozen_at: Timestamp,
+    databases: Vec<DatabaseManifest>,
+    trees: Vec<FilesManifest>,
+    globals: bool,
+    files: Vec<NewFile>,
+}
 
+/// Freezes all databases and reads them, and the files beside them.
+fn read_all(
+    store: &Store<'_>,
+    sources: &[Source],
+    parent: Option<&Parent>,
+    request: &BackupRequest,
+    begun: Begun,
+    context: &Context,
+) -> Result<Taken> {
+    let (writer, sink) = (store.writer(), store.sink());
     // Read before anything is frozen, so that a later backup can prove from it that nothing was written since.
-    let marks = parent::marks(&sources, request);
+    let marks = parent::marks(sources, request);
 
     // All databases are frozen before the first is read, so that they belong to one moment as nearly as servers allow.
     context.progress.phase(Phase::Freeze, None);
-    let frozen = freeze_all(&sources, request, context)?;
+    let frozen = freeze_all(sources, request, context)?;
     let frozen_at = context.clock.now();
     // Read once everything is frozen: what equals the parent's marks now was frozen as the parent holds it.
-    let marks_now = match &parent {
-        Some(_) => parent::marks(&sources, request),
+    let marks_now = match parent {
+        Some(_) => parent::marks(sources, request),
         None => Vec::new(),
     };
 
     // Files are read beside the dump: the sooner they are, the nearer they are to the databases' moment.
     let (mut files, mut databases, mut globals) = (Vec::new(), Vec::new(), false);
-    let parent_read = parent.as_ref();
     let (scanned, ()) = scan_beside(
-        repository,
-        &writer,
+        store.repository(),
+        writer,
         request,
-        parent_read,
+        parent,
         context,
         |context| {
             for (n, (source, frozen)) in sources.iter().zip(&frozen).enumerate() {
                 let (name, done) = (&source.options.dbname, &databases);
-                let taken = match parent_read {
-                    Some(parent) => {
-                        parent.take_over(&writer, name, &marks_now[n], done, context)?
-                    }
+                let taken = match parent {
+                    Some(parent) => parent.take_over(writer, name, &marks_now[n], done, context)?,
                     None => None,
                 };
                 if let Some(taken) = taken {
@@ -188,13 +225,12 @@ fn take(
                     &context.cancel,
                     &*context.progress,
                 )?;
-                let mut manifest =
-                    take_database(dumped, &sink, started_at, &mut files, &databases)?;
+                let mut manifest = take_database(dumped, &sink, begun.at, &mut files, &databases)?;
                 manifest.mark = marks[n].clone().ok();
                 databases.push(manifest);
             }
             if let Some(first) = sources.first().filter(|_| request.globals) {
-                globals = store_globals(first, &sink, started_at, &mut files, context)?;
+                globals = store_globals(first, &sink, begun.at, &mut files, context)?;
             }
             Ok(())
         },
@@ -204,52 +240,16 @@ fn take(
         .map(|d| d.name.as_str())
         .zip(&frozen)
         .collect();
-    let trees = take_files(scanned, &writer, request, &named, frozen_at, context);
+    let trees = take_files(scanned, writer, request, &named, frozen_at, context);
     drop(named);
     drop(frozen);
     let (app, database) = (&request.application, request.databases.first());
     migrations::code::remember_revisions(app, database, &mut databases, context);
-    context.cancel.check()?;
-
-    context.progress.phase(Phase::Publish, None);
-    let mut manifest = Manifest {
-        format: FORMAT,
-        pgkeep_version: env!("CARGO_PKG_VERSION").into(),
-        app: request.app.clone(),
-        environment: request.environment.clone(),
-        kind: request.kind,
-        description: request.description.clone(),
-        started_at,
-        finished_at: context.clock.now(),
-        hostname: context.hostname.clone(),
-        username: context.username.clone(),
-        compression_level: request.compression_level,
-        jobs: request.jobs,
-        globals,
-        evidence_digest: evidence_digest(&databases)?,
+    Ok(Taken {
+        frozen_at,
         databases,
-        files: trees,
-        parent: parent.map(|parent| parent.id),
-        application: told,
-        shrunk: None,
-        warnings: Vec::new(),
-    };
-    doubts::note(repository, request, &mut manifest, frozen_at, context)?;
-    // Without the lock a prune elsewhere may have deleted what this backup counts on.
-    lock.check()?;
-    let (id, written) = publish(
-        writer,
+        trees,
+        globals,
         files,
-        &manifest,
-        catalog::tags_of(&manifest, &request.tags, request.pinned, &request.origin),
-        context,
-    )?;
-    let read_back = read_back(repository, &id, request.read_back_all, context)?;
-    Ok(report(
-        &manifest,
-        id,
-        &written,
-        read_back,
-        begun.elapsed().as_secs_f64(),
-    ))
+    })
 }

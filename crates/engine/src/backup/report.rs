@@ -65,7 +65,7 @@ pub struct DatabaseReport {
     pub taken_over: bool,
 }
 
-pub(crate) fn report(
+pub(super) fn report(
     manifest: &Manifest,
     id: pgkeep_repository::SnapshotId,
     written: &WriteSummary,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Context, Error, Result,
-    backup::{self, BackupReport, RepositorySink},
+    backup::{self, BackupReport, Begun, RepositorySink, Store},
     catalog,
 };
 use pgkeep_model::{
@@ -30,7 +30,7 @@ use pgkeep_postgres::{
     dump::{DumpSink, SegmentDone},
 };
 use pgkeep_repository::{
-    LockMode, NewFile, Repository, Writer, WriterOptions,
+    NewFile, Repository, Writer,
     storage::{self, StorageOptions},
 };
 use sha2::{Digest, Sha256};
@@ -40,7 +40,6 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 /// Where a package is read from, front to back.
@@ -138,18 +137,12 @@ pub fn take_in(
     request: &TakeInRequest,
     context: &Context,
 ) -> Result<BackupReport> {
-    let begun = Instant::now();
+    let begun = Begun::now(context);
     context.progress.phase(Phase::Check, None);
     let named = |e: Error| e.context(&request.from);
     let (input, size) = request.from.open().map_err(named)?;
-    let lock = repository.lock(LockMode::Shared, "import")?;
-    let writer = repository.writer(WriterOptions {
-        compression_level: request.compression_level,
-        workers: std::thread::available_parallelism().map_or(2, usize::from),
-        cancel: context.cancel.clone(),
-        ..WriterOptions::default()
-    })?;
-    let sink = RepositorySink::new(&writer);
+    let store = Store::open(repository, "import", request.compression_level, context)?;
+    let sink = store.sink();
     context.progress.phase(Phase::Data, size);
     let input = layers::unwrap(input, &request.identities).map_err(named)?;
     let mut intake = Intake {
@@ -158,28 +151,17 @@ pub fn take_in(
         room: request.max_bytes.unwrap_or(u64::MAX),
         files: Vec::new(),
         sums: BTreeMap::new(),
-        writer: &writer,
+        writer: store.writer(),
     };
-    let manifest = intake
+    let (manifest, mut tags) = intake
         .read(TapeReader::new(input), request)
         .map_err(named)?;
 
     context.progress.phase(Phase::Publish, None);
-    lock.check()?;
-    let mut tags = manifest.1;
     tags.extend(request.tags.iter().cloned());
-    let manifest = manifest.0;
     let tags = catalog::tags_of(&manifest, &tags, false, &request.origin);
     let files = intake.files;
-    let (id, written) = backup::publish(writer, files, &manifest, tags, context)?;
-    let read_back = backup::read_back(repository, &id, false, context)?;
-    Ok(backup::report(
-        &manifest,
-        id,
-        &written,
-        read_back,
-        begun.elapsed().as_secs_f64(),
-    ))
+    store.publish(files, &manifest, tags, begun, false, context)
 }
 
 struct Intake<'a> {

@@ -1,4 +1,4 @@
-//! Where a package goes: a file, a folder, standard output, or a bucket.
+//! Where a package goes: a file, a folder, a bucket, or a stream of the caller's.
 
 use crate::{Error, Result};
 use pgkeep_repository::storage::{self, ObjectUpload, StorageOptions};
@@ -16,7 +16,6 @@ pub enum PackageTarget {
     File(PathBuf),
     /// A file with a name of its own in this folder, which is made where it is missing.
     Folder(PathBuf),
-    Stdout,
     /// An object with a name of its own below `s3://bucket/folder`.
     Bucket {
         address: String,
@@ -33,7 +32,6 @@ pub struct Place<'a> {
 
 enum To<'a> {
     File { file: NamedTempFile, path: PathBuf },
-    Stdout(io::Stdout),
     Stream(&'a mut dyn Write),
     Object(Box<ObjectUpload>),
 }
@@ -63,7 +61,6 @@ impl<'a> Place<'a> {
     /// A place of this kind for a package of this name; `bytes`, where they are known, decide how it is uploaded.
     pub fn open(target: &PackageTarget, name: &str, bytes: Option<u64>) -> Result<Self> {
         let to = match target {
-            PackageTarget::Stdout => To::Stdout(io::stdout()),
             PackageTarget::File(path) => file_at(path.clone())?,
             PackageTarget::Folder(folder) => {
                 fs::create_dir_all(folder).map_err(|e| Error::from(e).context(folder.display()))?;
@@ -79,10 +76,6 @@ impl<'a> Place<'a> {
     /// Makes it durable and gives it its name.
     pub fn finish(self) -> Result<Placed> {
         let location = match self.to {
-            To::Stdout(mut out) => {
-                out.flush()?;
-                None
-            }
             To::Stream(out) => {
                 out.flush()?;
                 None
@@ -131,7 +124,6 @@ impl Write for Place<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let n = match &mut self.to {
             To::File { file, .. } => file.write(data),
-            To::Stdout(out) => out.write(data),
             To::Stream(out) => out.write(data),
             To::Object(upload) => upload.write(data),
         }?;
@@ -143,7 +135,6 @@ impl Write for Place<'_> {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.to {
             To::File { file, .. } => file.flush(),
-            To::Stdout(out) => out.flush(),
             To::Stream(out) => out.flush(),
             To::Object(upload) => upload.flush(),
         }

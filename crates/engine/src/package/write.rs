@@ -35,7 +35,6 @@ use std::{
 pub struct PackageRequest {
     pub backup: String,
     pub app: Option<String>,
-    pub to: PackageTarget,
     /// Public keys of age; empty for a package that anybody can read.
     pub recipients: Vec<String>,
     /// Compress the tar file with zstd.
@@ -79,15 +78,16 @@ pub fn package_name(manifest: &Manifest) -> String {
 pub fn write(
     repository: &Repository,
     request: &PackageRequest,
+    to: &PackageTarget,
     context: &Context,
 ) -> Result<PackageReport> {
     write_at(repository, request, context, |report, bytes| {
-        Place::open(&request.to, &report.name, Some(bytes))
+        Place::open(to, &report.name, Some(bytes))
     })
 }
 
-/// Writes a backup as one file into a stream; where the request says it should go does not count. `begun` hears what the
-/// report says before the first byte, without size and sum.
+/// Writes a backup as one file into a stream of the caller's. `begun` hears what the report says before the first byte,
+/// without size and sum.
 pub fn stream(
     repository: &Repository,
     request: &PackageRequest,

@@ -16,7 +16,7 @@ use crate::state::AppState;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use pgkeep_engine::package::{self, PackageReport, PackageRequest, PackageTarget};
+use pgkeep_engine::package::{self, PackageReport, PackageRequest};
 use pgkeep_model::access::Permission;
 use pgkeep_model::{CancelToken, Silent};
 use serde::Deserialize;
@@ -92,8 +92,6 @@ async fn package(
     let request = PackageRequest {
         backup: row.id,
         app: None,
-        // It goes to the client.
-        to: PackageTarget::Stdout,
         recipients,
         compress: query.zstd,
     };

@@ -133,11 +133,11 @@ fn write_package(
     let request = PackageRequest {
         backup: report.id.clone(),
         app: None,
-        to: super::copies::package_target(work, to, usual, name, context)?,
         recipients: spec.export_recipients.clone(),
         compress: spec.export_zstd,
     };
-    let written = package::write(repository, &request, context)?;
+    let to = super::copies::package_target(work, to, usual, name, context)?;
+    let written = package::write(repository, &request, &to, context)?;
     Ok(written.location.into_iter().collect())
 }
 

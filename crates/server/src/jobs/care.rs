@@ -35,7 +35,7 @@ pub(super) fn forget(work: &Work<'_>, spec: &ForgetSpec) -> Result<Done, Failure
         rows::remove(work, &spec.repository, id)?;
     }
     let pruned = match spec.prune && report.failed.is_empty() {
-        true => Some(prune_now(&repository, &context)?),
+        true => prune_now(&repository, &context)?,
         false => None,
     };
     let failure = not_removed(&report);
@@ -86,14 +86,13 @@ pub fn prune_options(spec: &PruneSpec, context: &Context) -> PruneOptions {
     }
 }
 
-/// Plans and executes a prune with the usual options.
+/// Prunes with the usual options; not where somebody else works with the repository, which is told.
 pub(super) fn prune_now(
     repository: &Repository,
     context: &Context,
-) -> Result<PruneReport, Failure> {
+) -> Result<Option<PruneReport>, Failure> {
     let options = prune_options(&PruneSpec::default(), context);
-    let plan = forget::plan_prune(repository, &options)?;
-    Ok(forget::prune(repository, plan, context)?)
+    Ok(forget::prune_after(repository, &options, context)?)
 }
 
 pub(super) fn diff(work: &Work<'_>, spec: &DiffSpec) -> Result<Done, Failure> {

@@ -1,7 +1,8 @@
 //! A policy's retention, carried out: plan, remove, prune. One removal that fails does not stop the others.
 //!
 //! The plan is made from the repository itself. Backups go first, then the files that `export` runs wrote for them, then
-//! the space: what dies in between leaves nothing that the next cleanup does not find.
+//! the space: what dies in between leaves nothing that the next cleanup does not find. Backups go beside whatever else
+//! runs; the space needs the repository for itself, so it is tried again later, and in the end left to the next cleanup.
 
 use super::{Done, Failure, Work, care, document, rows};
 use crate::scheduler::retention::{self, CleanupPlan};
@@ -37,6 +38,9 @@ struct CleanedRepository {
     files_removed: Vec<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<PruneReport>,
+    /// The space was to be given back, and somebody else works with the repository.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    space_waits: bool,
 }
 
 pub(super) fn run(work: &Work<'_>, spec: &CleanupSpec) -> Result<Done, Failure> {
@@ -55,6 +59,7 @@ pub(super) fn run(work: &Work<'_>, spec: &CleanupSpec) -> Result<Done, Failure> 
         repositories: Vec::new(),
     };
     let mut failures = Vec::new();
+    let attempts_left = work.job.attempts < work.job.max_attempts;
     let mut again = None;
     for name in repositories {
         work.cancel.check()?;
@@ -62,6 +67,9 @@ pub(super) fn run(work: &Work<'_>, spec: &CleanupSpec) -> Result<Done, Failure> 
             Ok(one) => {
                 let failed = one.failed.iter();
                 failures.extend(failed.map(|(id, why)| format!("{}: {why}", short(id))));
+                if one.space_waits {
+                    again.get_or_insert_with(|| space_waits(&name, one.removed.len()));
+                }
                 cleaned.repositories.push(one);
             }
             // A repository that cannot be reached is no reason to leave the others full.
@@ -72,8 +80,8 @@ pub(super) fn run(work: &Work<'_>, spec: &CleanupSpec) -> Result<Done, Failure> 
             Err(failure) => return Err(failure),
         }
     }
-    // A backup of another app holds the repository, as a rule: what was removed stays so, and the rest is tried later.
-    if let Some(failure) = again.filter(|_| work.job.attempts < work.job.max_attempts) {
+    // What was removed stays so, and the rest is tried later.
+    if let Some(failure) = again.filter(|_| attempts_left) {
         return Err(failure);
     }
     if failures.is_empty() {
@@ -88,6 +96,20 @@ pub(super) fn run(work: &Work<'_>, spec: &CleanupSpec) -> Result<Done, Failure> 
         report: document(&cleaned),
         failure,
     })
+}
+
+/// Why a cleanup is taken up again although all that was to go is gone.
+fn space_waits(repository: &str, removed: usize) -> Failure {
+    let backups = match removed {
+        1 => "1 backup is removed".to_owned(),
+        n => format!("{n} backups are removed"),
+    };
+    Failure::new(
+        ErrorCode::Busy,
+        format!(
+            "repository {repository}: {backups}, the space is given back once nobody else works with it"
+        ),
+    )
 }
 
 fn clean(
@@ -125,11 +147,14 @@ fn clean(
             cleaned.files_removed.extend(files.into_iter().flatten());
             rows::remove(work, name, id)?;
         }
-        if !report.removed.is_empty() {
-            cleaned.pruned = Some(care::prune_now(&repository, &context)?);
-        }
         cleaned.removed = report.removed;
         cleaned.failed = report.failed;
+    }
+    // An attempt before this one may have removed some, and left the space.
+    if !dry_run && (!cleaned.removed.is_empty() || work.job.attempts > 1) {
+        (work.still_ours)()?;
+        cleaned.pruned = care::prune_now(&repository, &context)?;
+        cleaned.space_waits = cleaned.pruned.is_none();
     }
     cleaned.plan = Some(plan);
     Ok(cleaned)
@@ -141,8 +166,18 @@ fn remove_exports(work: &Work<'_>, policy: &Policy, row: &BackupRow) -> Vec<Path
     let Some(job) = &row.job else {
         return Vec::new();
     };
-    let Ok(job) = work.wait(|catalog| async move { catalog.job(job).await }) else {
-        return Vec::new();
+    let job = match work.wait(|catalog| async move { catalog.job(job).await }) {
+        Ok(job) => job,
+        // Jobs are forgotten in the end, and what they had exported with them.
+        Err(failure) if failure.code == ErrorCode::NotFound => return Vec::new(),
+        Err(failure) => {
+            work.progress.warn(&format!(
+                "the files exported with backup {} stay: {}",
+                short(&row.id),
+                failure.message
+            ));
+            return Vec::new();
+        }
     };
     let folder = match &policy.export_to {
         Some(folder) => PathBuf::from(folder),

@@ -27,11 +27,11 @@ pub(super) fn export(work: &Work<'_>, spec: &ExportSpec) -> Result<Done, Failure
         let request = PackageRequest {
             backup: spec.backup.clone(),
             app: None,
-            to: package_target(work, to, usual, &spec.repository, &context)?,
             recipients: spec.recipients.clone(),
             compress: spec.zstd,
         };
-        return work.done(&package::write(&repository, &request, &context)?);
+        let to = package_target(work, to, usual, &spec.repository, &context)?;
+        return work.done(&package::write(&repository, &request, &to, &context)?);
     }
     if to.is_some_and(is_bucket) {
         return Err(Failure::invalid("only a package is written to a bucket")
@@ -49,9 +49,9 @@ pub(super) fn export(work: &Work<'_>, spec: &ExportSpec) -> Result<Done, Failure
             DumpFormat::Directory => ExportFormat::Directory,
             DumpFormat::Tar => ExportFormat::Tar,
         },
-        to: ExportTarget::Folder(folder),
     };
-    work.done(&export::run(&repository, &request, &context)?)
+    let to = ExportTarget::Folder(folder);
+    work.done(&export::run(&repository, &request, &to, &context)?)
 }
 
 fn is_bucket(to: &str) -> bool {

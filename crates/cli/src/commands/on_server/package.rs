@@ -9,7 +9,8 @@ use crate::{
     exit::Exit,
     session::Session,
 };
-use pgkeep_engine::package::{PackageReport, PackageTarget, Place, read_recipients};
+use pgkeep_engine::package::{PackageReport, Place, read_recipients};
+use std::io;
 
 /// Where the server says what the package is, before its first byte.
 const REPORT: &str = "x-pgkeep-package";
@@ -49,13 +50,17 @@ pub fn export(args: &ExportArgs, api: &Api, http: &Http, session: &Session) -> C
     if report.name.contains('/') {
         return Err(CliError::new(Exit::Server, "the package's name is none"));
     }
-    let mut place = Place::open(&to, &report.name, None)?;
+    let mut out = io::stdout();
+    let mut place = match &to {
+        Some(to) => Place::open(to, &report.name, None)?,
+        None => Place::stream(&mut out),
+    };
     copy(&mut from, &mut place, session)?;
     let placed = place.finish()?;
     report.location = placed.location;
     report.size = placed.size;
     report.sha256 = placed.sha256;
     session.progress.finish();
-    here::answer(&report, matches!(to, PackageTarget::Stdout), session);
+    here::answer(&report, to.is_none(), session);
     Ok(Exit::Done)
 }
