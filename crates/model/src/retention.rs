@@ -5,8 +5,10 @@
 //! not used up, the oldest backup of the group is kept by it too. Days, weeks (ISO), months and years are those of the
 //! time zone passed in; the two equal clock hours at the end of summer time count as two hours.
 //!
-//! Three things stand above every rule, because a wrong rule must not cost the last good backup: a pinned backup, the
-//! newest proven one, and the newest few that are known to be whole ([`KeepPolicy::protect_newest`]).
+//! Four things stand above every rule, because a wrong rule must not cost the last good backup: a pinned backup, the newest
+//! few ([`KeepPolicy::protect_newest`], at least one), the newest proven one, and the newest that was found whole. None of
+//! them takes the place of another: what was proven may be old, and what is new may not have been looked at yet. Partial,
+//! damaged and doubted backups are groups of their own, so that the newest few of a group of good ones are good.
 
 mod of_policy;
 
@@ -33,7 +35,7 @@ pub struct KeepPolicy {
     pub within: Option<KeepSpan>,
     /// Keeps what carries one of these tags; `a,b` asks for both.
     pub keep_tags: Vec<String>,
-    /// How many of the newest whole backups of a group stay whatever the rules say.
+    /// How many of the newest whole backups of a group stay whatever the rules say; the newest one always does.
     pub protect_newest: u32,
 }
 
@@ -215,6 +217,8 @@ pub enum KeepReason {
     NoRules,
     Pinned,
     NewestProven,
+    /// Its stored objects were found whole, which is not known of any newer one.
+    NewestWhole,
     Protected,
     Tag(String),
     Within(KeepSpan),
@@ -247,6 +251,7 @@ impl fmt::Display for KeepReason {
             KeepReason::NoRules => f.write_str("no rule is set"),
             KeepReason::Pinned => f.write_str("pinned"),
             KeepReason::NewestProven => f.write_str("newest proven"),
+            KeepReason::NewestWhole => f.write_str("newest verified"),
             KeepReason::Protected => f.write_str("among the newest whole backups"),
             KeepReason::Tag(tag) => write!(f, "tag {tag}"),
             KeepReason::Within(span) => write!(f, "within {span}"),
@@ -391,15 +396,15 @@ fn protect(group: &[&Candidate], policy: &KeepPolicy, reasons: &mut [Vec<KeepRea
     if let Some(newest) = group.iter().position(|candidate| candidate.proven) {
         reasons[newest].push(KeepReason::NewestProven);
     }
-    // Known to be whole first; where there are too few of those, the newest others stand in for them.
-    let whole = |index: &usize| group[*index].checked || group[*index].proven;
-    let (known, unknown): (Vec<usize>, Vec<usize>) = (0..group.len()).partition(whole);
-    for index in known
-        .into_iter()
-        .chain(unknown)
-        .take(policy.protect_newest as usize)
+    let whole = |candidate: &&Candidate| candidate.checked || candidate.proven;
+    if let Some(newest) = group.iter().position(whole)
+        && !group[newest].proven
     {
-        reasons[index].push(KeepReason::Protected);
+        reasons[newest].push(KeepReason::NewestWhole);
+    }
+    let newest_few = policy.protect_newest.max(1) as usize;
+    for reasons in reasons.iter_mut().take(newest_few) {
+        reasons.push(KeepReason::Protected);
     }
 }
 

@@ -65,7 +65,10 @@ pub(super) fn of(facts: &AppFacts, findings: &[Finding], now: Timestamp) -> Vec<
     let proven = from_findings(
         Aspect::Proven,
         is_about_proof,
-        format!("a restore was proven {}", age(proven)),
+        match proven {
+            Some(at) => format!("a restore was proven {}", ago(at, now)),
+            None => "no restore was proven yet".to_owned(),
+        },
     );
     let behind = from_findings(
         Aspect::Offsite,

@@ -111,6 +111,15 @@ fn each_wrong_field_is_named() {
         "adaptive.bytes_changed",
         "at least 1",
     );
+    refused(
+        |p| {
+            p.adaptive = adaptive(86_400, 900, 1);
+            p.schedule.frequency = Frequency::Cron;
+            p.schedule.cron = Some("*/15 * * * *".into());
+        },
+        "adaptive.at_most_every_secs",
+        "as often anyway",
+    );
 }
 
 #[test]

@@ -166,7 +166,29 @@ impl Policy {
             if adaptive.bytes_changed == 0 {
                 errors.add("adaptive.bytes_changed", "is at least 1");
             }
+            if self.runs_within(adaptive.at_most_every_secs) {
+                errors.add(
+                    "adaptive.at_most_every_secs",
+                    "changes nothing, for the schedule runs as often anyway: give that a rarer frequency, such as daily",
+                );
+            }
         }
+    }
+}
+
+impl Policy {
+    /// Tells whether the schedule alone never leaves more than so much between two runs.
+    fn runs_within(&self, secs: u32) -> bool {
+        const RUNS: usize = 50;
+        let Ok(schedule) = self.runs() else {
+            return false;
+        };
+        let runs = schedule.next(RUNS, jiff::Timestamp::UNIX_EPOCH);
+        let longest = runs
+            .windows(2)
+            .map(|pair| pair[1].scheduled.duration_since(pair[0].scheduled))
+            .max();
+        longest.is_some_and(|longest| longest.as_secs() <= i64::from(secs))
     }
 }
 

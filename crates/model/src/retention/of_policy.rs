@@ -20,8 +20,8 @@ pub struct Guards {
 /// Decides what to keep of the backups of one policy, with a reason for each, newest first within each group.
 ///
 /// A backup goes when it is older than [`Retention::days`] or not among the newest [`Retention::max_backups`] of its
-/// group, and no keep rule wants it. Pinned ones, the newest proven one, the newest whole ones and those in use stay
-/// above that; under a hold, all stay.
+/// group, and no keep rule wants it. Pinned ones, the newest few, the newest proven and the newest verified one and
+/// those in use stay above that; under a hold, all stay.
 pub fn plan_policy(
     candidates: &[Candidate],
     retention: &Retention,

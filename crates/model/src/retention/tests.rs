@@ -448,47 +448,69 @@ fn groups_do_not_share_a_rule() {
     );
 }
 
+/// Backups of the first days of May, by day: `.` stored, `c` verified, `p` proven, `!` pinned, oldest first.
+fn days(states: &str) -> Vec<Candidate> {
+    let one = |(day, state): (usize, char)| Candidate {
+        pinned: state == '!',
+        proven: state == 'p',
+        checked: state == 'c' || state == 'p',
+        ..candidate(
+            &format!("d{}", day + 1),
+            &format!("2026-05-0{}T00:00:00Z", day + 1),
+        )
+    };
+    states.chars().enumerate().map(one).collect()
+}
+
+fn june() -> Timestamp {
+    "2026-06-01T00:00:00Z".parse().expect("a timestamp")
+}
+
 #[test]
-fn pinned_newest_proven_and_newest_whole_backups_stay() {
-    let mut candidates: Vec<_> = (1..=9)
-        .map(|day| candidate(&format!("d{day}"), &format!("2026-05-0{day}T00:00:00Z")))
-        .collect();
-    candidates[0].pinned = true;
-    candidates[1].proven = true;
-    candidates[2].proven = true;
-    candidates[3].checked = true;
-    let now = "2026-06-01T00:00:00Z".parse().expect("a timestamp");
+fn pinned_newest_newest_proven_and_newest_verified_backups_stay() {
     let policy = KeepPolicy {
         last: 1,
         ..KeepPolicy::default()
     };
-    let plan = plan(&candidates, &policy, now, &TimeZone::UTC);
-    assert_eq!(kept(&plan), ["d9", "d4", "d3", "d2", "d1"]);
+    let plan = plan(&days("!ppc....."), &policy, june(), &TimeZone::UTC);
+    assert_eq!(kept(&plan), ["d9", "d8", "d7", "d4", "d3", "d1"]);
     let reasons: BTreeMap<_, _> = plan.keep.iter().cloned().collect();
-    assert_eq!(reasons["d9"], [KeepReason::Period(Period::Last)]);
-    assert_eq!(reasons["d4"], [KeepReason::Protected]);
     assert_eq!(
-        reasons["d3"],
-        [KeepReason::NewestProven, KeepReason::Protected]
+        reasons["d9"],
+        [KeepReason::Protected, KeepReason::Period(Period::Last)]
     );
+    assert_eq!(reasons["d7"], [KeepReason::Protected]);
+    assert_eq!(reasons["d4"], [KeepReason::NewestWhole]);
+    assert_eq!(reasons["d3"], [KeepReason::NewestProven]);
     assert_eq!(reasons["d1"], [KeepReason::Pinned]);
 }
 
 #[test]
-fn unchecked_backups_stand_in_where_too_few_are_known_whole() {
-    let mut candidates: Vec<_> = (1..=6)
-        .map(|day| candidate(&format!("d{day}"), &format!("2026-05-0{day}T00:00:00Z")))
-        .collect();
-    candidates[0].checked = true;
-    let now = "2026-06-01T00:00:00Z".parse().expect("a timestamp");
-    let policy = KeepPolicy {
-        keep_tags: vec!["never".into()],
-        ..KeepPolicy::default()
-    };
-    assert_eq!(
-        kept(&plan(&candidates, &policy, now, &TimeZone::UTC)),
-        ["d6", "d5", "d1"]
-    );
+fn the_newest_backups_stay_whatever_is_proven_of_older_ones() {
+    for (states, protect_newest, expected) in [
+        ("......", 3, &["d6", "d5", "d4"][..]),
+        ("ppp...", 3, &["d6", "d5", "d4", "d3"]),
+        ("pppp..", 3, &["d6", "d5", "d4"]),
+        ("ppp.", 3, &["d4", "d3", "d2"]),
+        ("pppppp...", 2, &["d9", "d8", "d6"]),
+        ("ccc...", 3, &["d6", "d5", "d4", "d3"]),
+        ("c.....", 3, &["d6", "d5", "d4", "d1"]),
+        ("cp....", 3, &["d6", "d5", "d4", "d2"]),
+        ("pc....", 3, &["d6", "d5", "d4", "d2", "d1"]),
+        ("ppp..p", 1, &["d6"]),
+        ("ppp...", 1, &["d6", "d3"]),
+        // Nobody can ask for a plan that takes the newest backup.
+        ("ppp...", 0, &["d6", "d3"]),
+        ("...", 9, &["d3", "d2", "d1"]),
+    ] {
+        let policy = KeepPolicy {
+            keep_tags: vec!["never".into()],
+            protect_newest,
+            ..KeepPolicy::default()
+        };
+        let plan = plan(&days(states), &policy, june(), &TimeZone::UTC);
+        assert_eq!(kept(&plan), expected, "{states} {protect_newest}");
+    }
 }
 
 #[test]

@@ -121,9 +121,20 @@ fn the_newest_whole_ones_the_newest_proven_and_pinned_ones_stay() {
         ..limits(None, Some(1))
     };
     check("......", &three, &none, "+++---");
-    check("...ccc..", &three, &none, "+--+++--");
+    check("...ccc..", &three, &none, "++++----");
     check(".c......", &three, &none, "+++-----");
-    check(".....p..p", &three, &none, "+----+--+");
+    check(".....p..p", &three, &none, "+++--+---");
+    check(".....c..p", &three, &none, "+++--+--+");
+    check("...ppppp", &three, &none, "++++----");
+    let by_tag = Retention {
+        keep: KeepPolicy {
+            keep_tags: vec!["never".into()],
+            ..KeepPolicy::default()
+        },
+        ..limits(None, None)
+    };
+    check("...ppp..", &by_tag, &none, "++++----");
+    check("ppp.....", &by_tag, &none, "+++-----");
     check("....!..!", &three, &none, "+++-+--+");
     check("......", &limits(None, Some(1)), &none, "+-----");
     check("..p.p.", &limits(None, Some(1)), &none, "+-+---");
@@ -162,7 +173,10 @@ fn under_a_hold_everything_stays_and_says_why() {
     };
     check("......", &limits(Some(1), Some(1)), &guards, "++++++");
     let plan = made(&daily("......"), &limits(None, Some(1)), &guards);
-    assert_eq!(plan.keep[0].1, [KeepReason::WithinLimits]);
+    assert_eq!(
+        plan.keep[0].1,
+        [KeepReason::Protected, KeepReason::WithinLimits]
+    );
     assert_eq!(
         plan.keep[1].1[0].to_string(),
         "held: the newest backup of shop failed"
