@@ -2,18 +2,25 @@
 //!
 //! Each carries a revision that grows with every change, so that two people who edit the same one do not undo each other.
 //! Texts that may be secrets are sealed on the way in and opened on the way out; references (`env:`, `file:`) stay.
+//!
+//! A definition names others: an app its repository, a policy its app, repositories and targets. What is named is there as
+//! long as it is named: whatever stores or deletes a definition looks at the others in the same transaction, under a lock.
+
+mod kinds;
 
 use crate::Catalog;
 use crate::db::{Row, Tx, json, params};
 use crate::error::{CatalogError, Result};
 use crate::events::NewEvent;
 use jiff::Timestamp;
+use kinds::{Definition, Use};
 use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
-use pgkeep_model::notice::{Channel, NotificationTarget};
+use pgkeep_model::notice::NotificationTarget;
 use pgkeep_model::policy::Policy;
 use secrecy::ExposeSecret as _;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+
+/// Taken by whatever changes definitions.
+const LOCK: &str = "definitions";
 
 /// A definition with what the catalog knows of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,128 +52,8 @@ impl ManagedBy {
     }
 }
 
-/// What the four kinds of definitions have in common.
-trait Definition: Clone + Serialize + DeserializeOwned + Send + Sync {
-    const TABLE: &'static str;
-    /// The word for one, which is the topic of its events, too.
-    const WHAT: &'static str;
-
-    /// Fields that may hold secrets, by name.
-    fn secrets(&mut self) -> Vec<(String, &mut String)>;
-
-    /// Some carry their name inside.
-    fn set_name(&mut self, _name: &str) {}
-
-    /// App that it belongs to.
-    fn app(&self, _name: &str) -> Option<String> {
-        None
-    }
-
-    /// The key that a recovery kit is made of, of what has one.
-    fn kit_key(&self) -> Option<&str> {
-        None
-    }
-}
-
-impl Definition for AppDefinition {
-    const TABLE: &'static str = "apps";
-    const WHAT: &'static str = "app";
-
-    fn secrets(&mut self) -> Vec<(String, &mut String)> {
-        let databases = self.databases.iter_mut().enumerate();
-        let hooks = self.hooks.iter_mut().enumerate();
-        let named = [
-            ("admin_url", &mut self.admin_url),
-            ("fence.pgbouncer", &mut self.fence.pgbouncer),
-            ("drill.admin_url", &mut self.drill.admin_url),
-        ];
-        databases
-            .map(|(i, text)| (format!("databases.{i}"), text))
-            .chain(
-                hooks.filter_map(|(i, hook)| Some((format!("hooks.{i}.url"), hook.url.as_mut()?))),
-            )
-            .chain(
-                named
-                    .into_iter()
-                    .filter_map(|(field, text)| Some((field.to_owned(), text.as_mut()?))),
-            )
-            .collect()
-    }
-
-    fn app(&self, name: &str) -> Option<String> {
-        Some(name.to_owned())
-    }
-}
-
-impl Definition for RepositoryDefinition {
-    const TABLE: &'static str = "repositories";
-    const WHAT: &'static str = "repository";
-
-    fn secrets(&mut self) -> Vec<(String, &mut String)> {
-        let fields = [
-            ("key", &mut self.key),
-            ("access_key_id", &mut self.access_key_id),
-            ("secret_access_key", &mut self.secret_access_key),
-            ("session_token", &mut self.session_token),
-        ];
-        fields
-            .into_iter()
-            .filter_map(|(field, text)| Some((field.to_owned(), text.as_mut()?)))
-            .collect()
-    }
-
-    fn kit_key(&self) -> Option<&str> {
-        self.key.as_deref()
-    }
-}
-
-impl Definition for Policy {
-    const TABLE: &'static str = "policies";
-    const WHAT: &'static str = "policy";
-
-    fn secrets(&mut self) -> Vec<(String, &mut String)> {
-        Vec::new()
-    }
-
-    fn set_name(&mut self, name: &str) {
-        name.clone_into(&mut self.name);
-    }
-
-    fn app(&self, _name: &str) -> Option<String> {
-        Some(self.app.clone())
-    }
-}
-
-impl Definition for NotificationTarget {
-    const TABLE: &'static str = "targets";
-    const WHAT: &'static str = "target";
-
-    fn secrets(&mut self) -> Vec<(String, &mut String)> {
-        let (field, text) = match &mut self.channel {
-            Channel::Email { password, .. } => match password {
-                Some(password) => ("password", password),
-                None => return Vec::new(),
-            },
-            Channel::Webhook { url, secret } => {
-                let mut fields = vec![("url".to_owned(), url)];
-                fields.extend(secret.iter_mut().map(|t| ("secret".to_owned(), t)));
-                return fields;
-            }
-            Channel::Slack { url }
-            | Channel::Discord { url }
-            | Channel::Teams { url }
-            | Channel::DeadManPing { url } => ("url", url),
-        };
-        vec![(field.to_owned(), text)]
-    }
-
-    fn set_name(&mut self, name: &str) {
-        name.clone_into(&mut self.name);
-    }
-}
-
 macro_rules! definition_calls {
-    ($type:ty, $list:ident, $get:ident, $put:ident, $put_doc:literal) => {
+    ($type:ty, $list:ident, $get:ident, $put:ident, $delete:ident, $put_doc:literal, $delete_doc:literal) => {
         impl Catalog {
             /// All of them, by name.
             pub async fn $list(&self) -> Result<Vec<Stored<$type>>> {
@@ -180,7 +67,8 @@ macro_rules! definition_calls {
 
             #[doc = $put_doc]
             /// Makes it where it is absent and changes it where it is there. `expected` is the revision that the caller
-            /// saw ([`CatalogError::Conflict`] otherwise); 0 means that it must not be there yet.
+            /// saw ([`CatalogError::Conflict`] otherwise); 0 means that it must not be there yet. What it names must be
+            /// there ([`CatalogError::NotNow`] otherwise).
             pub async fn $put(
                 &self,
                 name: &str,
@@ -190,69 +78,53 @@ macro_rules! definition_calls {
             ) -> Result<Stored<$type>> {
                 self.put_definition(name, value, managed_by, expected).await
             }
+
+            #[doc = $delete_doc]
+            pub async fn $delete(&self, name: &str, expected: Option<i64>) -> Result<()> {
+                self.delete_definition::<$type>(name, expected).await
+            }
         }
     };
 }
 
-definition_calls!(AppDefinition, apps, app, put_app, "Stores an app.");
+definition_calls!(
+    AppDefinition,
+    apps,
+    app,
+    put_app,
+    delete_app,
+    "Stores an app.",
+    "Refused while policies name the app."
+);
 definition_calls!(
     RepositoryDefinition,
     repositories,
     repository,
     put_repository,
-    "Stores a repository."
+    delete_repository,
+    "Stores a repository.",
+    "Refused while apps or policies name the repository. The backups in it stay; the catalog forgets its list of them."
 );
-definition_calls!(Policy, policies, policy, put_policy, "Stores a policy.");
+definition_calls!(
+    Policy,
+    policies,
+    policy,
+    put_policy,
+    delete_policy,
+    "Stores a policy.",
+    "The backups that it made stay, and nothing removes them by rule any more."
+);
 definition_calls!(
     NotificationTarget,
     targets,
     target,
     put_target,
-    "Stores a notification target."
+    delete_target,
+    "Stores a notification target.",
+    "Refused while policies name the target."
 );
 
 impl Catalog {
-    /// Refused while policies name the app.
-    pub async fn delete_app(&self, name: &str, expected: Option<i64>) -> Result<()> {
-        let policies = self.policies().await?;
-        let by = policies.iter().find(|p| p.value.app == name);
-        refuse_in_use::<AppDefinition>(name, by.map(|p| format!("policy {}", p.name)))?;
-        self.delete_definition::<AppDefinition>(name, expected)
-            .await
-    }
-
-    /// Refused while apps or policies name the repository. The backups in it stay; the catalog forgets its list of them.
-    pub async fn delete_repository(&self, name: &str, expected: Option<i64>) -> Result<()> {
-        let apps = self.apps().await?;
-        let by = apps
-            .iter()
-            .find(|a| a.value.repository.as_deref() == Some(name));
-        refuse_in_use::<RepositoryDefinition>(name, by.map(|a| format!("app {}", a.name)))?;
-        let policies = self.policies().await?;
-        let by = policies
-            .iter()
-            .find(|p| p.value.repositories.iter().any(|r| r == name));
-        refuse_in_use::<RepositoryDefinition>(name, by.map(|p| format!("policy {}", p.name)))?;
-        self.delete_definition::<RepositoryDefinition>(name, expected)
-            .await
-    }
-
-    /// The backups that it made stay, and nothing removes them by rule any more.
-    pub async fn delete_policy(&self, name: &str, expected: Option<i64>) -> Result<()> {
-        self.delete_definition::<Policy>(name, expected).await
-    }
-
-    /// Refused while policies name the target.
-    pub async fn delete_target(&self, name: &str, expected: Option<i64>) -> Result<()> {
-        let policies = self.policies().await?;
-        let by = policies
-            .iter()
-            .find(|p| p.value.notify.iter().any(|t| t == name));
-        refuse_in_use::<NotificationTarget>(name, by.map(|p| format!("policy {}", p.name)))?;
-        self.delete_definition::<NotificationTarget>(name, expected)
-            .await
-    }
-
     async fn definitions<T: Definition>(&self) -> Result<Vec<Stored<T>>> {
         let rows = self
             .db()
@@ -288,10 +160,11 @@ impl Catalog {
         let mut sealed = value.clone();
         sealed.set_name(name);
         for (field, text) in sealed.secrets() {
-            *text = self.seal(&context::<T>(name, &field), text);
+            *text = self.seal(&context::<T>(name, &field), text).into();
         }
-        let rekeyed = self.gets_another_key(name, value).await?;
         let mut tx = self.begin().await?;
+        tx.lock(LOCK).await?;
+        let rekeyed = self.gets_another_key(&mut tx, name, value).await?;
         let now = tx.now();
         let table = T::TABLE;
         let params = params![name, json(&sealed)?, managed_by.as_str(), now];
@@ -333,6 +206,7 @@ impl Catalog {
                 _ => why_untouched::<T>(&mut tx, name).await?,
             });
         };
+        refuse_without_what_it_names(&mut tx, name, value).await?;
         if rekeyed {
             tx.run(
                 "UPDATE repositories SET recovery_kit_at = NULL WHERE name = $1",
@@ -352,14 +226,19 @@ impl Catalog {
     }
 
     /// Tells whether a repository that is known is to be opened by another key than before.
-    async fn gets_another_key<T: Definition>(&self, name: &str, value: &T) -> Result<bool> {
+    async fn gets_another_key<T: Definition>(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+        value: &T,
+    ) -> Result<bool> {
         let Some(key) = value.kit_key() else {
             return Ok(false);
         };
-        match self.definition::<T>(name).await {
-            Ok(before) => Ok(before.value.kit_key() != Some(key)),
-            Err(CatalogError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
+        let sql = format!("SELECT * FROM {} WHERE name = $1", T::TABLE);
+        match tx.row(sqlx::AssertSqlSafe(sql), params![name]).await? {
+            Some(row) => Ok(self.read_definition::<T>(&row)?.value.kit_key() != Some(key)),
+            None => Ok(false),
         }
     }
 
@@ -369,6 +248,7 @@ impl Catalog {
         expected: Option<i64>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
+        tx.lock(LOCK).await?;
         let sql = format!(
             "DELETE FROM {} WHERE name = $1 AND (revision = $2 OR $2 = -1) RETURNING *",
             T::TABLE
@@ -382,14 +262,15 @@ impl Catalog {
         let Some(row) = row else {
             return Err(why_untouched::<T>(&mut tx, name).await?);
         };
-        if T::TABLE == "repositories" {
-            tx.run("DELETE FROM backups WHERE repository = $1", params![name])
-                .await?;
-            tx.run(
-                "DELETE FROM repository_sizes WHERE repository = $1",
-                params![name],
-            )
-            .await?;
+        if let Some(by) = user_of::<T>(&mut tx, name).await? {
+            return Err(CatalogError::InUse {
+                what: T::WHAT,
+                name: name.to_owned(),
+                by,
+            });
+        }
+        for statement in T::GO_WITH_IT {
+            tx.run(*statement, params![name]).await?;
         }
         let app = row.json::<T>("definition")?.app(name);
         tx.event(
@@ -405,7 +286,7 @@ impl Catalog {
         let mut value: T = row.json("definition")?;
         for (field, text) in value.secrets() {
             let opened = self.reveal(&context::<T>(&name, &field), text)?;
-            opened.expose_secret().clone_into(text);
+            *text = opened.expose_secret().into();
         }
         Ok(Stored {
             value,
@@ -425,15 +306,43 @@ fn context<T: Definition>(name: &str, field: &str) -> String {
     format!("{}/{name}/{field}", T::TABLE)
 }
 
-fn refuse_in_use<T: Definition>(name: &str, by: Option<String>) -> Result<()> {
-    match by {
-        Some(by) => Err(CatalogError::InUse {
-            what: T::WHAT,
-            name: name.to_owned(),
-            by,
-        }),
-        None => Ok(()),
+/// Refuses a definition whose app, repository or target somebody has just deleted.
+async fn refuse_without_what_it_names<T: Definition>(
+    tx: &mut Tx,
+    name: &str,
+    value: &T,
+) -> Result<()> {
+    for used in value.uses() {
+        let sql = format!("SELECT name FROM {} WHERE name = $1", used.table);
+        let there = tx.row(sqlx::AssertSqlSafe(sql), params![used.name]).await?;
+        if there.is_none() {
+            return Err(CatalogError::NotNow {
+                what: T::WHAT,
+                name: name.to_owned(),
+                why: format!("names the {} {}, which is not there", used.what, used.name),
+            });
+        }
     }
+    Ok(())
+}
+
+/// A definition that names the one of this name, in words: `policy nightly`.
+async fn user_of<T: Definition>(tx: &mut Tx, name: &str) -> Result<Option<String>> {
+    let used = Use::of::<T>(name);
+    match one_that_names::<AppDefinition>(tx, used).await? {
+        Some(app) => Ok(Some(app)),
+        None => one_that_names::<Policy>(tx, used).await,
+    }
+}
+
+async fn one_that_names<T: Definition>(tx: &mut Tx, used: Use<'_>) -> Result<Option<String>> {
+    let sql = format!("SELECT name, definition FROM {} ORDER BY name", T::TABLE);
+    for row in tx.rows(sqlx::AssertSqlSafe(sql), params![]).await? {
+        if row.json::<T>("definition")?.uses().contains(&used) {
+            return Ok(Some(format!("{} {}", T::WHAT, row.text("name")?)));
+        }
+    }
+    Ok(None)
 }
 
 /// Nothing matched: is it not there, or is it of another revision?

@@ -43,7 +43,6 @@ pub use queue::{
     LogLevel, LogLine, NewJob, Outcome, PolicyRuns, QueueDepth, QueuePause, Reconciled,
     StoredLogLine,
 };
-pub use seal::is_reference;
 pub use stamp::Stamp;
 
 use jiff::{SignedDuration, Timestamp};

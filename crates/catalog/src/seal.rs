@@ -8,6 +8,7 @@ use crate::error::{CatalogError, Result};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use pgkeep_model::secret::is_reference;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use std::io::Write as _;
@@ -89,11 +90,6 @@ impl Seal {
         let text = std::str::from_utf8(plain).map_err(|_| unsealable(context))?;
         Ok(text.into())
     }
-}
-
-/// Whether a text says where a secret is instead of holding it.
-pub fn is_reference(text: &str) -> bool {
-    text.starts_with("env:") || text.starts_with("file:")
 }
 
 fn unsealable(context: &str) -> CatalogError {

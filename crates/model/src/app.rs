@@ -13,6 +13,7 @@ pub use fence::Fence;
 pub use files::{FileTree, References};
 pub use migrations::{Framework, Migrations};
 
+use crate::secret::SecretText;
 use serde::{Deserialize, Serialize};
 
 /// What is protected: databases and file trees of one environment, and how to read them.
@@ -20,9 +21,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct AppDefinition {
     /// Connection strings, or plain names of databases on the server that libpq's variables lead to. Secrets.
-    pub databases: Vec<String>,
+    pub databases: Vec<SecretText>,
     /// Privileged connection for restores and drills. A secret.
-    pub admin_url: Option<String>,
+    pub admin_url: Option<SecretText>,
     /// `production`, `staging`, ...
     pub environment: Option<String>,
     /// Name of the repository that its backups go to.
@@ -54,7 +55,7 @@ pub struct AppDefinition {
 #[serde(default)]
 pub struct Drill {
     /// Privileged connection to the server that drills restore to; the app's where absent. A secret.
-    pub admin_url: Option<String>,
+    pub admin_url: Option<SecretText>,
     /// SQL statements that must give one row whose first column is true.
     pub assertions: Vec<String>,
     /// Runs `check` and `migrate_check` of the app's commands against the restored copy.
@@ -83,14 +84,15 @@ pub struct RepositoryDefinition {
     /// A folder, or `s3://bucket/prefix`.
     pub address: Option<String>,
     /// The repository's key. A secret.
-    pub key: Option<String>,
+    pub key: Option<SecretText>,
     pub endpoint: Option<String>,
     pub region: Option<String>,
-    pub access_key_id: Option<String>,
     /// A secret.
-    pub secret_access_key: Option<String>,
+    pub access_key_id: Option<SecretText>,
     /// A secret.
-    pub session_token: Option<String>,
+    pub secret_access_key: Option<SecretText>,
+    /// A secret.
+    pub session_token: Option<SecretText>,
     pub server_side_encryption: Option<String>,
     pub virtual_host_style: Option<bool>,
     /// Bytes a second, written like `20MiB`.

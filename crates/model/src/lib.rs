@@ -21,6 +21,7 @@ pub mod policy;
 pub mod progress;
 pub mod retention;
 pub mod schedule;
+pub mod secret;
 pub mod shrunk;
 pub mod status;
 

@@ -1,5 +1,6 @@
 //! What people are told, and where to.
 
+use crate::secret::SecretText;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,6 +44,25 @@ pub struct Notice {
     pub link: Option<String>,
 }
 
+impl Notice {
+    /// One that says nothing yet: the rest is empty.
+    pub fn new(id: String, kind: NoticeKind, time: Timestamp) -> Self {
+        Self {
+            id,
+            kind,
+            time,
+            app: None,
+            policy: None,
+            job: None,
+            backup: None,
+            summary: String::new(),
+            hint: None,
+            facts: BTreeMap::new(),
+            link: None,
+        }
+    }
+}
+
 /// Where messages go. Values marked as secrets are texts like those of [`crate::app`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "channel", rename_all = "snake_case")]
@@ -59,35 +79,35 @@ pub enum Channel {
         username: Option<String>,
         /// A secret.
         #[serde(default)]
-        password: Option<String>,
+        password: Option<SecretText>,
         /// PEM file of an authority of one's own.
         #[serde(default)]
         ca_file: Option<String>,
     },
     Slack {
         /// A secret.
-        url: String,
+        url: SecretText,
     },
     Discord {
         /// A secret.
-        url: String,
+        url: SecretText,
     },
     Teams {
         /// A secret.
-        url: String,
+        url: SecretText,
     },
     /// Signed as Standard Webhooks says.
     Webhook {
         /// A secret, as it may hold one.
-        url: String,
+        url: SecretText,
         /// A secret: `whsec_` and base64.
         #[serde(default)]
-        secret: Option<String>,
+        secret: Option<SecretText>,
     },
     /// Requested after each success; a watcher elsewhere raises the alarm when it stays away.
     DeadManPing {
         /// A secret.
-        url: String,
+        url: SecretText,
     },
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn send(
         })?;
     let credentials = match (username, password) {
         (Some(username), Some(password)) => {
-            Some(Credentials::new(username.clone(), password.clone()))
+            Some(Credentials::new(username.clone(), password.as_str().to_owned()))
         }
         (None, None) => None,
         _ => {

@@ -16,14 +16,14 @@ impl Redactor {
     pub(crate) fn of(channel: &Channel) -> Redactor {
         let mut secrets = Vec::new();
         match channel {
-            Channel::Email { password, .. } => secrets.extend(password.clone()),
+            Channel::Email { password, .. } => secrets.extend(password.as_deref().map(str::to_owned)),
             Channel::Slack { url }
             | Channel::Discord { url }
             | Channel::Teams { url }
             | Channel::DeadManPing { url } => secrets.extend(parts_of(url)),
             Channel::Webhook { url, secret } => {
                 secrets.extend(parts_of(url));
-                secrets.extend(secret.clone());
+                secrets.extend(secret.as_deref().map(str::to_owned));
                 let bare = secret
                     .as_deref()
                     .and_then(|secret| secret.strip_prefix("whsec_"));

@@ -13,7 +13,7 @@ const CANARY: &str = "T0CANARYTOKEN42";
 
 fn slack(receiver: &HttpReceiver) -> Channel {
     Channel::Slack {
-        url: receiver.url(&format!("/services/{CANARY}?key={CANARY}x")),
+        url: receiver.url(&format!("/services/{CANARY}?key={CANARY}x")).into(),
     }
 }
 
@@ -33,10 +33,10 @@ async fn a_message_is_posted_as_json_and_acknowledged() {
     for channel in [
         slack(&receiver),
         Channel::Discord {
-            url: receiver.url("/api/webhooks/1/token"),
+            url: receiver.url("/api/webhooks/1/token").into(),
         },
         Channel::Teams {
-            url: receiver.url("/workflows/token?sig=s"),
+            url: receiver.url("/workflows/token?sig=s").into(),
         },
     ] {
         let receipt = sender().send(&channel, &notice()).await.expect("taken");
@@ -66,7 +66,7 @@ async fn a_webhook_is_signed_over_id_time_and_body() {
     let receiver = HttpReceiver::start();
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let channel = Channel::Webhook {
-        url: receiver.url("/hook"),
+        url: receiver.url("/hook").into(),
         secret: Some(secret.into()),
     };
     sender().send(&channel, &notice()).await.expect("taken");
@@ -90,8 +90,8 @@ async fn a_webhook_is_signed_over_id_time_and_body() {
 async fn a_webhook_with_a_broken_secret_sends_nothing() {
     let receiver = HttpReceiver::start();
     let channel = Channel::Webhook {
-        url: receiver.url("/hook"),
-        secret: Some(format!("whsec_{CANARY}!")),
+        url: receiver.url("/hook").into(),
+        secret: Some(format!("whsec_{CANARY}!").into()),
     };
     let error = refused(&channel).await;
     assert!(!error.retry);
@@ -103,7 +103,7 @@ async fn a_webhook_with_a_broken_secret_sends_nothing() {
 async fn a_ping_is_a_plain_request() {
     let receiver = HttpReceiver::start();
     let channel = Channel::DeadManPing {
-        url: receiver.url("/ping/uuid"),
+        url: receiver.url("/ping/uuid").into(),
     };
     sender().send(&channel, &notice()).await.expect("taken");
     let request = receiver.next_request();
@@ -191,7 +191,7 @@ async fn a_broken_connection_is_worth_another_attempt() {
     let address = closed.local_addr().expect("an address");
     drop(closed);
     let channel = Channel::Teams {
-        url: format!("http://{address}/{CANARY}?sig={CANARY}"),
+        url: format!("http://{address}/{CANARY}?sig={CANARY}").into(),
     };
     let error = refused(&channel).await;
     assert!(error.retry);
@@ -204,7 +204,8 @@ async fn tls_to_a_receiver_without_it_fails_without_showing_the_address() {
     let channel = Channel::Slack {
         url: receiver
             .url(&format!("/{CANARY}"))
-            .replace("http:", "https:"),
+            .replace("http:", "https:")
+            .into(),
     };
     assert!(refused(&channel).await.retry);
     assert!(receiver.is_empty());
@@ -250,7 +251,7 @@ async fn an_address_that_is_none_is_said_so() {
 #[tokio::test]
 async fn a_name_that_nobody_knows_is_worth_another_attempt() {
     let channel = Channel::Slack {
-        url: format!("https://nobody.invalid/{CANARY}"),
+        url: format!("https://nobody.invalid/{CANARY}").into(),
     };
     let error = refused(&channel).await;
     assert!(error.retry, "{error:?}");
@@ -265,7 +266,7 @@ async fn texts_with_line_breaks_stay_in_their_field() {
         ..notice()
     };
     let channel = Channel::Webhook {
-        url: receiver.url("/hook"),
+        url: receiver.url("/hook").into(),
         secret: None,
     };
     sender().send(&channel, &odd).await.expect("taken");

@@ -160,7 +160,7 @@ mod tests {
         let app = Stored {
             name: "shop".to_owned(),
             value: AppDefinition {
-                admin_url: Some(postgres.url_for("postgres")),
+                admin_url: Some(postgres.url_for("postgres").into()),
                 ..AppDefinition::default()
             },
             revision: 1,

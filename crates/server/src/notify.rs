@@ -1,9 +1,10 @@
 //! Turns what happened into notices and sends them.
 //!
-//! Four things are looked at: jobs that ended (the catalog's events), policies whose runs stayed away, disks that fill up,
-//! and copies elsewhere that do not follow. The end of a job is a line in the log, too. What they say goes through `memory::Memory`, which knows what is bad at this moment and so can tell news from
+//! Five things are looked at: jobs that ended (the catalog's events), policies whose runs stayed away, what makes a green
+//! light a lie (`trouble`), disks that fill up, and copies elsewhere that do not follow. The end of a job is a line in the
+//! log, too. What they say goes through `memory::Memory`, which knows what is bad at this moment and so can tell news from
 //! repetition, and the end of an episode from an ordinary success. `audience` picks the targets, and the messages go into
-//! the catalog's deliveries.
+//! the catalog's deliveries. What the status judges is taken from the judgement that the API gives, too.
 //!
 //! Order of effects: messages and memory (with the number of the newest event that was read) are one transaction, so a
 //! crash before it reads the events again and a crash after it does not; a message that was handed in is sent by
@@ -23,7 +24,13 @@ mod trouble;
 pub use disks::{Disk, is_nearly_full, look as disks};
 pub use sending::{TestError, send_test};
 
-use crate::{logging, settings::Places, state::AppState, targets::Machine};
+use crate::{
+    logging,
+    settings::Places,
+    state::AppState,
+    status::{StatusCache, keeping::of_repositories},
+    targets::Machine,
+};
 use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use memory::{Memory, Message};
@@ -65,6 +72,8 @@ pub struct Notifier {
 }
 
 impl Notifier {
+    /// The newest judgement on everything.
+    status: Arc<StatusCache>,
     pub fn new(
         catalog: Catalog,
         machine: Arc<Machine>,
@@ -80,14 +89,18 @@ impl Notifier {
         }
     }
 
-    /// The one of a server.
+            status: Arc::default(),
+    /// The one of a server, which shares its judgement.
     pub fn of(state: &AppState) -> Notifier {
-        Notifier::new(
-            state.catalog.clone(),
-            Arc::new(state.machine.clone()),
-            state.settings.http.public_url.clone(),
-            &state.settings.places,
-        )
+        Notifier {
+            status: state.status.clone(),
+            ..Notifier::new(
+                state.catalog.clone(),
+                Arc::new(state.machine.clone()),
+                state.settings.http.public_url.clone(),
+                &state.settings.places,
+            )
+        }
     }
 
     /// Looks and sends until `shutdown`. A look that fails, or panics, is logged and made again at its next time: people
@@ -199,7 +212,8 @@ impl Notifier {
         let now = self.catalog.now();
         let before = self.memory().await?;
         let mut memory = before.clone();
-        let mut found = trouble::look(&self.catalog, self.public_url.as_ref()).await?;
+        let judged = self.status.report(&self.catalog).await?;
+        let mut found = trouble::look(&judged.report, self.public_url.as_ref());
         let bad = std::mem::take(&mut found.bad);
         let over = |subject: &str| found.over(subject, now);
         let messages = memory.hear_of(trouble::PREFIX, bad, over);
@@ -216,7 +230,9 @@ impl Notifier {
         for disk in disks::look(&self.catalog, &self.data_dir).await? {
             messages.extend(memory.hear(disk.news(now)));
         }
-        let mut found = keeping::look(&self.catalog, self.public_url.as_ref()).await?;
+        let judged = self.status.report(&self.catalog).await?;
+        let known = of_repositories(&self.catalog).await?;
+        let mut found = keeping::look(&judged.report, &known, self.public_url.as_ref());
         let bad = std::mem::take(&mut found.bad);
         let over = |subject: &str| found.over(subject, now);
         messages.extend(memory.hear_of(keeping::PREFIX, bad, over));

@@ -50,7 +50,7 @@ pub struct Shared {
     /// Poked when a policy was changed, so that the scheduler looks at once.
     pub schedule: Arc<Notify>,
     /// The newest judgement on everything.
-    pub status: StatusCache,
+    pub status: Arc<StatusCache>,
     /// Counts answered requests, for the figures.
     pub requests: Arc<Requests>,
     /// Ends when the server shuts down: streams end, loops leave.
@@ -67,7 +67,7 @@ impl AppState {
             events: EventHub::new(catalog.clone()),
             work: Arc::new(Notify::new()),
             schedule: Arc::new(Notify::new()),
-            status: StatusCache::default(),
+            status: Arc::default(),
             requests: Arc::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),

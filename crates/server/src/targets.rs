@@ -12,6 +12,7 @@ use pgkeep_model::{
     CancelToken, Clock, Progress,
     app::{AppDefinition, RepositoryDefinition},
     duration::parse_duration,
+    secret::SecretText,
 };
 use pgkeep_postgres::{
     connect::{ConnectOptions, Environment},
@@ -220,7 +221,7 @@ impl Machine {
         if !address.starts_with("s3://") {
             return Ok(None);
         }
-        let value = |text: &Option<String>, variables: &[&str], what: &str| match text {
+        let value = |text: &Option<SecretText>, variables: &[&str], what: &str| match text {
             Some(text) => self
                 .secret(text, &format!("{what} of repository {name}"))
                 .map(Some),
@@ -480,7 +481,7 @@ mod tests {
         std::fs::write(&file, "from file\n").unwrap();
         let mut definition = RepositoryDefinition {
             address: Some("/backups".into()),
-            key: Some(format!("file:{}", file.display())),
+            key: Some(format!("file:{}", file.display()).into()),
             ..RepositoryDefinition::default()
         };
         let key = |machine: &Machine, definition: &RepositoryDefinition| {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 async fn fill(place: &Place, catalog: &Catalog) -> (String, String, String) {
     let shop = AppDefinition {
-        databases: vec!["postgres://u:hunter2@h/db".to_owned()],
+        databases: vec!["postgres://u:hunter2@h/db".into()],
         ..AppDefinition::default()
     };
     catalog

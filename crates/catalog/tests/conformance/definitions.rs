@@ -1,16 +1,26 @@
 use crate::place::Place;
-use pgkeep_catalog::{CatalogError, ManagedBy};
+use pgkeep_catalog::{Catalog, CatalogError, ManagedBy};
 use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
 use pgkeep_model::notice::{Channel, NotificationTarget};
 use pgkeep_model::policy::Policy;
 
 fn app(url: &str) -> AppDefinition {
     AppDefinition {
-        databases: vec![url.to_owned(), "env:SECOND".to_owned()],
-        admin_url: Some("file:/run/admin".to_owned()),
+        databases: vec![url.into(), "env:SECOND".into()],
+        admin_url: Some("file:/run/admin".into()),
         repository: Some("main".to_owned()),
         ..AppDefinition::default()
     }
+}
+
+/// What [`app`] and [`policy`] name: the repository `main` and the target `chat`.
+async fn surroundings(catalog: &Catalog) {
+    let main = RepositoryDefinition::default();
+    let put = catalog.put_repository("main", &main, ManagedBy::Api, None);
+    put.await.expect("stored");
+    let chat = target("https://chat");
+    let put = catalog.put_target("chat", &chat, ManagedBy::Api, None);
+    put.await.expect("stored");
 }
 
 fn policy(app: &str) -> Policy {
@@ -27,6 +37,7 @@ fn target(url: &str) -> NotificationTarget {
 
 pub async fn a_definition_carries_a_revision_that_guards_it(place: Place) {
     let catalog = place.open().await;
+    surroundings(&catalog).await;
     let first = catalog
         .put_app("shop", &app("postgres://a"), ManagedBy::File, None)
         .await
@@ -82,6 +93,12 @@ pub async fn a_definition_carries_a_revision_that_guards_it(place: Place) {
 
 pub async fn a_definition_that_must_be_new_is_refused_when_it_is_there(place: Place) {
     let catalog = place.open().await;
+    surroundings(&catalog).await;
+    let any = app("postgres://a");
+    for name in ["shop", "other"] {
+        let put = catalog.put_app(name, &any, ManagedBy::Api, None);
+        put.await.expect("stored");
+    }
     let first = catalog
         .put_policy("nightly", &policy("shop"), ManagedBy::Api, Some(0))
         .await
@@ -104,6 +121,7 @@ pub async fn a_definition_that_must_be_new_is_refused_when_it_is_there(place: Pl
 
 pub async fn secrets_come_back_and_references_stay_as_they_are(place: Place) {
     let catalog = place.open().await;
+    surroundings(&catalog).await;
     let shop = app("postgres://u:hunter2@h/shop");
     catalog
         .put_app("shop", &shop, ManagedBy::Api, None)
@@ -111,8 +129,8 @@ pub async fn secrets_come_back_and_references_stay_as_they_are(place: Place) {
         .expect("stored");
     let main = RepositoryDefinition {
         address: Some("s3://bucket".to_owned()),
-        key: Some("env:REPOSITORY_KEY".to_owned()),
-        secret_access_key: Some("AKIA/secret".to_owned()),
+        key: Some("env:REPOSITORY_KEY".into()),
+        secret_access_key: Some("AKIA/secret".into()),
         ..RepositoryDefinition::default()
     };
     catalog
@@ -139,6 +157,7 @@ pub async fn secrets_come_back_and_references_stay_as_they_are(place: Place) {
 
 pub async fn no_secret_lies_readable_in_the_catalog(place: Place) {
     let catalog = place.open().await;
+    surroundings(&catalog).await;
     let canaries = [
         "canary-one-7f3a",
         "canary-two-91bc",
@@ -155,7 +174,7 @@ pub async fn no_secret_lies_readable_in_the_catalog(place: Place) {
         .await
         .expect("stored");
     let main = RepositoryDefinition {
-        key: Some(canaries[1].to_owned()),
+        key: Some(canaries[1].into()),
         ..RepositoryDefinition::default()
     };
     catalog
@@ -181,21 +200,23 @@ pub async fn no_secret_lies_readable_in_the_catalog(place: Place) {
 
 pub async fn what_is_in_use_is_not_deleted(place: Place) {
     let catalog = place.open().await;
+    let (shop, nightly) = (app("x"), policy("shop"));
+    let early = catalog.put_app("shop", &shop, ManagedBy::Api, None);
+    let early = early.await.expect_err("its repository is not there");
+    assert_eq!(
+        early.to_string(),
+        "app shop names the repository main, which is not there"
+    );
+    surroundings(&catalog).await;
+    let early = catalog.put_policy("nightly", &nightly, ManagedBy::Api, None);
+    let early = early.await.expect_err("its app is not there");
+    assert_eq!(
+        early.to_string(),
+        "policy nightly names the app shop, which is not there"
+    );
+    assert_eq!(catalog.policies().await.expect("a list"), []);
     catalog
         .put_app("shop", &app("x"), ManagedBy::Api, None)
-        .await
-        .expect("stored");
-    catalog
-        .put_repository(
-            "main",
-            &RepositoryDefinition::default(),
-            ManagedBy::Api,
-            None,
-        )
-        .await
-        .expect("stored");
-    catalog
-        .put_target("chat", &target("https://x"), ManagedBy::Api, None)
         .await
         .expect("stored");
     catalog

@@ -95,6 +95,7 @@ cases! {
         a_claim_that_nobody_waits_for_is_given_back,
         one_of_many_who_enqueue_the_same_makes_it,
         one_of_two_editors_wins,
+        what_is_named_does_not_vanish_while_something_comes_to_name_it,
     }
     events {
         a_change_and_its_event_are_one,

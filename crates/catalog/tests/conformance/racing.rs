@@ -1,6 +1,7 @@
 use crate::place::{LEASE, Place, backup_job};
 use pgkeep_catalog::{Catalog, CatalogError, ManagedBy, NewJob, Outcome};
-use pgkeep_model::app::AppDefinition;
+use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
+use pgkeep_model::policy::Policy;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -228,5 +229,46 @@ pub async fn one_of_two_editors_wins(place: Place) {
             other => panic!("{other:?}"),
         };
         assert_eq!(winner.revision, revision + 1);
+    }
+}
+
+pub async fn what_is_named_does_not_vanish_while_something_comes_to_name_it(place: Place) {
+    let programs = [place.open().await, place.open().await];
+    let repository = RepositoryDefinition::default();
+    let app = AppDefinition {
+        repository: Some("main".to_owned()),
+        ..AppDefinition::default()
+    };
+    let policy = Policy::new("nightly", "shop");
+    // Whoever comes first is right, and the other is told.
+    let one_is_refused =
+        |deleted: Result<(), CatalogError>, put: Result<(), CatalogError>| match (deleted, put) {
+            (Ok(()), Err(CatalogError::NotNow { .. })) => false,
+            (Err(CatalogError::InUse { .. }), Ok(())) => true,
+            other => panic!("{other:?}"),
+        };
+    for _ in 0..15 {
+        programs[0]
+            .put_repository("main", &repository, ManagedBy::Api, None)
+            .await
+            .expect("stored");
+        let (deleted, put) = tokio::join!(
+            programs[0].delete_repository("main", None),
+            programs[1].put_app("shop", &app, ManagedBy::Api, None),
+        );
+        if !one_is_refused(deleted, put.map(drop)) {
+            continue;
+        }
+        let (deleted, put) = tokio::join!(
+            programs[0].delete_app("shop", None),
+            programs[1].put_policy("nightly", &policy, ManagedBy::Api, None),
+        );
+        if one_is_refused(deleted, put.map(drop)) {
+            programs[1]
+                .delete_policy("nightly", None)
+                .await
+                .expect("there");
+            programs[1].delete_app("shop", None).await.expect("there");
+        }
     }
 }

@@ -8,7 +8,7 @@ use pgkeep_model::growth::Size;
 async fn put(catalog: &Catalog, key: &str, retries: u32) {
     let definition = RepositoryDefinition {
         address: Some("/backups".to_owned()),
-        key: Some(key.to_owned()),
+        key: Some(key.into()),
         retries: Some(retries),
         ..RepositoryDefinition::default()
     };

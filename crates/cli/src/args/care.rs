@@ -2,6 +2,7 @@
 
 use super::ConnectionArgs;
 use clap::{Args, Subcommand};
+use pgkeep_model::secret::SecretText;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -15,7 +16,7 @@ pub struct DoctorArgs {
     pub connection: ConnectionArgs,
     /// Server that a restore would go to, when it is another one
     #[arg(long, value_name = "URL")]
-    pub target_url: Option<String>,
+    pub target_url: Option<SecretText>,
 }
 
 #[derive(Debug, Args)]

@@ -44,6 +44,7 @@ pub use upgrade::{
 pub use values::{Clock, Moment, Percent, human_duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
+use pgkeep_model::secret::SecretText;
 use std::path::PathBuf;
 
 const STYLES: styling::Styles = styling::Styles::styled()
@@ -138,10 +139,10 @@ pub enum ColorArg {
 pub struct ConnectionArgs {
     /// Database as postgres:// URL or as key=value pairs; prefer DATABASE_URL when it holds a password
     #[arg(long, short = 'd', value_name = "URL", help_heading = "Connection")]
-    pub database_url: Option<String>,
+    pub database_url: Option<SecretText>,
     /// Privileged connection, for creating, swapping and dropping databases [env: DB_ADMIN_URL]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
-    pub admin_url: Option<String>,
+    pub admin_url: Option<SecretText>,
     /// Folder of PostgreSQL's client programs, tried before the usual places (repeatable)
     #[arg(long, value_name = "DIR", help_heading = "Connection")]
     pub bin_dir: Vec<PathBuf>,

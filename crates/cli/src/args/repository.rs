@@ -2,7 +2,7 @@
 
 use super::{Percent, human_duration};
 use clap::{Args, Subcommand};
-use pgkeep_model::retention::KeepSpan;
+use pgkeep_model::{retention::KeepSpan, secret::SecretText};
 use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, Args)]
@@ -197,7 +197,7 @@ pub struct NewKeyArgs {
     pub new_key_file: Option<PathBuf>,
     /// The new key as env:NAME or file:PATH
     #[arg(long, value_name = "SECRET", conflicts_with = "new_key_file")]
-    pub new_key: Option<String>,
+    pub new_key: Option<SecretText>,
     /// Label of the new key
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,

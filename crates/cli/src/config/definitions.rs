@@ -11,6 +11,7 @@ use pgkeep_model::{
     app::{AppDefinition, RepositoryDefinition},
     notice::{Channel, NotificationTarget},
     policy::Policy,
+    secret::SecretText,
 };
 use std::{collections::BTreeMap, path::Path};
 
@@ -127,11 +128,11 @@ pub fn of_environment(environment: &Environment, places: &Places) -> Definitions
             &places.current_dir,
         ))
     } else if environment.get("BACKUP_ENCRYPTION_KEY").is_some() {
-        Some("env:BACKUP_ENCRYPTION_KEY".to_owned())
+        Some("env:BACKUP_ENCRYPTION_KEY".into())
     } else {
         key_in_its_place(&address, places)
     };
-    let given = |name: &str| environment.get(name).map(|_| format!("env:{name}"));
+    let given = |name: &str| environment.get(name).map(|_| format!("env:{name}").into());
     let repository = RepositoryDefinition {
         address: Some(address),
         key,
@@ -167,7 +168,7 @@ fn standing_alone(
 ) -> Result<RepositoryDefinition, &'static str> {
     let address = raw.address.as_deref().ok_or("has no address")?;
     let address = absolute(address, base);
-    let secret = |text: &Option<String>| text.as_deref().map(|text| absolute_secret(text, base));
+    let secret = |text: &Option<SecretText>| text.as_deref().map(|text| absolute_secret(text, base));
     Ok(RepositoryDefinition {
         key: secret(&raw.key).or_else(|| key_in_its_place(&address, places)),
         access_key_id: secret(&raw.access_key_id),
@@ -179,9 +180,9 @@ fn standing_alone(
 }
 
 /// The key file that `init` wrote for this address, if it is there.
-fn key_in_its_place(address: &str, places: &Places) -> Option<String> {
+fn key_in_its_place(address: &str, places: &Places) -> Option<SecretText> {
     let place = KeyPlace::of(address, places).0;
-    place.exists().then(|| format!("file:{}", place.display()))
+    place.exists().then(|| format!("file:{}", place.display()).into())
 }
 
 /// The app with every path in it made absolute.
@@ -217,15 +218,15 @@ pub(super) fn absolute_app(mut app: AppDefinition, base: &Path) -> AppDefinition
     app
 }
 
-fn absolute_secret(text: &str, base: &Path) -> String {
+fn absolute_secret(text: &str, base: &Path) -> SecretText {
     match text.strip_prefix("file:") {
-        Some(path) => format!("file:{}", absolute(path, base)),
-        None => text.to_owned(),
+        Some(path) => format!("file:{}", absolute(path, base)).into(),
+        None => text.into(),
     }
 }
 
 fn absolute_channel(channel: &mut Channel, base: &Path) {
-    let secrets: Vec<&mut String> = match channel {
+    let secrets: Vec<&mut SecretText> = match channel {
         Channel::Email {
             password, ca_file, ..
         } => {

@@ -12,6 +12,7 @@ use pgkeep_model::{
     app::{AppDefinition, RepositoryDefinition},
     notice::NotificationTarget,
     policy::Policy,
+    secret::SecretText,
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range, path::Path};
@@ -21,7 +22,7 @@ use toml::de::{DeTable, DeValue};
 #[serde(default)]
 pub struct RawConfig {
     /// Where the catalog is: a file, or a `postgres://` address; may be `env:` or `file:`.
-    pub catalog: Option<String>,
+    pub catalog: Option<SecretText>,
     /// Folder of the server's own files.
     pub data_dir: Option<String>,
     pub defaults: RawDefaults,
@@ -61,7 +62,7 @@ pub struct RawServer {
     /// `text` or `json`
     pub log_format: Option<String>,
     /// A secret.
-    pub sentry_dsn: Option<String>,
+    pub sentry_dsn: Option<SecretText>,
     pub otlp_endpoint: Option<String>,
     pub session_idle: Option<String>,
     pub session_lifetime: Option<String>,
@@ -95,7 +96,7 @@ pub struct RawOidc {
     pub issuer: String,
     pub client_id: String,
     /// A secret.
-    pub client_secret: Option<String>,
+    pub client_secret: Option<SecretText>,
     pub scopes: Vec<String>,
     pub role_claim: Option<String>,
     /// Role by value of that claim.

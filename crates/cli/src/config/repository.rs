@@ -7,7 +7,10 @@ use super::{
     secret::{read_file, read_secret},
 };
 use crate::args::human_duration;
-use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
+use pgkeep_model::{
+    app::{AppDefinition, RepositoryDefinition},
+    secret::SecretText,
+};
 use pgkeep_server::targets;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
@@ -155,7 +158,7 @@ impl Resolver<'_> {
 
     fn s3(&mut self, raw: &RepositoryDefinition) -> Result<S3Settings, ConfigError> {
         let mut secret = |variable: &str,
-                          text: &Option<String>,
+                          text: &Option<SecretText>,
                           what: &str,
                           is_secret: bool|
          -> Result<Option<SecretString>, ConfigError> {

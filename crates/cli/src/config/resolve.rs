@@ -10,7 +10,7 @@ use super::{
     raw::{RawConfig, nearest},
     secret::{has_password, read_secret},
 };
-use pgkeep_model::app::AppDefinition;
+use pgkeep_model::{app::AppDefinition, secret::SecretText};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
 
@@ -21,9 +21,9 @@ pub struct Flags {
     pub key_file: Option<PathBuf>,
     pub app: Option<String>,
     pub environment: Option<String>,
-    pub database_url: Option<String>,
+    pub database_url: Option<SecretText>,
     pub dbnames: Vec<String>,
-    pub admin_url: Option<String>,
+    pub admin_url: Option<SecretText>,
     pub bin_dirs: Vec<PathBuf>,
     pub jobs: Option<u16>,
     pub compression: Option<i32>,
@@ -138,6 +138,7 @@ impl Resolver<'_> {
         let definition = absolute_app(raw_app, self.base());
         Ok(Settings {
             app,
+            known_apps: self.raw.app.keys().cloned().collect(),
             unknown_app: self.unknown_app,
             environment,
             databases,

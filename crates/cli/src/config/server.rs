@@ -7,7 +7,7 @@ use super::{
     secret::{has_password, read_secret},
 };
 use crate::args::human_duration;
-use pgkeep_model::job::JobKind;
+use pgkeep_model::{job::JobKind, secret::SecretText};
 use pgkeep_server::settings::{
     self as server, AddressRange, AuthSettings, CatalogPlace, HttpSettings, JobLimits, LogFormat,
     OidcSettings, Rate, ServerSettings, TelemetrySettings, ThrottleScope, Throttles, TimeLimit,
@@ -365,7 +365,7 @@ impl ServerSources<'_> {
 
     fn secret(
         &self,
-        text: &Option<String>,
+        text: &Option<SecretText>,
         what: &str,
         warnings: &mut Vec<String>,
     ) -> Resolved<Option<SecretString>> {

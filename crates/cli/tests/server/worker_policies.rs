@@ -16,7 +16,7 @@ use pgkeep_server::{
     settings::JobLimits,
 };
 use serde_json::Value;
-use std::fs;
+use std::{fs, sync::Arc};
 
 /// Keeps the newest one only.
 fn nightly() -> Policy {
@@ -127,7 +127,7 @@ fn nothing_is_removed_while_the_newest_backup_failed() {
         workshop.run_policy(&policy, false);
     }
     let nowhere = AppDefinition {
-        databases: vec![workshop.scene.server.url_for("no_such_database")],
+        databases: vec![workshop.scene.server.url_for("no_such_database").into()],
         repository: Some(REPOSITORY.into()),
         ..AppDefinition::default()
     };
@@ -246,7 +246,7 @@ fn each_kind_of_policy_makes_what_it_says() {
     fs::write(media.join("a.jpg"), "a picture").unwrap();
     let server = &workshop.scene.server;
     let app = AppDefinition {
-        databases: vec![server.url_for("shop")],
+        databases: vec![server.url_for("shop").into()],
         repository: Some(REPOSITORY.into()),
         files: vec![FileTree {
             name: "media".into(),

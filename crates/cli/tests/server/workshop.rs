@@ -76,7 +76,7 @@ impl Workshop {
                     .display()
                     .to_string(),
             ),
-            key: Some(format!("file:{}", workshop.key_file().display())),
+            key: Some(format!("file:{}", workshop.key_file().display()).into()),
             ..RepositoryDefinition::default()
         };
         workshop.ask(|catalog| async move {
@@ -103,8 +103,8 @@ impl Workshop {
             None => url,
         };
         let app = AppDefinition {
-            databases: vec![url(server.url_for("shop"))],
-            admin_url: Some(url(server.url())),
+            databases: vec![url(server.url_for("shop")).into()],
+            admin_url: Some(url(server.url()).into()),
             repository: Some(REPOSITORY.into()),
             ..AppDefinition::default()
         };

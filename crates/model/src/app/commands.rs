@@ -3,6 +3,7 @@
 //! A command is a list of words, run without a shell in `directory`. It finds the database by libpq's variables (`PGHOST`,
 //! `PGPORT`, `PGUSER`, `PGDATABASE`, `PGPASSFILE`) and by `DATABASE_URL` without its password.
 
+use crate::secret::SecretText;
 use serde::{Deserialize, Serialize};
 
 /// The app's own programs.
@@ -55,7 +56,7 @@ pub struct Hook {
     pub command: Vec<String>,
     /// Told by a POST of JSON. A secret.
     #[serde(default)]
-    pub url: Option<String>,
+    pub url: Option<SecretText>,
     /// Longest time, written like `30s`; one minute where absent.
     #[serde(default)]
     pub timeout: Option<String>,

@@ -1,5 +1,6 @@
 //! What keeps an app away from a database that is being replaced.
 
+use crate::secret::SecretText;
 use serde::{Deserialize, Serialize};
 
 /// The fence of an app.
@@ -13,5 +14,5 @@ pub struct Fence {
     /// How long sessions have to end by themselves before they are ended, written like `10s`.
     pub grace: Option<String>,
     /// Connection to PgBouncer's console (`postgres://pgbouncer@host:6432/pgbouncer`): paused around the swap. A secret.
-    pub pgbouncer: Option<String>,
+    pub pgbouncer: Option<SecretText>,
 }

@@ -3,6 +3,7 @@
 
 use super::masks;
 use pgkeep_model::app;
+use pgkeep_model::secret::SecretText;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -45,6 +46,7 @@ as_it_is!(
     String,
     bool,
     Option<String>,
+    Option<SecretText>,
     Option<u32>,
     Vec<String>,
     Vec<Vec<String>>,
@@ -158,7 +160,8 @@ mirror! {
         /// How long sessions have to end by themselves, such as `10s`.
         grace: Option<String>,
         /// Connection to PgBouncer's console.
-        pgbouncer: Option<String>,
+        #[schema(value_type = Option<String>)]
+        pgbouncer: Option<SecretText>,
     }
 }
 
@@ -166,7 +169,8 @@ mirror! {
     /// What drills look at besides the evidence, and where they run.
     Drill of app::Drill as DrillSettings {
         /// Privileged connection to the server that drills restore to; the app's where absent.
-        admin_url: Option<String>,
+        #[schema(value_type = Option<String>)]
+        admin_url: Option<SecretText>,
         /// SQL statements that must give one row whose first column is true.
         assertions: Vec<String>,
         /// Runs the app's check commands against the restored copy.
@@ -197,7 +201,8 @@ pub struct Hook {
     pub command: Vec<String>,
     /// Told by a POST of JSON.
     #[serde(default)]
-    pub url: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub url: Option<SecretText>,
     /// Longest time, such as `30s`.
     #[serde(default)]
     pub timeout: Option<String>,
@@ -211,7 +216,7 @@ impl Hook {
         Self {
             on: hook.on.into(),
             command: hook.command.clone(),
-            url: hook.url.as_deref().map(masks::hook),
+            url: hook.url.as_deref().map(masks::hook).map(Into::into),
             timeout: hook.timeout.clone(),
             may_fail: hook.may_fail,
         }
@@ -271,7 +276,11 @@ words! {
 impl Fence {
     pub fn shown(fence: &app::Fence) -> Self {
         Self {
-            pgbouncer: fence.pgbouncer.as_deref().map(masks::connection),
+            pgbouncer: fence
+                .pgbouncer
+                .as_deref()
+                .map(masks::connection)
+                .map(Into::into),
             ..fence.clone().into()
         }
     }
@@ -289,7 +298,11 @@ impl Fence {
 impl Drill {
     pub fn shown(drill: &app::Drill) -> Self {
         Self {
-            admin_url: drill.admin_url.as_deref().map(masks::connection),
+            admin_url: drill
+                .admin_url
+                .as_deref()
+                .map(masks::connection)
+                .map(Into::into),
             ..drill.clone().into()
         }
     }

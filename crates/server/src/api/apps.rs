@@ -18,6 +18,7 @@ use pgkeep_catalog::Stored;
 use pgkeep_model::access::Permission;
 use pgkeep_model::app::AppDefinition;
 use pgkeep_model::job::{AppSpec, JobSpec};
+use pgkeep_model::secret::SecretText;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -37,10 +38,11 @@ pub fn routes() -> Routes {
 #[schema(as = AppDefinition)]
 pub struct AppBody {
     /// Connection strings, or plain names of databases on the server that libpq's variables lead to.
-    #[schema(min_items = 1, max_items = 100)]
-    pub databases: Vec<String>,
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 100)]
+    pub databases: Vec<SecretText>,
     /// Privileged connection for restores and drills.
-    pub admin_url: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub admin_url: Option<SecretText>,
     /// `production`, `staging`, ...
     pub environment: Option<String>,
     /// Name of the repository that its backups go to.
@@ -79,9 +81,13 @@ impl AppBody {
             databases: app
                 .databases
                 .iter()
-                .map(|text| masks::connection(text))
+                .map(|text| masks::connection(text).into())
                 .collect(),
-            admin_url: app.admin_url.as_deref().map(masks::connection),
+            admin_url: app
+                .admin_url
+                .as_deref()
+                .map(masks::connection)
+                .map(Into::into),
             environment: app.environment.clone(),
             repository: app.repository.clone(),
             jobs: app.jobs,

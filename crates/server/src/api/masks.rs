@@ -2,7 +2,7 @@
 //!
 //! References (`env:NAME`, `file:/path`) are no secrets and are shown as they are.
 
-use pgkeep_catalog::is_reference;
+use pgkeep_model::secret::{SecretText, is_reference};
 use url::Url;
 
 /// Stands for a secret.
@@ -88,13 +88,13 @@ pub fn hook(text: &str) -> String {
 
 /// What is to be stored for `sent`: one of the `stored` values, where its mask was sent back.
 pub fn unmask<'s>(
-    sent: String,
-    stored: impl IntoIterator<Item = &'s String>,
+    sent: SecretText,
+    stored: impl IntoIterator<Item = &'s SecretText>,
     mask: fn(&str) -> String,
-) -> String {
+) -> SecretText {
     stored
         .into_iter()
-        .find(|value| **value != sent && mask(value) == sent)
+        .find(|value| **value != sent && sent == mask(value).as_str())
         .cloned()
         .unwrap_or(sent)
 }
@@ -102,6 +102,10 @@ pub fn unmask<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{apps::AppBody, notifications::TargetBody, repositories::RepositoryBody};
+    use serde::{Serialize, de::DeserializeOwned};
+    use serde_json::{Value, json};
+    use std::fmt::Debug;
 
     #[test]
     fn a_connection_shows_everything_but_its_secrets() {
@@ -126,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_was_masked_is_kept_and_what_was_typed_is_taken() {
-        let stored = ["postgres://ann:pw@db/shop".to_string()];
+        let stored = [SecretText::from("postgres://ann:pw@db/shop")];
         let keep = unmask("postgres://ann:***@db/shop".into(), &stored, connection);
         assert_eq!(keep, stored[0]);
         let changed = unmask("postgres://ann:new@db/shop".into(), &stored, connection);
@@ -142,5 +146,34 @@ mod tests {
             "https://hooks.example.org/***"
         );
         assert_eq!(hook("env:HOOK"), "env:HOOK");
+    }
+    /// Takes in a body with `secrets` canaries, none of which its debug text may show.
+    fn keeps_quiet<T: DeserializeOwned + Serialize + Debug>(body: Value, secrets: usize) {
+        let body: T = serde_json::from_value(body).unwrap();
+        let shown = format!("{body:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        let whole = serde_json::to_string(&body).unwrap();
+        assert_eq!(whole.matches("canary").count(), secrets, "{whole}");
+    }
+
+    #[test]
+    fn a_body_that_was_sent_tells_no_secret_in_its_debug_text() {
+        let app = json!({
+            "databases": ["postgres://app:canary@db/shop"], "adminUrl": "canary", "fence": { "pgbouncer": "canary" },
+            "drill": { "adminUrl": "canary" }, "hooks": [{ "on": "after_backup", "url": "canary" }],
+        });
+        keeps_quiet::<AppBody>(app, 5);
+        let repository = json!({
+            "key": "canary", "accessKeyId": "canary", "secretAccessKey": "canary", "sessionToken": "canary",
+        });
+        keeps_quiet::<RepositoryBody>(repository, 4);
+        let mail =
+            json!({ "type": "email", "to": [], "from": "a", "host": "h", "password": "canary" });
+        keeps_quiet::<TargetBody>(json!({ "channel": mail }), 1);
+        let signed = json!({ "type": "webhook", "url": "canary", "secret": "canary" });
+        keeps_quiet::<TargetBody>(json!({ "channel": signed }), 2);
+        for kind in ["slack", "discord", "teams", "dead_man_ping"] {
+            keeps_quiet::<TargetBody>(json!({ "channel": { "type": kind, "url": "canary" } }), 1);
+        }
     }
 }

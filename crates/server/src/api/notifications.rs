@@ -19,6 +19,7 @@ use axum::http::StatusCode;
 use pgkeep_catalog::Stored;
 use pgkeep_model::access::Permission;
 use pgkeep_model::notice::{Channel, NotificationTarget};
+use pgkeep_model::secret::{SecretText, is_reference};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -86,35 +87,42 @@ pub enum ChannelBody {
         username: Option<String>,
         /// A secret.
         #[serde(default)]
-        password: Option<String>,
+        #[schema(value_type = Option<String>)]
+        password: Option<SecretText>,
         /// PEM file of an authority of one's own.
         #[serde(default)]
         ca_file: Option<String>,
     },
     Slack {
         /// A secret.
-        url: String,
+        #[schema(value_type = String)]
+        url: SecretText,
     },
     Discord {
         /// A secret.
-        url: String,
+        #[schema(value_type = String)]
+        url: SecretText,
     },
     Teams {
         /// A secret.
-        url: String,
+        #[schema(value_type = String)]
+        url: SecretText,
     },
     /// Signed as Standard Webhooks says.
     Webhook {
         /// A secret.
-        url: String,
+        #[schema(value_type = String)]
+        url: SecretText,
         /// A secret: `whsec_` and base64.
         #[serde(default)]
-        secret: Option<String>,
+        #[schema(value_type = Option<String>)]
+        secret: Option<SecretText>,
     },
     /// Requested after each success; a watcher elsewhere raises the alarm when it stays away.
     DeadManPing {
         /// A secret.
-        url: String,
+        #[schema(value_type = String)]
+        url: SecretText,
     },
 }
 
@@ -143,7 +151,8 @@ pub struct TestOutcome {
 
 impl TargetBody {
     fn shown(target: &NotificationTarget) -> Self {
-        let hook = |url: &String| masks::hook(url);
+        let hook = |url: &SecretText| SecretText::from(masks::hook(url));
+        let hidden = |text: &str| SecretText::from(masks::secret(text));
         let channel = match &target.channel {
             Channel::Email {
                 to,
@@ -161,7 +170,7 @@ impl TargetBody {
                 port: *port,
                 tls: (*tls).into(),
                 username: username.clone(),
-                password: password.as_deref().map(masks::secret),
+                password: password.as_deref().map(hidden),
                 ca_file: ca_file.clone(),
             },
             Channel::Slack { url } => ChannelBody::Slack { url: hook(url) },
@@ -169,7 +178,7 @@ impl TargetBody {
             Channel::Teams { url } => ChannelBody::Teams { url: hook(url) },
             Channel::Webhook { url, secret } => ChannelBody::Webhook {
                 url: hook(url),
-                secret: secret.as_deref().map(masks::secret),
+                secret: secret.as_deref().map(hidden),
             },
             Channel::DeadManPing { url } => ChannelBody::DeadManPing { url: hook(url) },
         };
@@ -189,8 +198,8 @@ impl TargetBody {
         before: Option<&NotificationTarget>,
     ) -> NotificationTarget {
         let (stored_url, stored_secret) = before.map_or((None, None), |b| secrets(&b.channel));
-        let url = |sent: String| masks::unmask(sent, stored_url, masks::hook);
-        let secret = |sent: Option<String>| {
+        let url = |sent: SecretText| masks::unmask(sent, stored_url, masks::hook);
+        let secret = |sent: Option<SecretText>| {
             sent.map(|text| masks::unmask(text, stored_secret, masks::secret))
         };
         let channel = match self.channel {
@@ -237,7 +246,7 @@ impl TargetBody {
 }
 
 /// The address and the other secret of a channel.
-fn secrets(channel: &Channel) -> (Option<&String>, Option<&String>) {
+fn secrets(channel: &Channel) -> (Option<&SecretText>, Option<&SecretText>) {
     match channel {
         Channel::Email { password, .. } => (None, password.as_ref()),
         Channel::Webhook { url, secret } => (Some(url), secret.as_ref()),
@@ -253,7 +262,7 @@ fn check(target: &NotificationTarget) -> Result<(), Problem> {
     let mut say = |field: &str, message: &str| wrong.push((field.to_string(), message.to_string()));
     let (url, secret) = secrets(&target.channel);
     if let Some(url) = url {
-        let reference = pgkeep_catalog::is_reference(url);
+        let reference = is_reference(url);
         let web = url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if url.contains(masks::MASK) {
             say("channel.url", "is masked; give it anew");
@@ -261,7 +270,7 @@ fn check(target: &NotificationTarget) -> Result<(), Problem> {
             say("channel.url", "is not the address of a web hook");
         }
     }
-    if secret.is_some_and(|secret| secret == masks::MASK) {
+    if secret.is_some_and(|secret| *secret == masks::MASK) {
         say("channel", "its secret is masked; give it anew");
     }
     if let Channel::Email { to, from, host, .. } = &target.channel {

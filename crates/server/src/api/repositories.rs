@@ -23,6 +23,7 @@ use axum::http::StatusCode;
 use pgkeep_catalog::Stored;
 use pgkeep_model::access::Permission;
 use pgkeep_model::app::RepositoryDefinition;
+use pgkeep_model::secret::SecretText;
 use pgkeep_model::{CancelToken, Silent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -58,15 +59,19 @@ pub struct RepositoryBody {
     /// A folder, or `s3://bucket/prefix`.
     pub address: Option<String>,
     /// The repository's key. A secret.
-    pub key: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub key: Option<SecretText>,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     /// A secret.
-    pub access_key_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub access_key_id: Option<SecretText>,
     /// A secret.
-    pub secret_access_key: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub secret_access_key: Option<SecretText>,
     /// A secret.
-    pub session_token: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub session_token: Option<SecretText>,
     pub server_side_encryption: Option<String>,
     pub virtual_host_style: Option<bool>,
     /// Bytes a second, written like `20MiB`.
@@ -122,7 +127,8 @@ pub struct RepositoryMade {
 impl RepositoryBody {
     /// The definition as it may be shown.
     pub fn shown(definition: &RepositoryDefinition) -> Self {
-        let secret = |text: &Option<String>| text.as_deref().map(masks::secret);
+        let secret =
+            |text: &Option<SecretText>| text.as_deref().map(masks::secret).map(SecretText::from);
         Self {
             address: definition.address.as_deref().map(masks::connection_or_path),
             key: secret(&definition.key),
@@ -142,7 +148,7 @@ impl RepositoryBody {
 
     /// What to store; masked secrets are those of `before`.
     pub fn into_definition(self, before: Option<&RepositoryDefinition>) -> RepositoryDefinition {
-        let keep = |sent: Option<String>, stored: Option<&Option<String>>| {
+        let keep = |sent: Option<SecretText>, stored: Option<&Option<SecretText>>| {
             sent.map(|text| masks::unmask(text, stored.and_then(Option::as_ref), masks::secret))
         };
         RepositoryDefinition {
@@ -309,10 +315,10 @@ fn check_definition(
         &mut without_secrets.access_key_id,
         &mut without_secrets.secret_access_key,
     ] {
-        *secret = secret.as_ref().map(|_| "-".to_string());
+        *secret = secret.as_ref().map(|_| "-".into());
     }
     without_secrets.session_token = None;
-    without_secrets.key.get_or_insert_with(|| "-".to_string());
+    without_secrets.key.get_or_insert_with(|| "-".into());
     machine
         .repository_address(name, &without_secrets, CancelToken::new())
         .map(|_| ())

@@ -1,13 +1,17 @@
 //! `session`: logging in and out, and what belongs to whoever is logged in.
 
-use super::extract::{Id, Json, Path, Query};
+mod setup;
+mod sign_on;
+mod totp;
+
+use super::extract::{Id, Json, Path};
 use super::paging::PageOf;
 use super::problem::{Code, Problem};
 use super::routes::{Routes, anyone, public};
 use super::words::{Permission, Role};
 use crate::auth::audit::Act;
 use crate::auth::login::{Opened, Origin};
-use crate::auth::{AuthError, Credential, Principal, cookie, oidc};
+use crate::auth::{AuthError, Credential, Principal, cookie};
 use crate::http::Client;
 use crate::settings::ThrottleScope;
 use crate::state::AppState;
@@ -16,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use pgkeep_catalog::people;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 pub fn routes() -> Routes {
@@ -24,17 +28,17 @@ pub fn routes() -> Routes {
     let prove = || anyone().throttle(ThrottleScope::Login);
     Routes::new("session")
         .add(public(), routes!(options))
-        .add(guess(), routes!(set_up))
+        .add(guess(), routes!(setup::set_up))
         .add(guess(), routes!(log_in))
         .add(anyone(), routes!(who_am_i, log_out))
         .add(anyone(), routes!(list, end_others))
         .add(anyone(), routes!(end))
         .add(prove(), routes!(change_password))
-        .add(prove(), routes!(begin_totp))
-        .add(prove(), routes!(confirm_totp))
-        .add(prove(), routes!(disable_totp))
-        .add(guess(), routes!(begin_sign_on))
-        .add(guess(), routes!(finish_sign_on))
+        .add(prove(), routes!(totp::begin_totp))
+        .add(prove(), routes!(totp::confirm_totp))
+        .add(prove(), routes!(totp::disable_totp))
+        .add(guess(), routes!(sign_on::begin_sign_on))
+        .add(guess(), routes!(sign_on::finish_sign_on))
 }
 
 /// What a login page needs to know.
@@ -58,7 +62,7 @@ pub struct SignOn {
 }
 
 /// Who is logged in.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionView {
     /// Id of the account.
@@ -143,7 +147,7 @@ pub struct OpenSession {
     expires_at: jiff::Timestamp,
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogIn {
     name: String,
@@ -157,91 +161,11 @@ pub struct LogIn {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SetUp {
-    /// As `pgkeep serve` printed it.
-    #[schema(value_type = String, format = Password)]
-    token: SecretString,
-    #[schema(value_type = String)]
-    name: super::extract::Name,
-    #[schema(value_type = String, format = Password, min_length = 12, max_length = 1024)]
-    password: SecretString,
-    #[serde(default)]
-    #[schema(nullable = false)]
-    email: Option<String>,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangePassword {
     #[schema(value_type = String, format = Password)]
     current: SecretString,
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 1024)]
     new: SecretString,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BeginTotp {
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
-}
-
-/// What the authenticator app needs.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TotpView {
-    /// Base 32, for typing.
-    secret: String,
-    /// For the code that is scanned.
-    url: String,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConfirmTotp {
-    code: String,
-}
-
-/// Shown once.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RecoveryCodes {
-    /// Each lets in once, in place of a one-time code.
-    recovery_codes: Vec<String>,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DisableTotp {
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
-    /// A one-time code, or a recovery code.
-    code: String,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub struct BeginSignOn {
-    /// Path of this server to show afterwards.
-    #[serde(default)]
-    #[param(nullable = false)]
-    return_to: Option<String>,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct FinishSignOn {
-    #[param(nullable = false)]
-    code: Option<String>,
-    #[param(nullable = false)]
-    state: Option<String>,
-    #[param(nullable = false)]
-    error: Option<String>,
-    #[param(nullable = false)]
-    error_description: Option<String>,
-    #[param(nullable = false)]
-    iss: Option<String>,
 }
 
 /// Tells what a login page can offer.
@@ -254,52 +178,6 @@ async fn options(state: AppState) -> Result<Json<LoginOptions>, Problem> {
             url: "/api/v1/session/oidc/login",
         }),
     }))
-}
-
-/// Makes the first account, an administrator, with the token that the server printed when it started.
-#[utoipa::path(post, path = "/setup", request_body = SetUp, responses(
-    (status = 201, description = "The account is made and logged in.", body = SessionView),
-    (status = 401, description = "The token is wrong, or was used.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Another site sent it.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-))]
-async fn set_up(
-    state: AppState,
-    client: Client,
-    headers: HeaderMap,
-    Json(body): Json<SetUp>,
-) -> Result<Response, Problem> {
-    let object = format!("user/{}", body.name);
-    let made = state
-        .auth
-        .set_up(
-            &headers,
-            &body.token,
-            body.name.as_str(),
-            body.email,
-            body.password,
-            &origin(&client, &headers),
-        )
-        .await;
-    match made {
-        Ok(opened) => {
-            Act::done("session.setup", object)
-                .by_nobody(&state.catalog, body.name.as_str(), &client)
-                .await?;
-            Ok(logged_in(StatusCode::CREATED, &opened, &state))
-        }
-        Err(error) => {
-            note_refusal(
-                &state,
-                "session.setup",
-                &object,
-                body.name.as_str(),
-                &client,
-                &error,
-            )
-            .await?;
-            Err(error.into())
-        }
-    }
 }
 
 /// Logs in. The session is kept in the cookie `__Host-pgkeep`.
@@ -435,140 +313,6 @@ async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Begins to set up a second factor. It counts after the first code was sent back.
-#[utoipa::path(post, path = "/session/totp", request_body = BeginTotp, responses((status = 200, body = TotpView)))]
-async fn begin_totp(
-    state: AppState,
-    who: Principal,
-    client: Client,
-    headers: HeaderMap,
-    Json(body): Json<BeginTotp>,
-) -> Result<Json<TotpView>, Problem> {
-    let offer = state
-        .auth
-        .begin_totp(&who, body.password, &origin(&client, &headers))
-        .await?;
-    Ok(Json(TotpView {
-        secret: offer.secret.expose_secret().to_owned(),
-        url: offer.url.expose_secret().to_owned(),
-    }))
-}
-
-/// Finishes setting up a second factor. The recovery codes are shown this once.
-#[utoipa::path(post, path = "/session/totp/confirm", request_body = ConfirmTotp, responses((status = 200, body = RecoveryCodes)))]
-async fn confirm_totp(
-    state: AppState,
-    who: Principal,
-    client: Client,
-    headers: HeaderMap,
-    Json(body): Json<ConfirmTotp>,
-) -> Result<Json<RecoveryCodes>, Problem> {
-    let codes = state
-        .auth
-        .confirm_totp(&who, &body.code, &origin(&client, &headers))
-        .await;
-    note_own(&state, "user.enable_totp", &who, &client, &codes).await?;
-    Ok(Json(RecoveryCodes {
-        recovery_codes: codes?,
-    }))
-}
-
-/// Takes one's own second factor away.
-#[utoipa::path(post, path = "/session/totp/disable", request_body = DisableTotp, responses((status = 204, description = "It is gone.")))]
-async fn disable_totp(
-    state: AppState,
-    who: Principal,
-    client: Client,
-    headers: HeaderMap,
-    Json(body): Json<DisableTotp>,
-) -> Result<StatusCode, Problem> {
-    let gone = state
-        .auth
-        .disable_totp(&who, body.password, &body.code, &origin(&client, &headers))
-        .await;
-    note_own(&state, "user.disable_totp", &who, &client, &gone).await?;
-    gone?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Leads the browser to the identity provider.
-#[utoipa::path(get, path = "/session/oidc/login", params(BeginSignOn), responses(
-    (status = 303, description = "To the identity provider; a browser goes to the login page where that cannot be."),
-    (status = 401, description = "Single sign-on is not set up fully.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "There is no single sign-on.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-))]
-async fn begin_sign_on(
-    state: AppState,
-    headers: HeaderMap,
-    Query(query): Query<BeginSignOn>,
-) -> Result<Response, Problem> {
-    let return_to = query.return_to.as_deref().unwrap_or("/");
-    let departure = match state.auth.begin_sign_on(return_to).await {
-        Ok(departure) => departure,
-        Err(error) => return not_signed_on(&headers, error.into()),
-    };
-    let browser = cookie::set(
-        cookie::SIGN_ON,
-        departure.browser.expose_secret(),
-        oidc::AWAY,
-    );
-    redirect(departure.url.as_str(), [browser])
-}
-
-/// Where the identity provider sends the browser back to.
-#[utoipa::path(get, path = "/session/oidc/callback", params(FinishSignOn), responses(
-    (status = 303, description = "Logged in; to the page that was asked for. A browser goes to the login page where it was refused."),
-    (status = 401, description = "Refused.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "There is no single sign-on.", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-))]
-async fn finish_sign_on(
-    state: AppState,
-    client: Client,
-    headers: HeaderMap,
-    Query(query): Query<FinishSignOn>,
-) -> Result<Response, Problem> {
-    let back = oidc::Return {
-        code: query.code,
-        state: query.state,
-        error: query.error,
-        error_description: query.error_description,
-        iss: query.iss,
-    };
-    let browser = cookie::get(&headers, cookie::SIGN_ON);
-    let finished = state
-        .auth
-        .finish_sign_on(&back, browser, &origin(&client, &headers))
-        .await;
-    match finished {
-        Ok((opened, return_to)) => {
-            note_login(&state, &opened, &client).await?;
-            let cookies = [
-                session_cookie(&opened, &state),
-                cookie::clear(cookie::SIGN_ON),
-            ];
-            redirect(&return_to, cookies)
-        }
-        Err(error) => {
-            let object = "session/sign-on";
-            note_refusal(&state, "session.create", object, "sign-on", &client, &error).await?;
-            not_signed_on(&headers, error.into())
-        }
-    }
-}
-
-/// A person whose browser goes from address to address hears of it on the login page, in words that go with the problem's
-/// code; what was wrong in detail is the administrator's to know.
-fn not_signed_on(headers: &HeaderMap, problem: Problem) -> Result<Response, Problem> {
-    let shows_pages = headers
-        .get(header::ACCEPT)
-        .and_then(|accepted| accepted.to_str().ok())
-        .is_some_and(|accepted| accepted.contains("text/html"));
-    match shows_pages {
-        true => redirect(&format!("/login?refused={}", problem.code.as_str()), []),
-        false => Err(problem),
-    }
-}
-
 pub(super) fn origin(client: &Client, headers: &HeaderMap) -> Origin {
     let agent = headers.get(header::USER_AGENT);
     Origin {
@@ -602,16 +346,6 @@ fn logged_in(status: StatusCode, opened: &Opened, state: &AppState) -> Response 
         .headers_mut()
         .insert(header::SET_COOKIE, session_cookie(opened, state));
     response
-}
-
-fn redirect(to: &str, cookies: impl IntoIterator<Item = HeaderValue>) -> Result<Response, Problem> {
-    let to = HeaderValue::from_str(to).map_err(Problem::internal)?;
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    response.headers_mut().insert(header::LOCATION, to);
-    for cookie in cookies {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
 }
 
 async fn note_login(state: &AppState, opened: &Opened, client: &Client) -> Result<(), Problem> {

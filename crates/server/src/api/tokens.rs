@@ -78,7 +78,7 @@ impl From<&ApiToken> for TokenView {
 }
 
 /// A token that was just made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewTokenView {
     /// The token itself. It is not shown again.
@@ -129,9 +129,10 @@ async fn list(
     Query(query): Query<ListTokens>,
 ) -> Result<Json<PageOf<TokenView>>, Problem> {
     if query.all && !who.may(Needed::ManageUsers) {
-        return Err(Problem::forbidden(
-            "everybody's tokens are for those who manage accounts",
-        ));
+        return Err(
+            Problem::forbidden("everybody's tokens are for those who manage accounts")
+                .hint("without `all` they are your own"),
+        );
     }
     let owner = (!query.all).then_some(who.user_id.as_str());
     let tokens = state.catalog.tokens(owner).await?;

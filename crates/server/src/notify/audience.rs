@@ -65,17 +65,8 @@ mod tests {
     fn message(kind: NoticeKind, ping: bool) -> Message {
         Message {
             notice: Notice {
-                id: "1".into(),
-                kind,
-                time: jiff::Timestamp::UNIX_EPOCH,
-                app: None,
-                policy: None,
                 job: Some("j".into()),
-                backup: None,
-                summary: String::new(),
-                hint: None,
-                facts: Default::default(),
-                link: None,
+                ..Notice::new("1".into(), kind, jiff::Timestamp::UNIX_EPOCH)
             },
             key: String::new(),
             repeats: false,

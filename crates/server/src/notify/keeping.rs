@@ -3,12 +3,12 @@
 //! What the status shows is told. A copy that failed was told as a failed run, so only one that is late is told here.
 
 use super::news::{News, bytes, link};
-use crate::status;
+use crate::status::keeping::Kept;
 use jiff::Timestamp;
-use pgkeep_catalog::{Catalog, CatalogError};
 use pgkeep_model::{
     health::{Finding, HealthState},
-    notice::{Notice, NoticeKind},
+    notice::NoticeKind,
+    status::StatusReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
@@ -28,24 +28,16 @@ impl Found {
     /// The good news of a subject that is well again.
     pub(super) fn over(&self, subject: &str, now: Timestamp) -> Option<News> {
         let relief = self.known.get(subject)?;
-        let id = format!("{}-{}", subject.replace('/', "-"), now.as_second());
-        Some(News {
-            subject: subject.to_owned(),
-            well: true,
-            routine: true,
-            ping: false,
-            relief: relief.clone(),
-            notice: notice(id, NoticeKind::Recovery, now),
-        })
+        Some(News::over(subject, relief.clone(), now))
     }
 }
 
-pub(super) async fn look(
-    catalog: &Catalog,
+/// What is bad of what was judged, and of the repositories that are known.
+pub(super) fn look(
+    report: &StatusReport,
+    repositories: &BTreeMap<String, Kept>,
     public_url: Option<&Url>,
-) -> Result<Found, CatalogError> {
-    let report = status::report(catalog).await?;
-    let repositories = status::keeping::of_repositories(catalog).await?;
+) -> Found {
     let now = report.time;
     let mut found = Found::default();
     for name in repositories.keys() {
@@ -87,7 +79,7 @@ pub(super) async fn look(
             found.bad.push(news);
         }
     }
-    Ok(found)
+    found
 }
 
 fn copies(app: &str, repository: &str) -> String {
@@ -105,7 +97,8 @@ fn behind(
     now: Timestamp,
     public_url: Option<&Url>,
 ) -> News {
-    let mut news = bad(copies(app, repository), NoticeKind::Overdue, finding, now);
+    let (subject, sentence) = (copies(app, repository), &finding.sentence);
+    let mut news = News::standing(subject, NoticeKind::Overdue, sentence, now);
     news.notice.app = Some(app.to_owned());
     news.notice.hint = Some(format!(
         "look at the newest jobs of {app} that go to {repository}, and test the repository"
@@ -115,40 +108,9 @@ fn behind(
 }
 
 fn fills(finding: &Finding, repository: &str, now: Timestamp, public_url: Option<&Url>) -> News {
-    let subject = filling(repository);
-    let mut news = bad(subject, NoticeKind::StorageNearlyFull, finding, now);
+    let (subject, sentence) = (filling(repository), &finding.sentence);
+    let mut news = News::standing(subject, NoticeKind::StorageNearlyFull, sentence, now);
     news.notice.hint = Some("add space, or keep fewer backups and prune".to_owned());
     news.notice.link = link(public_url, &format!("repositories/{repository}"));
     news
-}
-
-fn bad(subject: String, kind: NoticeKind, finding: &Finding, now: Timestamp) -> News {
-    // Told again after a while at the soonest, so the ten minutes are only to make ids differ.
-    let id = format!("{}-{}", subject.replace('/', "-"), now.as_second() / 600);
-    let mut notice = notice(id, kind, now);
-    notice.summary.clone_from(&finding.sentence);
-    News {
-        subject,
-        well: false,
-        routine: true,
-        ping: false,
-        relief: String::new(),
-        notice,
-    }
-}
-
-fn notice(id: String, kind: NoticeKind, now: Timestamp) -> Notice {
-    Notice {
-        id,
-        kind,
-        time: now,
-        app: None,
-        policy: None,
-        job: None,
-        backup: None,
-        summary: String::new(),
-        hint: None,
-        facts: BTreeMap::new(),
-        link: None,
-    }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use pgkeep_catalog::{Catalog, CatalogError};
 use pgkeep_model::{
     health::{self, Overdue},
-    notice::{Notice, NoticeKind},
+    notice::NoticeKind,
 };
 use std::collections::BTreeMap;
 use url::Url;
@@ -41,15 +41,11 @@ impl Found {
             .well
             .iter()
             .find(|(policy, _)| subject(policy) == wanted)?;
-        let id = format!("overdue-{policy}-{}", now.as_second());
-        Some(News {
-            routine: true,
-            ..news(
-                policy,
-                app,
-                notice(id, NoticeKind::Recovery, policy, app, now),
-            )
-        })
+        let relief = format!("{policy} of {app} runs on time again");
+        let mut news = News::over(wanted, relief, now);
+        news.notice.app = Some(app.clone());
+        news.notice.policy = Some(policy.clone());
+        Some(news)
     }
 }
 
@@ -85,54 +81,20 @@ impl Late {
             overdue,
         } = self;
         let due = overdue.due.strftime("%Y-%m-%d %H:%M UTC");
-        // Told again after a while at the soonest, so the ten minutes are only to make ids differ.
-        let id = format!(
-            "overdue-{policy}-{}-{}",
-            overdue.due.as_second(),
-            now.as_second() / 600
-        );
-        let mut notice = notice(id, NoticeKind::Overdue, policy, app, now);
-        notice.summary =
-            format!("{policy} of {app} is overdue: the run of {due} has not succeeded");
+        let sentence = format!("{policy} of {app} is overdue: the run of {due} has not succeeded");
+        let mut news = News::standing(subject(policy), NoticeKind::Overdue, &sentence, now);
+        let notice = &mut news.notice;
+        notice.app = Some(app.clone());
+        notice.policy = Some(policy.clone());
         notice.hint = Some(
             "see that a worker is running and the queue is not paused, then start the policy by hand".into(),
         );
         notice.facts = [("due".to_owned(), due.to_string())].into();
         notice.link = link(public_url, &format!("policies/{policy}"));
-        News {
-            well: false,
-            ..news(policy, app, notice)
-        }
+        news
     }
 }
 
 fn subject(policy: &str) -> String {
     format!("overdue/{policy}")
-}
-
-fn news(policy: &str, app: &str, notice: Notice) -> News {
-    News {
-        subject: subject(policy),
-        well: true,
-        routine: false,
-        ping: false,
-        relief: format!("{policy} of {app} runs on time again"),
-        notice,
-    }
-}
-
-fn notice(id: String, kind: NoticeKind, policy: &str, app: &str, now: Timestamp) -> Notice {
-    Notice {
-        id,
-        kind,
-        time: now,
-        app: Some(app.to_owned()),
-        policy: Some(policy.to_owned()),
-        job: None,
-        backup: None,
-        summary: String::new(),
-        hint: None,
-        facts: BTreeMap::new(),
-        link: None,
-    }
 }

@@ -123,29 +123,18 @@ mod tests {
     use super::*;
 
     fn news(subject: &str, at: i64, well: bool) -> News {
+        let kind = match well {
+            true => NoticeKind::Success,
+            false => NoticeKind::Failure,
+        };
+        let time = Timestamp::from_second(at).expect("a time of this century");
         News {
             subject: subject.to_owned(),
             well,
             routine: false,
             ping: well,
             relief: format!("{subject} works again"),
-            notice: Notice {
-                id: format!("{subject}-{at}"),
-                kind: if well {
-                    NoticeKind::Success
-                } else {
-                    NoticeKind::Failure
-                },
-                time: Timestamp::from_second(at).expect("a time of this century"),
-                app: None,
-                policy: None,
-                job: None,
-                backup: None,
-                summary: String::new(),
-                hint: None,
-                facts: BTreeMap::new(),
-                link: None,
-            },
+            notice: Notice::new(format!("{subject}-{at}"), kind, time),
         }
     }
 

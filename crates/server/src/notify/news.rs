@@ -23,6 +23,47 @@ pub(super) struct News {
     pub(super) notice: Notice,
 }
 
+impl News {
+    /// Bad news of something that stays as it is until somebody does something about it.
+    pub(super) fn standing(
+        subject: String,
+        kind: NoticeKind,
+        sentence: &str,
+        now: Timestamp,
+    ) -> Self {
+        // Told again after a while at the soonest, so the ten minutes are only to make ids differ.
+        let id = format!("{}-{}", id_of(&subject), now.as_second() / 600);
+        Self {
+            subject,
+            well: false,
+            routine: true,
+            ping: false,
+            relief: String::new(),
+            notice: Notice {
+                summary: sentence.to_owned(),
+                ..Notice::new(id, kind, now)
+            },
+        }
+    }
+
+    /// The good news of it, which are told where it was bad before.
+    pub(super) fn over(subject: &str, relief: String, now: Timestamp) -> Self {
+        let id = format!("{}-{}", id_of(subject), now.as_second());
+        Self {
+            subject: subject.to_owned(),
+            well: true,
+            routine: true,
+            ping: false,
+            relief,
+            notice: Notice::new(id, NoticeKind::Recovery, now),
+        }
+    }
+}
+
+fn id_of(subject: &str) -> String {
+    subject.replace(['/', ' '], "-")
+}
+
 /// News of a job that is over. None of one that somebody cancelled, and none of what a person asked for and watches.
 pub(super) fn of_job(job: &Job, public_url: Option<&Url>) -> Option<News> {
     if is_watched(job) {

@@ -7,6 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use pgkeep_catalog::{Catalog, CatalogError, people::deliveries::Delivery};
 use pgkeep_model::notice::{Channel, Notice, NoticeKind, NotificationTarget};
+use pgkeep_model::secret::SecretText;
 use pgkeep_notify::{Receipt, SendError, Sender};
 use secrecy::ExposeSecret as _;
 
@@ -14,7 +15,7 @@ use secrecy::ExposeSecret as _;
 const AT_ONCE: usize = 8;
 const BATCH: u32 = 100;
 /// A message is another sender's for so long once it has taken it.
-const TAKEN_FOR: SignedDuration = SignedDuration::from_mins(2);
+pub(super) const TAKEN_FOR: SignedDuration = SignedDuration::from_mins(2);
 /// After so long nobody wants to hear it any more.
 const WORTH: SignedDuration = SignedDuration::from_hours(24);
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
@@ -58,7 +59,11 @@ impl Notifier {
             }
             Err(error) => error,
         };
-        let next = next_try(delivery.created_at, delivery.attempts, now, &error);
+        // Somebody waits for the outcome of a test.
+        let next = match delivery.notice.kind {
+            NoticeKind::Test => None,
+            _ => next_try(delivery.created_at, delivery.attempts, now, &error),
+        };
         match next {
             Some(_) => {
                 tracing::warn!(target = delivery.target, %error, "a message was not taken; it is tried again")
@@ -106,22 +111,7 @@ pub async fn send_test(
     machine: &Machine,
 ) -> Result<Receipt, TestError> {
     let now = catalog.now();
-    let notice = Notice {
-        id: format!("test-{}-{}", target.name, now.as_millisecond()),
-        kind: NoticeKind::Test,
-        time: now,
-        app: None,
-        policy: None,
-        job: None,
-        backup: None,
-        summary: format!(
-            "this is a test of the target {}: messages arrive",
-            target.name
-        ),
-        hint: None,
-        facts: Default::default(),
-        link: None,
-    };
+    let notice = test_notice(target, now);
     let sender = Sender::new(machine.clock.clone());
     let receipt = attempt(&sender, machine, target, &notice).await?;
     // From now on, what did not arrive before says nothing of the target any more.
@@ -130,6 +120,17 @@ pub async fn send_test(
         tracing::warn!(%error, "that a message arrived could not be written down");
     }
     Ok(receipt)
+}
+
+pub(super) fn test_notice(target: &NotificationTarget, now: Timestamp) -> Notice {
+    let id = format!("test-{}-{}", target.name, now.as_millisecond());
+    Notice {
+        summary: format!(
+            "this is a test of the target {}: messages arrive",
+            target.name
+        ),
+        ..Notice::new(id, NoticeKind::Test, now)
+    }
 }
 
 async fn attempt(
@@ -149,7 +150,7 @@ async fn attempt(
 /// The channel with its secrets in place of references to them.
 fn resolved(machine: &Machine, target: NotificationTarget) -> Result<Channel, SendError> {
     let mut channel = target.channel;
-    let secrets: Vec<(&str, &mut String)> = match &mut channel {
+    let secrets: Vec<(&str, &mut SecretText)> = match &mut channel {
         Channel::Email { password, .. } => {
             password.iter_mut().map(|text| ("password", text)).collect()
         }
@@ -171,7 +172,7 @@ fn resolved(machine: &Machine, target: NotificationTarget) -> Result<Channel, Se
             retry: true,
             retry_after: None,
         })?;
-        *text = found.expose_secret().to_owned();
+        *text = found.expose_secret().into();
     }
     Ok(channel)
 }

@@ -7,6 +7,7 @@ use pgkeep_catalog::{
     Catalog, JobError, KeySource, Location, ManagedBy, NewJob, OpenOptions, Outcome,
 };
 use pgkeep_model::{
+    app::AppDefinition,
     job::{BackupSpec, CleanupSpec, JobSpec, PruneSpec, RestoreMode, RestoreSpec, Trigger},
     notice::{Channel, NoticeKind, NotificationTarget},
     policy::{Policy, Schedule},
@@ -59,7 +60,7 @@ impl Scene {
         let mut target = NotificationTarget {
             name: name.into(),
             channel: Channel::Webhook {
-                url: self.receiver.url(&format!("/{name}")),
+                url: self.receiver.url(&format!("/{name}")).into(),
                 secret: None,
             },
             on: Vec::new(),
@@ -85,6 +86,9 @@ impl Scene {
             notify: notify.iter().map(|name| (*name).to_owned()).collect(),
             ..serde_json::from_value(json!({ "app": "shop" })).unwrap()
         };
+        let shop = AppDefinition::default();
+        let put = self.catalog.put_app("shop", &shop, ManagedBy::Api, None);
+        put.await.unwrap();
         self.catalog
             .put_policy(name, &policy, ManagedBy::Api, None)
             .await
@@ -265,7 +269,7 @@ async fn a_policy_chooses_who_hears_and_a_ping_hears_its_successes_only() {
         })
         .await;
     let ping = Channel::DeadManPing {
-        url: scene.receiver.url("/ping"),
+        url: scene.receiver.url("/ping").into(),
     };
     scene.target("ping", |target| target.channel = ping).await;
     scene.policy("nightly", &["team", "ping", "happy"]).await;
@@ -513,7 +517,7 @@ async fn a_target_is_found_by_reference_when_it_is_used() {
     std::fs::write(&file, format!("{}\n", scene.receiver.url("/by-file"))).unwrap();
     let target = |url: String| NotificationTarget {
         name: "ref".into(),
-        channel: Channel::Slack { url },
+        channel: Channel::Slack { url: url.into() },
         on: Vec::new(),
         default: false,
         enabled: true,

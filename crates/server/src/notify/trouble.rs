@@ -2,13 +2,8 @@
 //! the next one, a clock that is wrong.
 
 use super::news::{News, link};
-use crate::status;
 use jiff::Timestamp;
-use pgkeep_catalog::{Catalog, CatalogError};
-use pgkeep_model::{
-    health::{Finding, HealthState},
-    notice::{Notice, NoticeKind},
-};
+use pgkeep_model::{health::HealthState, notice::NoticeKind, status::StatusReport};
 use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
@@ -41,23 +36,14 @@ impl Found {
             "clock_wrong" => format!("the backups of {app} are dated as they should be"),
             _ => format!("all is well again with {app}"),
         };
-        let id = format!("{}-{}", subject.replace('/', "-"), now.as_second());
-        Some(News {
-            subject: subject.to_owned(),
-            well: true,
-            routine: true,
-            ping: false,
-            relief,
-            notice: notice(id, NoticeKind::Recovery, Some(app), now),
-        })
+        let mut news = News::over(subject, relief, now);
+        news.notice.app = Some(app.to_owned());
+        Some(news)
     }
 }
 
-pub(super) async fn look(
-    catalog: &Catalog,
-    public_url: Option<&Url>,
-) -> Result<Found, CatalogError> {
-    let report = status::report(catalog).await?;
+/// What is bad of what was judged.
+pub(super) fn look(report: &StatusReport, public_url: Option<&Url>) -> Found {
     let now = report.time;
     let mut bad: BTreeMap<String, News> = BTreeMap::new();
     let mut apps = BTreeSet::new();
@@ -73,16 +59,18 @@ pub(super) async fn look(
                 Some(repository) => format!("{PREFIX}{kind}/{name}/{repository}"),
                 None => format!("{PREFIX}{kind}/{name}"),
             };
-            let mut news = told(subject.clone(), name, finding, now);
+            let (failure, sentence) = (NoticeKind::Failure, &finding.sentence);
+            let mut news = News::standing(subject.clone(), failure, sentence, now);
+            news.notice.app = Some(name.clone());
             news.notice.hint = Some(hint.to_owned());
             news.notice.link = link(public_url, &format!("apps/{name}"));
             bad.entry(subject).or_insert(news);
         }
     }
-    Ok(Found {
+    Found {
         bad: bad.into_values().collect(),
         apps,
-    })
+    }
 }
 
 /// What to do about it; `None` of what is told elsewhere.
@@ -98,35 +86,4 @@ fn hint(state: HealthState) -> Option<&'static str> {
         HealthState::ClockWrong => "compare the clocks of the machines that make backups",
         _ => return None,
     })
-}
-
-fn told(subject: String, app: &str, finding: &Finding, now: Timestamp) -> News {
-    // Told again after a while at the soonest, so the ten minutes are only to make ids differ.
-    let id = format!("{}-{}", subject.replace('/', "-"), now.as_second() / 600);
-    let mut notice = notice(id, NoticeKind::Failure, Some(app), now);
-    notice.summary.clone_from(&finding.sentence);
-    News {
-        subject,
-        well: false,
-        routine: true,
-        ping: false,
-        relief: String::new(),
-        notice,
-    }
-}
-
-fn notice(id: String, kind: NoticeKind, app: Option<&str>, now: Timestamp) -> Notice {
-    Notice {
-        id,
-        kind,
-        time: now,
-        app: app.map(str::to_owned),
-        policy: None,
-        job: None,
-        backup: None,
-        summary: String::new(),
-        hint: None,
-        facts: BTreeMap::new(),
-        link: None,
-    }
 }

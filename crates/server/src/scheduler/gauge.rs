@@ -101,7 +101,7 @@ mod tests {
         let postgres = TestPostgres::start(17);
         let gauge = ServerGauge { machine: machine() };
         let app = AppDefinition {
-            databases: vec![postgres.url()],
+            databases: vec![postgres.url().into()],
             ..AppDefinition::default()
         };
         let active = |gauge: &ServerGauge| gauge.load("shop", &app).active_sessions;
@@ -133,7 +133,7 @@ mod tests {
         assert!(gauge.wal("shop", &app).expect("known") > before);
 
         let nowhere = AppDefinition {
-            databases: vec!["host=/nonexistent dbname=x".to_owned()],
+            databases: vec!["host=/nonexistent dbname=x".into()],
             ..AppDefinition::default()
         };
         assert_eq!(gauge.load("shop", &nowhere).active_sessions, None);

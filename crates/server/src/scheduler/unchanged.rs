@@ -48,7 +48,10 @@ pub fn read(
     }
     let mut content = vec![
         format!("kind {}", spec.backup_kind.as_str()),
-        format!("environment {:?}", app.environment),
+        format!(
+            "environment {}",
+            app.environment.as_deref().unwrap_or_default()
+        ),
     ];
     content.extend(app.schemas.iter().map(|s| format!("schema {s}")));
     let excluded = app.exclude_table_data.iter();
@@ -105,7 +108,7 @@ mod tests {
         fn new() -> Self {
             let postgres = quiet();
             let app = AppDefinition {
-                databases: vec![postgres.url()],
+                databases: vec![postgres.url().into()],
                 ..AppDefinition::default()
             };
             Self {

@@ -7,7 +7,7 @@ use serde_json::json;
 async fn two_apps(scene: &Scene) {
     for name in ["shop", "blog"] {
         let app = AppDefinition {
-            databases: vec!["env:DATABASE_URL".to_owned()],
+            databases: vec!["env:DATABASE_URL".into()],
             ..AppDefinition::default()
         };
         scene

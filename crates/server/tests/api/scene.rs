@@ -149,7 +149,7 @@ impl Scene {
             ..RepositoryDefinition::default()
         };
         let app = AppDefinition {
-            databases: vec![format!("postgres://app:canary-{name}@db/{name}")],
+            databases: vec![format!("postgres://app:canary-{name}@db/{name}").into()],
             repository: Some(format!("{name}-store")),
             ..AppDefinition::default()
         };
