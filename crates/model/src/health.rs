@@ -3,7 +3,9 @@
 //! Silence is an alarm: [`overdue`] is computed from the schedule alone, so a scheduler that stopped, a worker that
 //! hangs and a policy whose jobs vanish all show as late.
 
+mod backups;
 mod keeping;
+mod policies;
 mod reasons;
 mod trouble;
 
@@ -310,105 +312,9 @@ impl AppHealth {
 /// Judges an app at `now`.
 pub fn assess(facts: &AppFacts, now: Timestamp) -> AppHealth {
     let app = &facts.app;
-    let mut findings = Vec::new();
-    let mut add = |state: HealthState, policy: Option<&str>, sentence: String| {
-        findings.push(Finding {
-            policy: policy.map(str::to_owned),
-            ..Finding::new(state, sentence)
-        });
-    };
-    let age = |time: Timestamp| ago(time, now);
-    if facts.newest_good.is_none() {
-        add(
-            HealthState::NoBackup,
-            None,
-            format!("{app} has no good backup"),
-        );
-    }
-    match &facts.newest_bad {
-        Some((point, Bad::Damaged)) => add(
-            HealthState::Damaged,
-            None,
-            format!(
-                "the newest backup of {app}, made {}, is damaged",
-                age(point.time)
-            ),
-        ),
-        Some((point, Bad::DrillFailed)) => add(
-            HealthState::DrillFailed,
-            None,
-            format!(
-                "the newest backup of {app}, made {}, failed its drill",
-                age(point.time)
-            ),
-        ),
-        None => {}
-    }
-    for policy in &facts.policies {
-        let name = Some(policy.name.as_str());
-        if let Some(failure) = policy.failure.as_ref().filter(|_| policy.enabled) {
-            let times = match failure.count {
-                0 | 1 => String::new(),
-                count => format!(" {count} times in a row"),
-            };
-            add(
-                HealthState::Failing,
-                name,
-                format!(
-                    "policy {} of {app} failed{times}, last {}: {}",
-                    policy.name,
-                    age(failure.at),
-                    failure.message
-                ),
-            );
-        }
-        if let Some(late) = overdue(policy, now) {
-            add(
-                HealthState::Overdue,
-                name,
-                format!(
-                    "policy {} of {app} is overdue: the run of {} has not succeeded",
-                    policy.name,
-                    shown(late.due)
-                ),
-            );
-        }
-    }
-    if let Some(failure) = &facts.failure_by_hand {
-        add(
-            HealthState::Failing,
-            None,
-            format!(
-                "the newest backup of {app} failed {}: {}",
-                age(failure.at),
-                failure.message
-            ),
-        );
-    }
-    if !facts.policies.iter().any(PolicyFacts::is_scheduled) {
-        add(
-            HealthState::Unscheduled,
-            None,
-            format!("no policy makes backups of {app} by itself"),
-        );
-    }
-    let stale = SignedDuration::from_hours(24 * i64::from(facts.prove_every_days));
-    match &facts.newest_proven {
-        None if facts.newest_good.is_some() => add(
-            HealthState::Unproven,
-            None,
-            format!("no backup of {app} was ever proven by a restore"),
-        ),
-        Some((_, proven)) if now.duration_since(*proven) > stale => add(
-            HealthState::ProofStale,
-            None,
-            format!(
-                "a backup of {app} was last proven by a restore {}",
-                age(*proven)
-            ),
-        ),
-        _ => {}
-    }
+    let mut findings: Vec<Finding> = backups::findings(facts, now).collect();
+    findings.extend(policies::findings(facts, now));
+    findings.extend(backups::proof(facts, now));
     let good = facts.newest_good.as_ref();
     findings.extend(trouble::findings(
         app,
