@@ -9,7 +9,7 @@ mod schema;
 
 pub use change::{Objection, objections};
 
-use super::extract::{BackupId, Query};
+use super::extract::{BackupId, Json, Query};
 use super::jobs::apps_filter;
 use super::paging::{PageOf, Paging};
 use super::problem::{Code, Problem};
@@ -21,10 +21,12 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use pgkeep_catalog::{self as catalog, BackupFilter, BackupRow, Page};
 use pgkeep_engine::Context;
+use pgkeep_engine::diff::DiffSide;
 use pgkeep_model::access::Permission;
 use pgkeep_model::{CancelToken, Silent};
 use pgkeep_repository::Repository;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -34,6 +36,8 @@ use utoipa_axum::routes;
 const CSV_ROWS: usize = 50_000;
 /// Time for a look into a repository.
 const LOOK: Duration = Duration::from_secs(60);
+/// Time for a comparison.
+const COMPARE: Duration = Duration::from_secs(120);
 
 pub fn routes() -> Routes {
     Routes::new("backups")
@@ -263,7 +267,7 @@ async fn list(
         return csv(&state, &filter, sort, page).await;
     }
     let found = state.catalog.backups(&filter, sort, &page).await?;
-    Ok(super::extract::Json(PageOf {
+    Ok(Json(PageOf {
         items: found.items.into_iter().map(Backup::from).collect(),
         next_cursor: found.next,
     })
@@ -417,3 +421,28 @@ pub fn bounded(field: &str, texts: &[String]) -> Result<(), Problem> {
     }
     Ok(())
 }
+/// What the engine compares two sides with.
+type Comparison<R> =
+    fn(&Repository, &DiffSide, &DiffSide, Option<String>, &Context) -> pgkeep_engine::Result<R>;
+
+/// Compares two backups of one repository; gives the document that the command line prints.
+async fn compared<R: Serialize + Send + 'static>(
+    state: &AppState,
+    who: &Principal,
+    repository: Option<&str>,
+    (from, to): (&BackupId, &BackupId),
+    compare: Comparison<R>,
+) -> Result<Json<Value>, Problem> {
+    let from = load(state, who, repository, from).await?;
+    let to = load(state, who, Some(&from.repository), to).await?;
+    let repository = from.repository.clone();
+    let report = look_for(state, &repository, COMPARE, move |repository, context| {
+        let (from, to) = (DiffSide::Backup(from.id), DiffSide::Backup(to.id));
+        compare(repository, &from, &to, None, context)
+    })
+    .await?;
+    serde_json::to_value(report)
+        .map(Json)
+        .map_err(Problem::internal)
+}
+

@@ -101,6 +101,18 @@ pub enum FileFormat {
     Tar,
 }
 
+impl FileFormat {
+    /// The word of the API for it.
+    fn as_str(self) -> &'static str {
+        match self {
+            FileFormat::Custom => "custom",
+            FileFormat::Plain => "plain",
+            FileFormat::Directory => "directory",
+            FileFormat::Tar => "tar",
+        }
+    }
+}
+
 impl From<FileFormat> for ExportFormat {
     fn from(format: FileFormat) -> Self {
         match format {
@@ -167,7 +179,7 @@ async fn download(
     };
     Act::done("backup.download", format!("backup/{}", wanted.row.id))
         .app(Some(&wanted.row.app))
-        .after(serde_json::json!({ "database": query.database, "format": format!("{:?}", query.format) }))
+        .after(serde_json::json!({ "database": query.database, "format": query.format.as_str() }))
         .by(&state.catalog, &who, &client)
         .await?;
     let (name, stream) = start(&state, wanted, etag.clone(), span, place).await?;
@@ -221,12 +233,11 @@ impl Wanted {
     fn etag(&self) -> String {
         let database = self.database.as_deref().unwrap_or_default();
         format!(
-            "\"{}-{}-{:?}\"",
+            "\"{}-{}-{}\"",
             &self.row.id[..self.row.id.len().min(32)],
             hex::encode(database),
-            self.format
+            self.format.as_str()
         )
-        .to_lowercase()
     }
 }
 

@@ -6,12 +6,12 @@ use super::super::jobs::LogLine;
 use super::super::paging::PageOf;
 use super::super::problem::{Code, Problem};
 use super::super::routes::{Routes, needs};
-use super::{Backup, Copy, load, look, look_for};
+use super::{Backup, Copy, compared, load, look};
 use crate::auth::Principal;
 use crate::state::AppState;
 use jiff::Timestamp;
 use pgkeep_engine::catalog as engine;
-use pgkeep_engine::diff::{self, DiffSide};
+use pgkeep_engine::diff;
 use pgkeep_model::access::Permission;
 use pgkeep_model::evidence::TableEvidence;
 use pgkeep_model::manifest::{DatabaseContent, DatabaseManifest, Manifest};
@@ -19,12 +19,9 @@ use pgkeep_model::migrations::MigrationState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-/// Time for a comparison.
-const COMPARE: Duration = Duration::from_secs(120);
 const MOST_TABLES: usize = 1_000;
 
 pub fn routes() -> Routes {
@@ -378,20 +375,6 @@ async fn compare(
     who: Principal,
     Query(query): Query<CompareQuery>,
 ) -> Result<Json<Value>, Problem> {
-    let from = load(&state, &who, query.repository.as_deref(), &query.from).await?;
-    let to = load(&state, &who, Some(&from.repository), &query.to).await?;
-    let repository = from.repository.clone();
-    let report = look_for(&state, &repository, COMPARE, move |repository, context| {
-        diff::run(
-            repository,
-            &DiffSide::Backup(from.id),
-            &DiffSide::Backup(to.id),
-            None,
-            context,
-        )
-    })
-    .await?;
-    serde_json::to_value(report)
-        .map(Json)
-        .map_err(Problem::internal)
+    let ids = (&query.from, &query.to);
+    compared(&state, &who, query.repository.as_deref(), ids, diff::run).await
 }

@@ -3,18 +3,13 @@
 use super::super::extract::{BackupId, Json, Path, Query};
 use super::super::problem::Problem;
 use super::super::routes::{Routes, needs};
-use super::{Copy, load, look_for};
+use super::{Copy, compared};
 use crate::auth::Principal;
 use crate::state::AppState;
-use pgkeep_engine::diff::DiffSide;
 use pgkeep_engine::schema_diff;
 use pgkeep_model::access::Permission;
 use serde_json::Value;
-use std::time::Duration;
 use utoipa_axum::routes;
-
-/// Time for a comparison.
-const COMPARE: Duration = Duration::from_secs(120);
 
 pub fn routes() -> Routes {
     Routes::new("backups").add(needs(Permission::View).streams_out(), routes!(schema_diff))
@@ -28,20 +23,6 @@ async fn schema_diff(
     Path((id, other)): Path<(BackupId, BackupId)>,
     Query(copy): Query<Copy>,
 ) -> Result<Json<Value>, Problem> {
-    let from = load(&state, &who, copy.repository.as_deref(), &id).await?;
-    let to = load(&state, &who, Some(&from.repository), &other).await?;
-    let repository = from.repository.clone();
-    let report = look_for(&state, &repository, COMPARE, move |repository, context| {
-        schema_diff::run(
-            repository,
-            &DiffSide::Backup(from.id),
-            &DiffSide::Backup(to.id),
-            None,
-            context,
-        )
-    })
-    .await?;
-    serde_json::to_value(report)
-        .map(Json)
-        .map_err(Problem::internal)
+    let repository = copy.repository.as_deref();
+    compared(&state, &who, repository, (&id, &other), schema_diff::run).await
 }
