@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -202,15 +202,10 @@ impl Serve {
                 TokioIo::new(stream),
                 service_fn(move |request| answer(front.clone(), request, peer, tls)),
             );
-        let mut connection = pin!(connection);
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = self.shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        ended(peer, result);
+        self.drive(connection, peer, |connection| {
+            connection.graceful_shutdown()
+        })
+        .await;
     }
 
     async fn http2<S>(self, stream: S, peer: SocketAddr)
@@ -229,15 +224,29 @@ impl Serve {
                 TokioIo::new(stream),
                 service_fn(move |request| answer(front.clone(), request, peer, true)),
             );
+        self.drive(connection, peer, |connection| {
+            connection.graceful_shutdown()
+        })
+        .await;
+    }
+
+    /// Serves a connection to its end. At the server's own, `wind_up` lets it finish what it is answering.
+    async fn drive<C>(&self, connection: C, peer: SocketAddr, wind_up: fn(Pin<&mut C>))
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
         let mut connection = pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
             () = self.shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
+                wind_up(connection.as_mut());
                 connection.await
             }
         };
-        ended(peer, result);
+        // A client that goes away or dawdles is no fault of the server's.
+        if let Err(error) = result {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
     }
 }
 
@@ -248,11 +257,4 @@ async fn answer(
     tls: bool,
 ) -> Result<hyper::Response<Body>, Infallible> {
     Ok(front.answer(request.map(Body::new), peer, tls).await)
-}
-
-/// A client that goes away or dawdles is no fault of the server's.
-fn ended(peer: SocketAddr, result: Result<(), hyper::Error>) {
-    if let Err(error) = result {
-        tracing::debug!(%peer, %error, "a connection ended early");
-    }
 }
