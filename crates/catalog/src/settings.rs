@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 impl Catalog {
+    /// The value of a setting; `None` where nobody ever set it, which means its default.
     pub async fn setting(&self, key: &str) -> Result<Option<Value>> {
         self.db()
             .row("SELECT value FROM settings WHERE key = $1", params![key])
@@ -16,6 +17,7 @@ impl Catalog {
             .transpose()
     }
 
+    /// Sets it, whatever it was before, and tells of it by an event.
     pub async fn put_setting(&self, key: &str, value: &Value) -> Result<()> {
         let mut tx = self.begin().await?;
         let now = tx.now();
@@ -29,6 +31,7 @@ impl Catalog {
         tx.commit().await
     }
 
+    /// Everything that was ever set, by name.
     pub async fn settings(&self) -> Result<BTreeMap<String, Value>> {
         self.db()
             .rows("SELECT key, value FROM settings", params![])

@@ -160,9 +160,12 @@ pub struct DatabaseEvidence {
 }
 
 impl DatabaseEvidence {
+    /// Rows of all tables; large objects are none.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|t| t.content.rows).sum()
     }
+
+    /// Bytes of all rows, as COPY writes them, and of all large objects.
     pub fn bytes(&self) -> u64 {
         self.tables.iter().map(|t| t.content.bytes).sum::<u64>() + self.large_objects.bytes
     }

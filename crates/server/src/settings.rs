@@ -254,6 +254,7 @@ impl Throttles {
             .get(&scope)
             .copied()
             .unwrap_or_else(|| scope.default_rate())
+    /// The limit of a scope: the one that is set, else its default.
     }
 }
 
@@ -270,6 +271,7 @@ impl Rate {
             count,
             period: Duration::from_secs(3_600),
         }
+    /// `count` requests in an hour.
     }
 
     pub fn per_minute(count: u32) -> Self {
@@ -277,6 +279,7 @@ impl Rate {
             count,
             period: Duration::from_secs(60),
         }
+    /// `count` requests in a minute.
     }
 }
 

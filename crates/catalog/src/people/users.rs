@@ -62,6 +62,7 @@ pub struct Proofs {
 }
 
 impl Catalog {
+    /// Makes an account; [`CatalogError::Exists`] where one has the name already, whatever the case of its letters.
     pub async fn create_user(&self, new: &NewUser) -> Result<User> {
         let mut tx = self.begin().await?;
         let user = insert(&mut tx, self.new_id(), new).await?;
@@ -69,6 +70,7 @@ impl Catalog {
         Ok(user)
     }
 
+    /// The account of this id, or [`CatalogError::NotFound`].
     pub async fn user(&self, id: &str) -> Result<User> {
         let row = self
             .db()
@@ -89,6 +91,7 @@ impl Catalog {
         row.as_ref().map(user_of).transpose()
     }
 
+    /// The account that an identity of single sign-on belongs to.
     pub async fn user_of_identity(&self, identity: &Identity) -> Result<Option<User>> {
         let row = self
             .db()

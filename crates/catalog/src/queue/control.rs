@@ -44,6 +44,7 @@ impl Catalog {
             .await
     }
 
+    /// Lets a job that was held be claimed again.
     pub async fn unhold(&self, id: &str) -> Result<Job> {
         self.change_waiting(id, "unheld", "held = 0", Vec::new())
             .await
@@ -100,6 +101,7 @@ impl Catalog {
         tx.commit().await
     }
 
+    /// Lets jobs be claimed again; a queue that is not paused stays as it is.
     pub async fn resume_queue(&self) -> Result<()> {
         let mut tx = self.begin().await?;
         if tx
@@ -114,6 +116,7 @@ impl Catalog {
         tx.commit().await
     }
 
+    /// Who paused the queue, and when; `None` while jobs are handed out.
     pub async fn queue_paused(&self) -> Result<Option<QueuePause>> {
         self.db()
             .row(

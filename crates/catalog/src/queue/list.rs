@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 const RUNS: &str = "policy IS NOT NULL AND kind IN ('backup', 'export')";
 
 impl Catalog {
+    /// The job of this id, or [`CatalogError::NotFound`].
     pub async fn job(&self, id: &str) -> Result<Job> {
         let row = self
             .db()
@@ -99,6 +100,7 @@ impl Catalog {
             .collect()
     }
 
+    /// How many jobs there are in each state, and what those that wait are waiting for.
     pub async fn queue_depth(&self) -> Result<QueueDepth> {
         let big = |n: i64| u64::try_from(n).unwrap_or(0);
         let now = self.now();
@@ -145,6 +147,7 @@ impl Catalog {
         Ok(depth)
     }
 
+    /// Jobs of an app that a worker has at this moment, oldest first.
     pub async fn running_jobs_of_app(&self, app: &str) -> Result<Vec<Job>> {
         self.read_jobs(
             "SELECT * FROM jobs WHERE app = $1 AND state = 'running' ORDER BY id",
