@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use serde::Serialize;
+use std::{io, path::Path};
 
 /// A failure on its way to the user.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,30 @@ impl CliError {
     /// The command line or the configuration is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
+    }
+
+    /// A file or folder that cannot be worked with; `verb` is what was tried: `read`, `write`, `make`.
+    pub fn file(exit: Exit, verb: &str, path: &Path, error: &io::Error) -> Self {
+        use io::ErrorKind as E;
+        let hint = match error.kind() {
+            E::PermissionDenied => "give this user the right to it, or name another place",
+            E::StorageFull | E::QuotaExceeded => "make room there, or name another place",
+            E::AlreadyExists => "give the name of a file that does not exist yet",
+            E::NotFound => "check that the name is right and that its folder exists",
+            E::NotADirectory | E::IsADirectory => {
+                "check which part of the name is a file and which a folder"
+            }
+            E::ReadOnlyFilesystem => "its file system is read-only: name another place",
+            _ => "check the place and its disk, or name another one",
+        };
+        Self::new(exit, format!("cannot {verb} {}: {error}", path.display())).with_hint(hint)
+    }
+
+    /// A server's answer that makes no sense; `what` says which.
+    pub fn strange_answer(what: impl Into<String>) -> Self {
+        Self::new(Exit::Server, what).with_hint(
+            "the server may be of another version: compare `pgkeep --version` on both machines",
+        )
     }
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

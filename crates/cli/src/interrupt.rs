@@ -1,31 +1,21 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first one asks the work to stop cleanly, the second one ends the process at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first one asks the work to stop cleanly, the second one ends the process at once. While
+//! somebody is asked a question there is no work to be stopped, and the first one ends the process.
 
-use crate::{exit::Exit, output::say};
+use crate::{asking, exit::Exit, output::say};
 use pgkeep_model::CancelToken;
 use pgkeep_postgres::tools::SignalTarget;
+use rustix::termios::Termios;
 use std::{
     io::IsTerminal,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Wires the signals to `cancel` for the rest of the process's life.
-pub fn install(cancel: &CancelToken) -> Result<(), ctrlc::Error> {
-    let cancel = cancel.clone();
-    ctrlc::set_handler(move || {
-        if cancel.is_cancelled() {
-            std::process::exit(Exit::Cancelled as i32);
-        }
-        // The terminal shows ^C without a newline.
-        say("\ncancelling; press Ctrl-C again to stop at once");
-        cancel.cancel();
-    })
-}
-
-/// Signals of a process that runs somebody else's command: they stop our own work, and while the command runs they are
-/// the command's.
+/// Hands on the signals that come: they stop our own work, are the command's while somebody else's command runs, and a
+/// question's while one is put.
 pub struct Relay {
     target: Arc<Mutex<Whose>>,
+    last_words: Arc<Mutex<String>>,
 }
 
 /// Whose the signals are.
@@ -33,8 +23,18 @@ enum Whose {
     Ours,
     /// This command's.
     Commands(SignalTarget),
-    /// A question's, which takes Ctrl-C for a no. Whatever else comes ends the process with this status.
-    Questions(u8),
+    /// This question's, at which nothing is left to be done but to end.
+    Questions(Question),
+}
+
+/// What a signal needs to know of the question that it comes upon.
+pub struct Question {
+    /// The terminal as it is to be left.
+    pub terminal: Termios,
+    /// What the process ends with.
+    pub status: u8,
+    /// Ctrl-C is an answer, which the prompt tells by a signal as well.
+    pub hears_ctrl_c: bool,
 }
 
 impl Relay {
@@ -44,7 +44,8 @@ impl Relay {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
-        let (inside, cancel) = (target.clone(), cancel.clone());
+        let last_words = Arc::new(Mutex::new(String::new()));
+        let (inside, words, cancel) = (target.clone(), last_words.clone(), cancel.clone());
         let (mut interrupt, mut terminate, mut hang_up) = {
             let _entered = runtime.enter();
             (
@@ -63,11 +64,11 @@ impl Relay {
                             _ = terminate.recv() => SignalKind::terminate(),
                             _ = hang_up.recv() => SignalKind::hangup(),
                         };
-                        came(kind, &inside, &cancel);
+                        came(kind, &inside, &words, &cancel);
                     }
                 });
             })?;
-        Ok(Self { target })
+        Ok(Self { target, last_words })
     }
 
     /// From now on they are this command's.
@@ -75,9 +76,21 @@ impl Relay {
         *lock(&self.target) = Whose::Commands(command);
     }
 
-    /// From now on they are a question's, at which nothing is left to be done but to end with this status.
-    pub fn ask(&self, status: u8) {
-        *lock(&self.target) = Whose::Questions(status);
+    /// From now on they are this question's. None comes between what `begin` does to the terminal and that.
+    pub fn ask<E>(
+        &self,
+        question: Question,
+        begin: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut whose = lock(&self.target);
+        begin()?;
+        *whose = Whose::Questions(question);
+        Ok(())
+    }
+
+    /// What is said where a second signal ends the process before its work was stopped cleanly; nothing where empty.
+    pub fn last_words(&self, words: String) {
+        *lock(&self.last_words) = words;
     }
 
     /// From now on they are ours again.
@@ -86,7 +99,7 @@ impl Relay {
     }
 }
 
-fn came(kind: SignalKind, whose: &Mutex<Whose>, cancel: &CancelToken) {
+fn came(kind: SignalKind, whose: &Mutex<Whose>, last_words: &Mutex<String>, cancel: &CancelToken) {
     match &*lock(whose) {
         Whose::Commands(command) => {
             // Ctrl-C reaches everybody at the terminal by itself; a second one may mean something else to the command.
@@ -95,18 +108,28 @@ fn came(kind: SignalKind, whose: &Mutex<Whose>, cancel: &CancelToken) {
                 command.send(kind.as_raw_value());
             }
         }
-        Whose::Questions(_) if kind == SignalKind::interrupt() => {}
-        Whose::Questions(status) => std::process::exit(i32::from(*status)),
+        Whose::Questions(question) if question.hears_ctrl_c && kind == SignalKind::interrupt() => {}
+        Whose::Questions(question) => {
+            asking::put_back(&question.terminal);
+            // The shell's prompt begins on a line of its own.
+            say("");
+            std::process::exit(i32::from(question.status));
+        }
         Whose::Ours => {
             if cancel.is_cancelled() {
+                let words = lock(last_words);
+                if !words.is_empty() {
+                    say(&format!("\n{words}"));
+                }
                 std::process::exit(Exit::Cancelled as i32);
             }
+            // The terminal shows ^C without a newline.
             say("\ncancelling; press Ctrl-C again to stop at once");
             cancel.cancel();
         }
     }
 }
 
-fn lock(whose: &Mutex<Whose>) -> MutexGuard<'_, Whose> {
-    whose.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

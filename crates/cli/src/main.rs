@@ -6,6 +6,7 @@
 mod api;
 mod application;
 mod args;
+mod asking;
 mod clock;
 mod commands;
 mod config;
@@ -32,11 +33,8 @@ fn main() -> ExitCode {
         Err(error) => return told_as_usage(&error),
     };
     let screen = Screen::new(&cli.global);
-    // A server and a worker end in an order of their own; a guard hands signals on to its command.
-    let heeds_signals = !matches!(
-        cli.command,
-        Command::Serve(_) | Command::Worker(_) | Command::Guard(_)
-    );
+    // A server and a worker end in an order of their own.
+    let heeds_signals = !matches!(cli.command, Command::Serve(_) | Command::Worker(_));
     let outcome = Session::start(&cli.global, heeds_signals).and_then(|session| {
         let outcome = commands::run(&cli.command, &session);
         session.progress.finish();

@@ -10,7 +10,7 @@ use crate::{
     },
     error::{CliError, CliResult},
     exit::Exit,
-    interrupt,
+    interrupt::Relay,
     output::{Screen, TerminalProgress},
 };
 use pgkeep_catalog::blocking::Blocking;
@@ -34,6 +34,8 @@ use std::{path::PathBuf, sync::Arc};
 pub struct Session {
     pub screen: Screen,
     pub cancel: CancelToken,
+    /// Where signals go, unless they are left to the command.
+    pub relay: Option<Relay>,
     pub progress: Arc<TerminalProgress>,
     pub environment: Environment,
     pub places: Places,
@@ -45,17 +47,20 @@ impl Session {
     pub fn start(global: &GlobalArgs, heeds_signals: bool) -> CliResult<Self> {
         let screen = Screen::new(global);
         let cancel = CancelToken::new();
-        if heeds_signals {
-            interrupt::install(&cancel).map_err(|e| {
+        let relay = match heeds_signals {
+            true => Some(Relay::start(&cancel).map_err(|e| {
                 CliError::new(Exit::Failed, format!("cannot listen for Ctrl-C: {e}"))
-            })?;
-        }
+                    .with_hint("this machine may be out of threads or open files; try again")
+            })?),
+            false => None,
+        };
         let environment = config::process_environment();
         let places = Places::from_process(&environment)?;
         let progress = Arc::new(TerminalProgress::new(screen.progress, screen.verbose));
         Ok(Self {
             screen,
             cancel,
+            relay,
             progress,
             environment,
             places,
@@ -73,7 +78,7 @@ impl Session {
         };
         let path = found.value;
         let text = std::fs::read_to_string(&path)
-            .map_err(|e| CliError::usage(format!("cannot read {}: {e}", path.display())))?;
+            .map_err(|e| CliError::file(Exit::Usage, "read", &path, &e))?;
         let raw = config::RawConfig::parse(&text, &path)?;
         Ok(Some((path, raw)))
     }
@@ -196,6 +201,7 @@ impl Session {
                     Exit::Failed,
                     format!("cannot tell where this program is: {e}"),
                 )
+                .with_hint("it may have been replaced while it ran; start it again by its whole path")
             })?,
         };
         let (value, warnings) = resolve(&sources)?;
@@ -370,7 +376,10 @@ impl Session {
         source: &Source,
     ) -> CliResult<ConnectOptions> {
         let options = ConnectOptions::resolve(url, &self.environment)
-            .map_err(|e| CliError::usage(format!("connection from {source}: {e}")))?;
+            .map_err(|e| {
+                CliError::usage(format!("connection from {source}: {e}"))
+                    .with_hint("a connection looks like postgres://user@host:5432/database")
+            })?;
         for warning in &options.warnings {
             self.progress.warn(warning);
         }

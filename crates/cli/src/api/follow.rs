@@ -3,7 +3,6 @@
 use super::{Api, Call, encoded, job_failure};
 use crate::{
     error::{CliError, CliResult},
-    exit::Exit,
     session::Session,
 };
 use jiff::Timestamp;
@@ -96,13 +95,33 @@ impl Api {
         self.ask(&Call::get(format!("/jobs/{}", encoded(id))))
     }
 
+    /// Sends a request that becomes a job, and gives its id.
+    pub fn accepted(&self, call: &Call) -> CliResult<String> {
+        let mut ids = self.all_accepted(call)?;
+        Ok(ids.swap_remove(0))
+    }
+
+    /// The same for a request that may become several; there is one at least.
+    pub fn all_accepted(&self, call: &Call) -> CliResult<Vec<String>> {
+        let accepted = self.document(call)?;
+        let one = |value: &Value| value["job_id"].as_str().map(str::to_owned);
+        let ids: Vec<String> = match accepted["jobs"].as_array() {
+            Some(several) => several.iter().filter_map(one).collect(),
+            None => one(&accepted).into_iter().collect(),
+        };
+        match ids.is_empty() {
+            false => Ok(ids),
+            true => Err(CliError::strange_answer("the server names no job")),
+        }
+    }
+
     /// Waits for a job that was accepted, and gives the document that it ended with. Ctrl-C cancels the job.
     pub fn finished(&self, id: &str, session: &Session) -> CliResult<Value> {
         let job = self.follow(id, session)?;
         session.progress.finish();
         match job.state.as_str() {
             "succeeded" | "skipped" => job.result.ok_or_else(|| {
-                CliError::new(Exit::Server, format!("job {id} ended without a result"))
+                CliError::strange_answer(format!("job {id} ended without a result"))
             }),
             _ => Err(job_failure(&job)),
         }
@@ -159,7 +178,7 @@ impl Api {
             .query("limit", 500);
         let answer = self.document(&call)?;
         serde_json::from_value(answer["items"].clone())
-            .map_err(|e| CliError::new(Exit::Server, format!("the log of job {id}: {e}")))
+            .map_err(|e| CliError::strange_answer(format!("the log of job {id}: {e}")))
     }
 }
 

@@ -50,7 +50,10 @@ impl Http {
             .as_ref()
             .map(|token| {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-                    .map_err(|_| CliError::usage("the token holds characters that no token has"))?;
+                    .map_err(|_| {
+                        CliError::usage("the token holds characters that no token has")
+                            .with_hint("check PGKEEP_TOKEN or the token file; `pgkeep token create` makes a new one")
+                    })?;
                 value.set_sensitive(true);
                 Ok::<_, CliError>(value)
             })
@@ -89,6 +92,7 @@ impl Http {
                     Exit::Server,
                     format!("the answer of {} broke off: {e}", self.base),
                 )
+                .with_hint("what was asked for may have been done; look, then try again")
             })?;
         Ok(Reply {
             status,

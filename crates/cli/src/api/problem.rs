@@ -109,7 +109,8 @@ pub fn job_failure(job: &JobView) -> CliError {
         return CliError::new(
             Exit::Failed,
             format!("job {} is {} without saying why", job.id, job.state),
-        );
+        )
+        .with_hint(format!("its log may tell: pgkeep job log {}", job.id));
     };
     let mut error = CliError::new(exit_of_code(&failed.code), failed.message.clone());
     let details = failed.details.as_deref().unwrap_or_default();

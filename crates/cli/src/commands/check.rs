@@ -142,7 +142,7 @@ pub fn agree(found: &CheckReport, session: &Session) -> CliResult<()> {
         render_plan(&mut text, found);
         session.screen.note(text.as_str());
     }
-    confirm::agree("repair the repository so", session.screen.interactive())
+    confirm::agree("repair the repository so", session)
 }
 
 /// Shows what a repair did; the exit code says whether all is whole now.

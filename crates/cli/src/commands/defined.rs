@@ -163,7 +163,7 @@ fn delete(
     let path = format!("{folder}/{}", encoded(&args.name));
     let (_, etag) = api.with_etag(&Call::get(&path))?;
     if !args.yes {
-        confirm::agree(what, session.screen.interactive())?;
+        confirm::agree(what, session)?;
     }
     api.send(&Call::delete(path).if_match(etag))?;
     session

@@ -39,12 +39,21 @@ pub fn run(args: &DiffArgs, session: &Session) -> CliResult<Exit> {
     answer(report, args, session)
 }
 
+/// What to ask for instead of a database that is not on both sides.
+pub fn on_both_sides(known: &[String]) -> String {
+    match known.is_empty() {
+        true => "they have no database in common".to_owned(),
+        false => format!("on both sides: {}", known.join(", ")),
+    }
+}
+
 /// Shows the differences, or those of one database.
 pub fn answer(mut report: DiffReport, args: &DiffArgs, session: &Session) -> CliResult<Exit> {
     if let Some(name) = &args.database
         && args.from != "live"
         && args.to != "live"
     {
+        let known: Vec<String> = report.databases.iter().map(|db| db.name.clone()).collect();
         report.databases.retain(|db| db.name == *name);
         report.files.clear();
         report
@@ -54,7 +63,8 @@ pub fn answer(mut report: DiffReport, args: &DiffArgs, session: &Session) -> Cli
             let mut error = CliError::new(
                 Exit::NotFound,
                 format!("database {name} is not in both backups"),
-            );
+            )
+            .with_hint(on_both_sides(&known));
             error.details = report.not_compared;
             return Err(error);
         }

@@ -131,7 +131,7 @@ pub fn assertions(args: &DrillArgs) -> CliResult<Vec<String>> {
     let mut assertions = args.assertions.clone();
     for path in &args.assert_file {
         let text = std::fs::read_to_string(path)
-            .map_err(|e| CliError::usage(format!("cannot read {}: {e}", path.display())))?;
+            .map_err(|e| CliError::file(Exit::Usage, "read", path, &e))?;
         assertions.extend(statements(&text));
     }
     Ok(assertions)

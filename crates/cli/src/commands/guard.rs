@@ -35,10 +35,7 @@ use pgkeep_postgres::{
 };
 use pgkeep_repository::Repository;
 use serde::Serialize;
-use std::{
-    io::IsTerminal,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How long a failed state is kept after the way back.
 pub const KEEP_FAILED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -104,10 +101,9 @@ pub fn run(args: &GuardArgs, session: &Session) -> CliResult<Exit> {
 fn guarded(args: &GuardArgs, session: &Session) -> CliResult<u8> {
     // Better known before a backup is made than after.
     Passthrough::find(&args.command).map_err(|e| cannot_start(&e))?;
-    let relay = Relay::start(&session.cancel)
-        .map_err(|e| CliError::new(Exit::Failed, format!("cannot listen for Ctrl-C: {e}")))?;
+    let relay = session.relay.as_ref().expect("guard heeds signals");
     if let Some(api) = session.remote()? {
-        return on_server::guard(args, &api, &relay, session);
+        return on_server::guard(args, &api, relay, session);
     }
     let mut flags = connection_flags(&args.connection);
     flags.dbnames = args.dbname.clone();
@@ -135,7 +131,7 @@ fn guarded(args: &GuardArgs, session: &Session) -> CliResult<u8> {
     let done = session
         .repository(&settings, &context)
         .and_then(|repository| {
-            let report = carry_out(args, &request, &relay, &repository, &context, session)?;
+            let report = carry_out(args, &request, relay, &repository, &context, session)?;
             Ok((repository, report))
         });
     let (repository, mut report) = match done {
@@ -153,7 +149,7 @@ fn guarded(args: &GuardArgs, session: &Session) -> CliResult<u8> {
     })?;
     session.progress.finish();
     Ok(finish(report, session, |report| {
-        way_back(args, report, &relay, &repository, &settings, session)
+        way_back(args, report, &repository, &settings, session)
     }))
 }
 
@@ -323,7 +319,6 @@ fn announce(guarded: &Guarded, session: &Session) {
 fn way_back(
     args: &GuardArgs,
     report: &GuardReport,
-    relay: &Relay,
     repository: &Repository,
     settings: &Settings,
     session: &Session,
@@ -350,7 +345,7 @@ fn way_back(
         rollback_migration::plans(&entry, &wanted, repository, settings, &context, session)?;
     session.progress.finish();
     rollback_migration::show(&plans, session)?;
-    if what == OnFailure::Ask && !is_agreed(report, relay, session) {
+    if what == OnFailure::Ask && !is_agreed(report, session) {
         return Ok(Vec::new());
     }
     let reports = rollback_migration::execute(plans, repository, settings, context, session)?;
@@ -360,9 +355,7 @@ fn way_back(
 
 /// Whether there is to be a way back after a failure, and whether it is asked for first.
 pub fn wanted_way_back(args: &GuardArgs, session: &Session) -> Option<OnFailure> {
-    let on_a_terminal = session.screen.interactive()
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal();
+    let on_a_terminal = confirm::is_somebody_there(session);
     match (args.on_failure, on_a_terminal) {
         (Some(OnFailure::Ask), false) => {
             session
@@ -377,19 +370,17 @@ pub fn wanted_way_back(args: &GuardArgs, session: &Session) -> Option<OnFailure>
 }
 
 /// Asks the person at the terminal, who has seen the plans.
-pub fn is_agreed(report: &GuardReport, relay: &Relay, session: &Session) -> bool {
+pub fn is_agreed(report: &GuardReport, session: &Session) -> bool {
     let backup = report.guarded.backup.as_ref().map_or("", |b| &b.id[..8]);
-    relay.ask(report.status);
     let question = format!(
         "The command {}. Go back to backup {backup} now?",
         report.ended()
     );
-    if !confirm::yes(&question) {
+    let agreed = confirm::yes(&question, report.status, session);
+    if !agreed {
         session.screen.note("pgkeep: everything is left as it is");
-        return false;
     }
-    relay.take_back();
-    true
+    agreed
 }
 
 /// The summary; standard output belongs to the command, unless one document was asked for.

@@ -54,7 +54,8 @@ fn named(name: &JobName, api: &Api) -> CliResult<String> {
         return Ok(wanted);
     }
     if wanted.is_empty() {
-        return Err(CliError::usage("the job has no name"));
+        return Err(CliError::usage("the job has no name")
+            .with_hint("give its id; `pgkeep job list` shows the newest"));
     }
     let recent: Vec<JobView> = api.list_of(&Call::get("/jobs"), 2_000)?;
     let found: Vec<&JobView> = recent
@@ -79,7 +80,7 @@ fn named(name: &JobName, api: &Api) -> CliResult<String> {
 
 fn view(job: &Value) -> CliResult<JobView> {
     serde_json::from_value(job.clone())
-        .map_err(|e| CliError::new(Exit::Server, format!("the job cannot be read: {e}")))
+        .map_err(|e| CliError::strange_answer(format!("the job cannot be read: {e}")))
 }
 
 fn list(args: &JobListArgs, api: &Api, session: &Session) -> CliResult<Exit> {

@@ -4,13 +4,15 @@
 
 use crate::{
     args::{KeyCommand, NewKeyArgs},
-    config::{Settings, generate_key, read_file, read_secret, write_new},
+    clock::SystemClock,
+    config::{RepositorySettings, Settings, generate_key, read_file, read_secret, write_new},
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, human},
     recovery_kit,
     session::{Session, known_key, required_repository},
 };
+use pgkeep_model::Clock;
 use pgkeep_repository::Repository;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -36,35 +38,43 @@ pub fn run(command: &KeyCommand, session: &Session) -> CliResult<Exit> {
         KeyCommand::Rotate(args) => rotate(args, &repository, session, &settings),
         KeyCommand::Kit { output } => {
             let chosen = required_repository(&settings)?;
-            let kit = recovery_kit::text(
-                &chosen.address.value,
-                &repository.id(),
-                &known_key(chosen)?,
-                &repository.keys().current_file()?,
-                context.clock.now(),
-            );
-            match output {
-                Some(path) => {
-                    write_new(path, &kit)?;
-                    session
-                        .screen
-                        .answer(&json!({ "recovery_kit": path }), |text| {
-                            text.line(format!(
-                                "recovery kit written to {}; move it to a safe place",
-                                path.display()
-                            ))
-                        });
-                }
-                None if session.screen.json => {
-                    return Err(CliError::usage("a recovery kit is text, not JSON")
-                        .with_hint("give --output FILE with --json"));
-                }
-                None => session.screen.raw(kit.expose_secret()),
-            }
-            recovery_kit::confirm(&chosen.address.value, session);
-            Ok(Exit::Done)
+            kit(output.as_deref(), &repository, chosen, session)
         }
     }
+}
+
+fn kit(
+    output: Option<&Path>,
+    repository: &Repository,
+    chosen: &RepositorySettings,
+    session: &Session,
+) -> CliResult<Exit> {
+    if output.is_none() && session.screen.json {
+        return Err(CliError::usage("a recovery kit is text, not JSON")
+            .with_hint("give --output FILE with --json"));
+    }
+    let kit = recovery_kit::text(
+        &chosen.address.value,
+        &repository.id(),
+        &known_key(chosen)?,
+        &repository.keys().current_file()?,
+        SystemClock.now(),
+    );
+    match output {
+        Some(path) => {
+            write_new(path, &kit)?;
+            let done = format!(
+                "recovery kit written to {}; move it to a safe place",
+                path.display()
+            );
+            session
+                .screen
+                .answer(&json!({ "recovery_kit": path }), |text| text.line(done));
+        }
+        None => session.screen.raw(kit.expose_secret()),
+    }
+    recovery_kit::confirm(&chosen.address.value, session);
+    Ok(Exit::Done)
 }
 
 fn list(repository: &Repository, session: &Session) -> CliResult<Exit> {
@@ -149,6 +159,10 @@ fn rotate(
                             path.display()
                         ),
                     )
+                    .with_hint(format!(
+                        "move it to {} by hand, or give --key-file",
+                        place.display()
+                    ))
                 })?;
             (Some(place.clone()), Some(old))
         }

@@ -3,6 +3,7 @@
 use crate::{
     api::{Api, Call, encoded},
     args::{AuditCommand, PermissionArg, RoleArg, TokenArgs, TokenCommand, UserArgs, UserCommand},
+    asking::Asking,
     clock::SystemClock,
     commands::defined::{facts, table, word},
     config, confirm,
@@ -17,7 +18,7 @@ use pgkeep_model::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use std::{io::IsTerminal, path::Path};
+use std::path::Path;
 
 pub fn user(command: &UserCommand, session: &Session) -> CliResult<Exit> {
     let api = session.api()?;
@@ -63,7 +64,7 @@ pub fn user(command: &UserCommand, session: &Session) -> CliResult<Exit> {
             let user = find_user(&args.name, &api)?;
             if !args.yes {
                 let what = format!("delete account {} with its tokens", args.name);
-                confirm::agree(&what, session.screen.interactive())?;
+                confirm::agree(&what, session)?;
             }
             api.send(&Call::delete(user_path(&user)))?;
             session
@@ -154,22 +155,19 @@ fn new_password(file: Option<&Path>, session: &Session) -> CliResult<SecretStrin
     if let Some(path) = file {
         return Ok(config::read_file(path, "password file")?);
     }
-    if !(session.screen.interactive()
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal())
-    {
+    if !confirm::is_somebody_there(session) {
         return Err(CliError::usage("there is no password")
             .with_hint("give --password-file, or run it on a terminal"));
     }
-    dialoguer::Password::new()
+    let asking = Asking::unseen(session.relay.as_ref())
+        .map_err(|e| confirm::unanswered(dialoguer::Error::IO(e)))?;
+    let password = dialoguer::Password::new()
         .with_prompt("password")
         .with_confirmation("again", "the two differ")
         .interact()
-        .map(SecretString::from)
-        .map_err(|e| {
-            CliError::new(Exit::Cancelled, format!("cannot read the password: {e}"))
-                .with_hint("nothing was changed")
-        })
+        .map_err(confirm::unanswered)?;
+    asking.answered();
+    Ok(SecretString::from(password))
 }
 
 pub fn token(command: &TokenCommand, session: &Session) -> CliResult<Exit> {
@@ -255,7 +253,10 @@ fn create_token(args: &TokenArgs, api: &Api, session: &Session) -> CliResult<Exi
         let at = SystemClock
             .now()
             .checked_add(time)
-            .map_err(|_| CliError::usage("the token would end outside of the calendar"))?;
+            .map_err(|_| {
+                CliError::usage("the token would end outside of the calendar")
+                    .with_hint("give a shorter time, such as --expires 365d")
+            })?;
         body["expires_at"] = at.to_string().into();
     }
     let token = api.document(&Call::post("/tokens").body(body))?;

@@ -209,7 +209,7 @@ pub fn agree(plan: &PlanSummary, phrase: Option<&str>, session: &Session) -> Cli
         &plan.backup[..8],
         plan.database.target.name()
     );
-    confirm::require(phrase, &what, session.screen.interactive())
+    confirm::require(phrase, &what, session)
 }
 
 /// Shows what would be done; an error says what stands in its way.

@@ -143,7 +143,7 @@ pub fn agree(plan: &FilesSummary, phrase: Option<&str>, session: &Session) -> Cl
         &plan.backup[..8],
         places(plan)
     );
-    confirm::require(phrase, &what, session.screen.interactive())
+    confirm::require(phrase, &what, session)
 }
 
 /// Shows what would be done; an error says what stands in its way.
@@ -408,7 +408,7 @@ pub fn agree_to_undo(
     phrase: Option<&str>,
     session: &Session,
 ) -> CliResult<()> {
-    confirm::require(phrase, &putting(chosen), session.screen.interactive())
+    confirm::require(phrase, &putting(chosen), session)
 }
 
 /// Shows which folders were put back.

@@ -58,7 +58,7 @@ pub fn run(args: &RollbackArgs, session: &Session) -> CliResult<Exit> {
     show(&plans, session)?;
     if summaries.iter().any(|summary| summary.overwrites) {
         let what = format!("going back to backup {}", entry.short_id());
-        confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
+        confirm::require(args.confirm.as_deref(), &what, session)?;
     }
     let reports = execute(plans, &repository, &settings, context, session)?;
     session.progress.finish();
@@ -120,7 +120,8 @@ pub(super) fn plans(
         return Err(CliError::new(
             Exit::NotFound,
             format!("backup {} holds no database", entry.short_id()),
-        ));
+        )
+        .with_hint("`pgkeep list` shows what each backup holds; go back to one with --backup ID"));
     }
     Ok(plans)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{SchemaCommand, SchemaDiffArgs},
-    commands::{list::app_filter, on_server},
+    commands::{diff::on_both_sides, list::app_filter, on_server},
     error::{CliError, CliResult},
     exit::Exit,
     output::{Text, human},
@@ -44,6 +44,7 @@ pub fn answer(
     session: &Session,
 ) -> CliResult<Exit> {
     if let Some(name) = &args.database {
+        let known: Vec<String> = report.databases.iter().map(|db| db.name.clone()).collect();
         report.databases.retain(|db| db.name == *name);
         report.not_compared.clear();
         report.same = report.databases.iter().all(|db| db.objects.is_empty());
@@ -51,7 +52,8 @@ pub fn answer(
             return Err(CliError::new(
                 Exit::NotFound,
                 format!("database {name} is not on both sides"),
-            ));
+            )
+            .with_hint(on_both_sides(&known)));
         }
     }
     session.screen.answer(&report, |text| render(text, &report));

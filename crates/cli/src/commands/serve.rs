@@ -55,7 +55,10 @@ pub fn worker(args: &WorkerArgs, session: &Session) -> CliResult<Exit> {
         ));
     }
     let _log = pgkeep_server::logging::start(&settings.telemetry, "pgkeep worker")
-        .map_err(|e| CliError::usage(format!("the log cannot begin: {e}")))?;
+        .map_err(|e| {
+            CliError::usage(format!("the log cannot begin: {e}"))
+                .with_hint("see log, sentry_dsn and otlp_endpoint of [server], or PGKEEP_LOG, SENTRY_DSN and OTEL_EXPORTER_OTLP_ENDPOINT")
+        })?;
     pgkeep_server::worker::run_worker(settings, session.machine())?;
     Ok(Exit::Done)
 }
@@ -69,6 +72,7 @@ pub fn run_job(args: &RunJobArgs, session: &Session) -> CliResult<Exit> {
     match pgkeep_server::worker::run_job(run) {
         Ok(()) => Ok(Exit::Done),
         Err(RunJobError::Catalog(error)) => Err(error.into()),
+        // Nobody sees it but the server that started this process, which makes it the job's error.
         Err(error) => Err(CliError::new(Exit::Failed, error.to_string())),
     }
 }

@@ -82,7 +82,7 @@ pub fn agree(plan: &UndoPlan, phrase: Option<&str>, session: &Session) -> CliRes
         "putting {} in the place of database {}",
         plan.kept, plan.database
     );
-    confirm::require(phrase, &what, session.screen.interactive())
+    confirm::require(phrase, &what, session)
 }
 
 /// Shows what an undo did.

@@ -171,7 +171,7 @@ fn rollback(args: &UpgradeRollbackArgs, session: &Session) -> CliResult<Exit> {
             human::counted(plan.databases.len() as u64, "database"),
             plan.to.server
         );
-        confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
+        confirm::require(args.confirm.as_deref(), &what, session)?;
     }
     let spec = UpgradeSpec {
         app,
@@ -281,10 +281,7 @@ fn write_report(path: &Path, text: &str) -> CliResult<()> {
 }
 
 fn report_failed(path: &Path, e: &std::io::Error) -> CliError {
-    CliError::new(
-        Exit::Failed,
-        format!("cannot write the report {}: {e}", path.display()),
-    )
+    CliError::file(Exit::Failed, "write the report", path, e)
 }
 
 fn render_plan(text: &mut Text, plan: &UpgradeSummary) {

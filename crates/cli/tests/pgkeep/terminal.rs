@@ -3,8 +3,9 @@
 use super::scene::wait_until;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{Winsize, tcsetwinsize},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 use std::{
     fs::File,
@@ -134,11 +135,45 @@ impl Terminal {
         self.type_in("\x03");
     }
 
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Whether keys are read one by one, and none of them is a signal.
+    pub fn reads_keys(&self) -> bool {
+        let lines = LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHO;
+        !self.modes().intersects(lines)
+    }
+
+    /// Whether lines are read and shown, Ctrl-C is a signal, and the cursor is there.
+    pub fn is_as_usual(&self) -> bool {
+        let lines = LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHO;
+        let shown = self.shown.lock().unwrap();
+        let hidden = shown.rfind("\x1b[?25l");
+        self.modes().contains(lines) && hidden <= shown.rfind("\x1b[?25h")
+    }
+
+    fn modes(&self) -> LocalModes {
+        let person = self.person.as_ref().expect("the terminal is there");
+        tcgetattr(person).unwrap().local_modes
+    }
+
     /// Waits for its end; gives its code.
     #[track_caller]
     pub fn finish(mut self) -> i32 {
         let child = &mut self.child;
         wait_until("it ends", || child.try_wait().unwrap().is_some());
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
+    /// The same once all was read that it showed, to look at the terminal afterwards.
+    #[track_caller]
+    pub fn end(&mut self) -> i32 {
+        let (child, reader) = (&mut self.child, &self.reader);
+        wait_until("it ends", || {
+            let all_read = reader.as_ref().is_none_or(JoinHandle::is_finished);
+            child.try_wait().unwrap().is_some() && all_read
+        });
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 }

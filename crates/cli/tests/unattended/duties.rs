@@ -11,6 +11,7 @@ use crate::{
     },
 };
 use pgkeep_testkit::HttpReceiver;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const RELEASE: &str = "\
@@ -251,7 +252,7 @@ fn a_worker_by_hand_does_what_a_server_without_workers_is_asked_for() {
         job["node"].as_str().unwrap().starts_with("by-hand-"),
         "{job}"
     );
-    worker.signal(rustix::process::Signal::TERM);
+    worker.signal(Signal::TERM);
     let ended: Run = worker.finish().succeeds();
     assert!(
         ended.stderr.contains("only workers of this machine"),
@@ -323,11 +324,78 @@ fn a_policy_is_made_by_answering_questions() {
     let mut terminal = Terminal::start(command(&["policy", "create"]));
     terminal.wait_for("name of the policy");
     terminal.press_ctrl_c();
-    assert_ne!(terminal.finish(), 0);
+    assert_eq!(terminal.finish(), 130);
     let mut terminal = Terminal::start(command(&["policy", "delete", "sundays"]));
     terminal.wait_for("[y/N]");
     terminal.type_in("y");
     assert_eq!(terminal.finish(), 0);
     let list = Running::start(command(&["policy", "list", "--json"]));
     assert_eq!(list.finish().succeeds().json()["policies"], json!([]));
+}
+
+#[test]
+fn a_question_leaves_the_terminal_as_it_was_however_it_ends() {
+    let pgkeep = Pgkeep::new();
+    pgkeep.write(
+        "pgkeep.toml",
+        "[repository.main]\naddress = \"./backups\"\n[app.shop]\ndatabases = [\"postgres://db.example.com/shop\"]\n\
+         [policy.nightly]\napp = \"shop\"\nschedule = { frequency = \"daily\" }\n",
+    );
+    let command = |args: &[&str]| {
+        let mut command = pgkeep.child(args);
+        command.env("PGKEEP_DATA_DIR", pgkeep.path().join("data"));
+        command
+    };
+    Running::start(command(&["apply"])).finish().succeeds();
+    let asked = |args: &[&str], words: &str| {
+        let mut terminal = Terminal::start_session(&command(args));
+        terminal.wait_for(words);
+        terminal
+    };
+
+    // What can be read can be answered: from its first words on, Ctrl-C is an answer and no signal.
+    let delete = ["policy", "delete", "nightly"];
+    let mut terminal = asked(&delete, "delete policy nightly");
+    assert!(terminal.reads_keys());
+    terminal.press_ctrl_c();
+    assert_eq!(terminal.end(), 130);
+    let text = terminal.text();
+    assert!(text.contains("nothing was changed"), "{text}");
+    assert!(!text.contains("cancelling"), "{text}");
+    assert!(terminal.is_as_usual());
+
+    // The first signal that ends a process ends it here, too.
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut terminal = asked(&delete, "[y/N]");
+        terminal.signal(signal);
+        assert_eq!(terminal.end(), 130);
+        assert!(terminal.is_as_usual(), "{signal:?}");
+    }
+    let mut terminal = asked(&["policy", "create"], "name of the policy");
+    assert!(terminal.reads_keys());
+    terminal.type_in("weekly\r");
+    terminal.wait_for("how often");
+    assert!(terminal.reads_keys());
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.end(), 130);
+    assert!(terminal.is_as_usual());
+
+    // A password is typed unseen; afterwards, what is typed is seen again.
+    let create = ["user", "create", "ann", "--role", "admin"];
+    for leave in [
+        (|terminal: &mut Terminal| terminal.press_ctrl_c()) as fn(&mut Terminal),
+        |terminal| terminal.signal(Signal::TERM),
+    ] {
+        let mut terminal = asked(&create, "password");
+        leave(&mut terminal);
+        assert_eq!(terminal.end(), 130);
+        assert!(terminal.is_as_usual());
+    }
+
+    let mut terminal = asked(&delete, "[y/N]");
+    terminal.type_in("n");
+    assert_eq!(terminal.end(), 8);
+    assert!(terminal.is_as_usual());
+    let list = Running::start(command(&["policy", "list", "--json"])).finish();
+    assert_eq!(list.succeeds().json()["policies"].as_array().unwrap().len(), 1);
 }

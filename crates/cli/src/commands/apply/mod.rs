@@ -54,7 +54,7 @@ pub fn run(args: &ApplyArgs, session: &Session) -> CliResult<Exit> {
         render(&mut text, &plan, false);
         session.screen.note(text.as_str());
         if !args.yes {
-            confirm::agree("make it so", session.screen.interactive())?;
+            confirm::agree("make it so", session)?;
         }
     }
     if let (true, Some(keeper)) = (act, &keeper) {
@@ -152,7 +152,10 @@ fn add_policy_of_environment(wanted: &mut Definitions, session: &Session) -> Cli
         return Ok(());
     };
     let policy = from_environment(app, &schedule)
-        .map_err(|e| CliError::usage(format!("{} {}", e.field, e.message)))?;
+        .map_err(|e| {
+            CliError::usage(format!("{} {}", e.field, e.message))
+                .with_hint("set BACKUP_SCHEDULE_CRON and BACKUP_RETENTION_DAYS otherwise, or unset them")
+        })?;
     if let Some(policy) = policy {
         wanted.policies.insert(policy.name.clone(), policy);
     }

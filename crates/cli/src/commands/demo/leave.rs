@@ -63,8 +63,5 @@ fn free_port() -> u16 {
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> CliError {
-    CliError::new(
-        Exit::Failed,
-        format!("cannot write {}: {error}", path.display()),
-    )
+    CliError::file(Exit::Failed, "write", path, error)
 }

@@ -103,12 +103,8 @@ impl Folder {
         let path = args.dir.clone().unwrap_or_else(|| {
             std::env::temp_dir().join(format!("pgkeep-demo-{}", std::process::id()))
         });
-        std::fs::create_dir(&path).map_err(|e| {
-            CliError::new(
-                Exit::Failed,
-                format!("cannot make the folder {}: {e}", path.display()),
-            )
-        })?;
+        std::fs::create_dir(&path)
+            .map_err(|e| CliError::file(Exit::Failed, "make the folder", &path, &e))?;
         Ok(Self { path, remove: true })
     }
 

@@ -48,7 +48,7 @@ pub fn guard(args: &GuardArgs, api: &Api, relay: &Relay, session: &Session) -> C
         report.warnings.push(why);
     }
     Ok(here::finish(report, session, |report| {
-        way_back(args, report, relay, api, session)
+        way_back(args, report, api, session)
     }))
 }
 
@@ -140,7 +140,6 @@ fn record(report: &GuardReport, app: &str, api: &Api) -> CliResult<()> {
 fn way_back(
     args: &GuardArgs,
     report: &GuardReport,
-    relay: &Relay,
     api: &Api,
     session: &Session,
 ) -> CliResult<Vec<RestoreReport>> {
@@ -166,7 +165,7 @@ fn way_back(
         let summary: PlanSummary = read(plan.document["summary"].clone(), "plan")?;
         restoring::show(&summary, session)?;
     }
-    if what == OnFailure::Ask && !here::is_agreed(report, relay, session) {
+    if what == OnFailure::Ask && !here::is_agreed(report, session) {
         return Ok(Vec::new());
     }
     let reports = one_by_one(plans, api, session)?;

@@ -66,18 +66,9 @@ pub fn report_of<T: DeserializeOwned>(
     call: &Call,
     session: &Session,
 ) -> CliResult<(T, Value)> {
-    let accepted = api.document(call)?;
-    let id = accepted["job_id"]
-        .as_str()
-        .ok_or_else(|| CliError::new(Exit::Server, "the server names no job"))?;
-    let document = api.finished(id, session)?;
-    let report = serde_json::from_value(document.clone()).map_err(|e| {
-        CliError::new(
-            Exit::Server,
-            format!("the result of job {id} cannot be read: {e}"),
-        )
-        .with_hint("compare `pgkeep --version` on both machines")
-    })?;
+    let id = api.accepted(call)?;
+    let document = api.finished(&id, session)?;
+    let report = serde_json::from_value(document.clone()).map_err(|e| result_of(&id, &e))?;
     Ok((report, document))
 }
 
@@ -196,10 +187,7 @@ pub fn show(args: &ShowArgs, api: &Api, session: &Session) -> CliResult<Exit> {
         .query("repository", &found.repository);
     let reply = api.send(&call)?;
     let manifest = serde_json::from_slice(&reply.body).map_err(|e| {
-        CliError::new(
-            Exit::Server,
-            format!("the backup's manifest cannot be read: {e}"),
-        )
+        CliError::strange_answer(format!("the backup's manifest cannot be read: {e}"))
     })?;
     let detail = BackupDetail {
         entry: found.entry,
@@ -247,31 +235,24 @@ fn found_by<T: DeserializeOwned>(
     call: &Call,
     session: &Session,
 ) -> CliResult<(String, T)> {
-    let accepted = api.document(call)?;
-    let id = accepted["job_id"]
-        .as_str()
-        .ok_or_else(|| CliError::new(Exit::Server, "the server names no job"))?;
-    let job = api.follow(id, session)?;
+    let id = api.accepted(call)?;
+    let job = api.follow(&id, session)?;
     session.progress.finish();
     match job.result.clone().map(serde_json::from_value::<T>) {
-        Some(Ok(report)) => Ok((id.to_owned(), report)),
-        Some(Err(e)) if job.state == "succeeded" => Err(CliError::new(
-            Exit::Server,
-            format!("the result of job {id} cannot be read: {e}"),
-        )),
+        Some(Ok(report)) => Ok((id, report)),
+        Some(Err(e)) if job.state == "succeeded" => Err(result_of(&id, &e)),
         _ => Err(crate::api::job_failure(&job)),
     }
 }
 
+fn result_of(job: &str, error: &serde_json::Error) -> CliError {
+    CliError::strange_answer(format!("the result of job {job} cannot be read: {error}"))
+}
+
 /// A document of the server's as what the command here makes of its own work.
 fn read<T: DeserializeOwned>(document: Value, what: &str) -> CliResult<T> {
-    serde_json::from_value(document).map_err(|e| {
-        CliError::new(
-            Exit::Server,
-            format!("the server's {what} cannot be read: {e}"),
-        )
-        .with_hint("compare `pgkeep --version` on both machines")
-    })
+    serde_json::from_value(document)
+        .map_err(|e| CliError::strange_answer(format!("the server's {what} cannot be read: {e}")))
 }
 
 pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> {

@@ -46,11 +46,8 @@ pub fn start(planned: Planned, api: &Api, session: &Session) -> CliResult<Value>
     let call = Call::post(planned.path)
         .query("repository", &planned.repository)
         .body(body);
-    let accepted = api.document(&call)?;
-    let id = accepted["job_id"]
-        .as_str()
-        .ok_or_else(|| CliError::new(Exit::Server, "the server names no job"))?;
-    let mut job = api.follow(id, session)?;
+    let id = api.accepted(&call)?;
+    let mut job = api.follow(&id, session)?;
     session.progress.finish();
     // One whose proof has failed ends with a report, too.
     match job.result.take() {
@@ -97,7 +94,7 @@ pub fn restore(args: &RestoreArgs, api: &Api, session: &Session) -> CliResult<Ex
                 restore_files::answer_both_plans(database, files, session)
             }
             (None, Some(files)) => restore_files::answer_plan(files, session),
-            (None, None) => return Err(CliError::new(Exit::Server, "the server's plan is empty")),
+            (None, None) => return Err(CliError::strange_answer("the server's plan is empty")),
         });
     }
     let phrase = args.confirm.as_deref();
@@ -109,7 +106,7 @@ pub fn restore(args: &RestoreArgs, api: &Api, session: &Session) -> CliResult<Ex
             here::agree(database, phrase, session)?;
         }
         (None, Some(files)) => restore_files::agree(files, phrase, session)?,
-        (None, None) => return Err(CliError::new(Exit::Server, "the server's plan is empty")),
+        (None, None) => return Err(CliError::strange_answer("the server's plan is empty")),
     }
     let mut report = start(planned, api, session)?;
     if database.is_none() {

@@ -41,7 +41,8 @@ pub fn rollback_migration(args: &RollbackArgs, api: &Api, session: &Session) -> 
         return Err(CliError::new(
             Exit::NotFound,
             format!("backup {} holds no database", found.entry.short_id()),
-        ));
+        )
+        .with_hint("`pgkeep list` shows what each backup holds; go back to one with --backup ID"));
     }
     let mut plans = Vec::new();
     for database in &databases {
@@ -69,7 +70,7 @@ pub fn rollback_migration(args: &RollbackArgs, api: &Api, session: &Session) -> 
     }
     if summaries.iter().any(|summary| summary.overwrites) {
         let what = format!("going back to backup {}", found.entry.short_id());
-        confirm::require(args.confirm.as_deref(), &what, session.screen.interactive())?;
+        confirm::require(args.confirm.as_deref(), &what, session)?;
     }
     let reports = one_by_one(plans, api, session)?;
     here::answer_all(&reports, session);

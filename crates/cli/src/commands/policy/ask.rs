@@ -2,6 +2,7 @@
 
 use crate::{
     args::{Clock, PolicyArgs, WeekdayArg},
+    confirm,
     error::{CliError, CliResult},
     exit::Exit,
 };
@@ -127,6 +128,6 @@ fn choose<T: std::fmt::Display>(what: &str, items: &[T], usual: usize) -> CliRes
 }
 
 fn unread(error: dialoguer::Error) -> CliError {
-    CliError::new(Exit::Cancelled, format!("cannot read the answer: {error}"))
+    confirm::unanswered(error)
         .with_hint("nothing was made; give the options instead, see `pgkeep policy create --help`")
 }

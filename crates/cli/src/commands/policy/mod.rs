@@ -16,7 +16,7 @@ use crate::{
 use pgkeep_model::policy::{Policy, defaults};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, io::IsTerminal};
+use std::collections::BTreeSet;
 
 pub fn run(command: &PolicyCommand, session: &Session) -> CliResult<Exit> {
     let api = session.api()?;
@@ -37,7 +37,7 @@ pub fn run(command: &PolicyCommand, session: &Session) -> CliResult<Exit> {
             let (_, etag) = api.with_etag(&Call::get(path(&args.name)))?;
             if !args.yes {
                 let what = format!("delete policy {}; its backups stay", args.name);
-                confirm::agree(&what, session.screen.interactive())?;
+                confirm::agree(&what, session)?;
             }
             api.send(&Call::delete(path(&args.name)).if_match(etag))?;
             let answer = json!({ "deleted": args.name });
@@ -70,10 +70,7 @@ fn policy_in(document: &Value) -> CliResult<Policy> {
         fields.insert("name".into(), document["name"].clone());
     }
     serde_json::from_value(definition).map_err(|e| {
-        CliError::new(
-            Exit::Server,
-            format!("the server's policy cannot be read: {e}"),
-        )
+        CliError::strange_answer(format!("the server's policy cannot be read: {e}"))
     })
 }
 
@@ -96,9 +93,7 @@ fn list(api: &Api, session: &Session) -> CliResult<Exit> {
 }
 
 fn create(args: &PolicyArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    let interactive = session.screen.interactive()
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal();
+    let interactive = confirm::is_somebody_there(session);
     let mut app = session.named_app();
     let mut args = args.clone();
     if app.is_none() || interactive {
@@ -108,7 +103,9 @@ fn create(args: &PolicyArgs, api: &Api, session: &Session) -> CliResult<Exit> {
             .filter_map(|app| app["name"].as_str().map(str::to_owned))
             .collect();
         if interactive {
+            let asking = confirm::begin(session)?;
             let (completed, chosen) = ask::complete(args, app, &apps)?;
+            asking.answered();
             (args, app) = (completed, Some(chosen));
         } else {
             app = match apps.as_slice() {
