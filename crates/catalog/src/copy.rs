@@ -7,6 +7,7 @@
 use crate::db::{Db, Tx, Value, params};
 use crate::error::{CatalogError, Result};
 use crate::open::put_meta;
+use crate::seal::{Seal, read_key_file};
 use crate::{Catalog, JobError, SCHEMA_VERSION};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -47,6 +48,20 @@ const TABLES: [&str; 21] = [
     "deliveries",
     "setup_tokens",
 ];
+/// What people ask of a catalog, by the tables that hold it.
+const TOLD: [(&str, &str); 9] = [
+    ("apps", "app"),
+    ("repositories", "repository"),
+    ("policies", "policy"),
+    ("targets", "notification target"),
+    ("users", "account"),
+    ("tokens", "token"),
+    ("jobs", "job"),
+    ("backups", "listed backup"),
+    ("audit", "audit entry"),
+];
+/// A catalog that has rows in these is in use.
+const MISSED: [&str; 3] = ["apps", "users", "jobs"];
 /// Facts of the one catalog that they lie in.
 const NOT_COPIED_META: [&str; 2] = ["key_id", "instance_id"];
 
@@ -61,6 +76,72 @@ struct Head {
 struct Line {
     table: String,
     row: Map<String, Json>,
+}
+
+/// What can be told of a copy before it is taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopyFacts {
+    /// Names the key that its secrets are sealed under.
+    pub key_id: String,
+    /// The version of its tables.
+    pub schema: i64,
+    pub holds: Holdings,
+}
+
+/// How many of each a catalog holds, in the order in which they are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holdings {
+    counts: [u64; TOLD.len()],
+}
+
+impl Holdings {
+    /// Nothing that [`Catalog::import_from`] would refuse to write over.
+    pub fn is_empty(&self) -> bool {
+        let missed = |table: &str| MISSED.contains(&table);
+        let mut counts = TOLD.iter().zip(self.counts);
+        counts.all(|((table, _), count)| count == 0 || !missed(table))
+    }
+
+    /// The noun for one, and how many there are.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        TOLD.iter().map(|(_, noun)| *noun).zip(self.counts)
+    }
+}
+
+impl Serialize for Holdings {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        let names = TOLD.iter().map(|(table, _)| *table);
+        serializer.collect_map(names.zip(self.counts))
+    }
+}
+
+impl CopyFacts {
+    /// Reads a copy to its end, without taking it in. One that this version cannot take in is refused.
+    pub async fn of(path: &Path) -> Result<CopyFacts> {
+        let mut source = Source::open(path).await?;
+        let head = source.head_taken(path).await?;
+        let mut counts = [0; TOLD.len()];
+        while let Some(lines) = source.rows().await? {
+            for line in lines {
+                if let Some(at) = TOLD.iter().position(|(table, _)| *table == line.table) {
+                    counts[at] += 1;
+                }
+            }
+        }
+        Ok(CopyFacts {
+            key_id: head.key_id,
+            schema: head.schema,
+            holds: Holdings { counts },
+        })
+    }
+}
+
+/// Names the key in a key file; `None` where there is no such file.
+pub fn key_id_in(path: &Path) -> Result<Option<String>> {
+    Ok(read_key_file(path)?.map(|key| Seal::new(key).id().to_owned()))
 }
 
 impl Catalog {
@@ -124,18 +205,31 @@ impl Catalog {
         file.sync_all().map_err(|e| io("write", path, e))
     }
 
+    /// How many of each it holds.
+    pub async fn holdings(&self) -> Result<Holdings> {
+        let mut counts = [0; TOLD.len()];
+        for ((table, _), count) in TOLD.iter().zip(&mut counts) {
+            let sql = format!("SELECT count(*) AS n FROM {table}");
+            let row = self.db().row(AssertSqlSafe(sql), params![]).await?;
+            *count = u64::try_from(row.map_or(Ok(0), |row| row.int("n"))?).unwrap_or_default();
+        }
+        Ok(Holdings { counts })
+    }
+
     /// Takes in a copy of a catalog that was made under the same key. This one must have no apps, people or jobs yet. Jobs
     /// that waited or ran when the copy was made are closed as failed: nobody knows what became of them.
     pub async fn import_from(&self, path: &Path) -> Result<()> {
+        self.take_in(path, false).await
+    }
+
+    /// The same in the place of what this catalog holds, which is gone then. Either all of it happens or nothing.
+    pub async fn replace_from(&self, path: &Path) -> Result<()> {
+        self.take_in(path, true).await
+    }
+
+    async fn take_in(&self, path: &Path, replacing: bool) -> Result<()> {
         let mut source = Source::open(path).await?;
-        let head = source.head().await?;
-        if !(OLDEST_TAKEN..=SCHEMA_VERSION).contains(&head.schema) {
-            return Err(CatalogError::Invalid(format!(
-                "{} is a copy of version {} and this pgkeep takes in versions {OLDEST_TAKEN} to {SCHEMA_VERSION}",
-                path.display(),
-                head.schema
-            )));
-        }
+        let head = source.head_taken(path).await?;
         if head.key_id != self.key_id() {
             return Err(CatalogError::WrongKey {
                 expected: head.key_id,
@@ -144,7 +238,15 @@ impl Catalog {
         }
         let mut tx = self.begin().await?;
         tx.lock("import").await?;
-        refuse_unless_empty(&mut tx, self.location()).await?;
+        if replacing {
+            // What refers to others goes before them; facts of the catalog itself are written over below.
+            for table in TABLES.into_iter().rev().filter(|table| *table != "meta") {
+                tx.run(AssertSqlSafe(format!("DELETE FROM {table}")), params![])
+                    .await?;
+            }
+        } else {
+            refuse_unless_empty(&mut tx, self.location()).await?;
+        }
         let mut cleared = Vec::new();
         while let Some(lines) = source.rows().await? {
             for line in lines {
@@ -189,7 +291,7 @@ fn write_line(out: &mut impl std::io::Write, path: &Path, line: &impl Serialize)
 }
 
 async fn refuse_unless_empty(tx: &mut Tx, location: &str) -> Result<()> {
-    for table in ["apps", "users", "jobs"] {
+    for table in MISSED {
         let sql = format!("SELECT 1 AS one FROM {table} LIMIT 1");
         if tx.row(AssertSqlSafe(sql), params![]).await?.is_some() {
             return Err(CatalogError::NotNow {
@@ -292,6 +394,19 @@ impl Source {
         }
         let file = File::open(path).map_err(|e| io("open", path, e))?;
         Ok(Source::Lines(BufReader::new(file), path.to_owned()))
+    }
+
+    /// The head of a copy that this version takes in.
+    async fn head_taken(&mut self, path: &Path) -> Result<Head> {
+        let head = self.head().await?;
+        if (OLDEST_TAKEN..=SCHEMA_VERSION).contains(&head.schema) {
+            return Ok(head);
+        }
+        Err(CatalogError::Invalid(format!(
+            "{} is a copy of version {} and this pgkeep takes in versions {OLDEST_TAKEN} to {SCHEMA_VERSION}",
+            path.display(),
+            head.schema
+        )))
     }
 
     async fn head(&mut self) -> Result<Head> {

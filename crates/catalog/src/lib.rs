@@ -31,6 +31,7 @@ mod settings;
 mod stamp;
 
 pub use backups::{BackupFilter, BackupRow, BackupSort, BackupState, Holding};
+pub use copy::{CopyFacts, Holdings, key_id_in};
 pub use definitions::{ManagedBy, Stored};
 pub use error::{CatalogError, Result};
 pub use events::{Event, NewEvent};

@@ -19,5 +19,5 @@ pub mod targets;
 mod web;
 pub mod worker;
 
-pub use start::{Ready, Server, StartError, run};
+pub use start::{Ready, Server, StartError, be_alone, run};
 pub use worker::run_worker;

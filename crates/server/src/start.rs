@@ -233,7 +233,7 @@ fn make_folders(settings: &ServerSettings) -> Result<(), StartError> {
 }
 
 /// Takes the data folder for this process; the kernel gives it back however the process ends.
-fn be_alone(data_dir: &Path) -> Result<File, StartError> {
+pub fn be_alone(data_dir: &Path) -> Result<File, StartError> {
     let path = data_dir.join("serve.lock");
     let wrong = |source| StartError::DataDir {
         path: path.clone(),

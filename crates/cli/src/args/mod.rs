@@ -35,7 +35,7 @@ pub use repository::{
 };
 pub use restore::{DrillArgs, ProofArg, RestoreArgs, UndoArgs};
 pub use server::{
-    AppCommand, ApplyArgs, CatalogCommand, DeleteArgs, RepositoryCommand, RunJobArgs, ServeArgs,
+    AppCommand, ApplyArgs, CatalogCommand, CatalogRestoreArgs, DeleteArgs, RepositoryCommand, RunJobArgs, ServeArgs,
     StatusArgs, WorkerArgs,
 };
 pub use upgrade::{
@@ -316,13 +316,14 @@ Examples:
   pgkeep audit verify"
     )]
     Audit(AuditCommand),
-    /// Find, copy and rebuild the catalog
+    /// Find, copy, restore and rebuild the catalog
     #[command(
         subcommand,
         after_help = "\
 Examples:
   pgkeep catalog path
   pgkeep catalog backup /srv/catalog-copy.sqlite
+  pgkeep catalog restore --dry-run
   pgkeep catalog rebuild"
     )]
     Catalog(CatalogCommand),

@@ -106,6 +106,27 @@ with the catalog's key file, which is not part of it.")]
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// List the copies of the catalog in a repository
+    #[command(after_help = "\
+Examples:
+  pgkeep catalog copies
+  pgkeep catalog copies --repo s3://backups/pgkeep --json")]
+    Copies,
+    /// Take a copy of the catalog back
+    #[command(after_help = "\
+Examples:
+  pgkeep catalog restore --dry-run
+  pgkeep catalog restore
+  pgkeep catalog restore --repo /mnt/backups --copy 4f2a9c01
+  pgkeep catalog restore /srv/pgkeep-catalog.sqlite
+
+Apps, policies, accounts, tokens, jobs and the audit log come back as they were when the copy was made;
+later ones do not. The copy's secrets open with the key file of the catalog that it was made of, and
+with nothing else: put that file in its place first (`pgkeep catalog path --json` tells where). A copy
+of a catalog in SQLite goes into one in PostgreSQL, and the other way round. Servers and workers must
+be ended before; a catalog that holds something is replaced only with --confirm, after a copy of it was
+written to the data folder.")]
+    Restore(CatalogRestoreArgs),
     /// Make the catalog again from pgkeep.toml and from what the repositories hold
     #[command(after_help = "\
 Examples:
@@ -113,13 +134,29 @@ Examples:
   pgkeep catalog rebuild --config /etc/pgkeep/pgkeep.toml --yes
 
 A missing catalog is made; the file is applied to it, and its list of backups is read anew from every
-repository. Jobs, accounts and the audit log of a catalog that was lost are not in the repositories;
-they come back from one of its copies only.")]
+repository. Jobs, accounts and the audit log of a catalog that was lost come back from one of its
+copies only: pgkeep catalog restore.")]
     Rebuild {
         /// Do not ask
         #[arg(long, short = 'y')]
         yes: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct CatalogRestoreArgs {
+    /// A copy that `pgkeep catalog backup` wrote [default: the newest in the repository]
+    #[arg(value_name = "FILE", conflicts_with = "copy")]
+    pub file: Option<PathBuf>,
+    /// Copy in the repository, by the beginning of its id [default: the newest]
+    #[arg(long, value_name = "ID")]
+    pub copy: Option<String>,
+    /// Print what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The phrase that allows replacing a catalog that holds something
+    #[arg(long, value_name = "PHRASE")]
+    pub confirm: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,14 @@
 //! `pgkeep serve` from its first start on.
 
 use crate::{
+    asking::Asking,
     house::House,
-    pgkeep::{Run, scene::wait_until},
+    pgkeep::{
+        Run,
+        scene::{PHRASE, wait_until},
+    },
 };
+use serde_json::json;
 
 const NIGHTLY: &str = "\
 [policy.nightly]
@@ -164,6 +169,88 @@ fn a_lost_catalog_is_made_again_from_the_file_and_the_repositories() {
     let status = house.run(&["status", "--json"]).succeeds().json();
     assert_eq!(status["apps"][0]["backups"], 1);
     assert_eq!(status["apps"][0]["policies"][0]["name"], "nightly");
+}
+
+#[test]
+fn a_lost_catalog_comes_back_from_the_copy_in_the_repository() {
+    const PASSWORD: &str = "a long enough passphrase";
+    let house = House::new(NIGHTLY);
+    house.run(&["apply"]).succeeds();
+    house.pgkeep.write("password", &format!("{PASSWORD}\n"));
+    let ann = ["user", "create", "ann", "--role", "admin"];
+    let ann = [&ann[..], &["--password-file", "password"]].concat();
+    house.run(&ann).succeeds();
+    let none = house.run(&["catalog", "restore"]).fails_with(3);
+    assert!(none.stderr.contains("holds no copy"), "{}", none.stderr);
+    // Among the first that it does.
+    let served = house.serve();
+    let copies = || house.run(&["catalog", "copies", "--json"]).succeeds().json();
+    wait_until("the repository holds a copy", || {
+        !copies()["copies"].as_array().unwrap().is_empty()
+    });
+    let beside = house.run(&["catalog", "restore"]).fails_with(5);
+    assert!(beside.stderr.contains("end `pgkeep serve`"), "{}", beside.stderr);
+    assert_eq!(served.terminate(), 0);
+    let later = house.run(&["backup", "--json"]).succeeds().json();
+
+    // What holds something is not written over without the phrase.
+    let whole = house.run(&["catalog", "restore", "--json"]).fails_with(8);
+    assert!(whole.stdout.contains("--confirm"), "{}", whole.stdout);
+
+    // Without its key file, or with another one, a copy is nothing, and no key is made.
+    let (data, key_file) = (house.data(), house.data().join("catalog.key"));
+    let key = std::fs::read(&key_file).unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    let lost = house.run(&["catalog", "restore"]).fails_with(6);
+    for words in ["there is no key file", "pgkeep catalog rebuild"] {
+        assert!(lost.stderr.contains(words), "{}", lost.stderr);
+    }
+    assert!(!data.exists());
+    std::fs::create_dir(&data).unwrap();
+    let other = format!("pgkeep-catalog-key:v1:{}\n", "A".repeat(43));
+    std::fs::write(&key_file, other).unwrap();
+    let lost = house.run(&["catalog", "restore"]).fails_with(6);
+    assert!(lost.stderr.contains("holds the key"), "{}", lost.stderr);
+
+    std::fs::write(&key_file, key).unwrap();
+    let plan = house.run(&["catalog", "restore", "--dry-run", "--json"]);
+    let plan = plan.succeeds().json();
+    assert_eq!((&plan["holds"]["users"], &plan["holds"]["apps"]), (&1.into(), &1.into()));
+    assert_eq!((&plan["restored"], &plan["replaces"]), (&false.into(), &().into()));
+    assert!(!data.join("catalog.sqlite").exists(), "a dry run made a catalog");
+    let done = house.run(&["catalog", "restore"]).succeeds();
+    for words in ["1 account", "comes back", "stays lost", "restored the catalog"] {
+        let shown = format!("{}{}", done.stderr, done.stdout);
+        assert!(shown.contains(words), "{shown}");
+    }
+    house.run(&["audit", "verify"]).succeeds();
+    let audit = house.run(&["audit", "list", "--json"]).succeeds().json();
+    assert_eq!(audit["entries"][0]["action"], "catalog.restore");
+    let policies = house.run(&["policy", "list", "--json"]).succeeds().json();
+    assert_eq!(policies["policies"][0]["name"], "nightly");
+    // A backup that is younger than the copy is listed all the same.
+    let status = house.run(&["status", "--json"]).json();
+    assert_eq!(status["apps"][0]["last_good"]["id"], later["id"]);
+    let served = house.serve();
+    assert!(!served.log().contains("setup token"), "{}", served.log());
+    let login = json!({ "name": "ann", "password": PASSWORD });
+    let answer = Asking::new(&served, "").without_token("POST", "/session", &login);
+    assert_eq!(answer.status, 200);
+    assert_eq!(served.terminate(), 0);
+
+    // Going back with the phrase keeps what was there, as a copy like any other.
+    house.run(&["user", "delete", "ann", "--yes"]).succeeds();
+    let id = copies()["copies"][0]["id"].as_str().unwrap().to_owned();
+    let back = ["catalog", "restore", "--copy", &id[..8], "--json"];
+    let back = house.run(&[&back[..], &["--confirm", PHRASE]].concat());
+    let back = back.succeeds().json();
+    let users = || house.run(&["user", "list", "--json"]).succeeds().json()["users"].clone();
+    assert_eq!(users()[0]["name"], "ann");
+    let kept = back["kept"].as_str().unwrap();
+    let again = house.run(&["catalog", "restore", kept, "--confirm", PHRASE]);
+    again.succeeds();
+    assert_eq!(users().as_array().unwrap().len(), 0);
+    house.run(&["audit", "verify"]).succeeds();
 }
 
 #[test]

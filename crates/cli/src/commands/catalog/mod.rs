@@ -1,4 +1,6 @@
-//! `pgkeep catalog`: where it is, a copy of it, and making it again.
+//! `pgkeep catalog`: where it is, a copy of it, taking one back, and making it again.
+
+mod restore;
 
 use crate::{
     args::CatalogCommand,
@@ -25,6 +27,8 @@ pub fn run(command: &CatalogCommand, session: &Session) -> CliResult<Exit> {
     match command {
         CatalogCommand::Path => path(&places, session),
         CatalogCommand::Backup { file } => copy(file, &places, session),
+        CatalogCommand::Copies => restore::copies(session),
+        CatalogCommand::Restore(args) => restore::restore(args, &places, session),
         CatalogCommand::Rebuild { yes } => rebuild(*yes, &places, session),
     }
 }
@@ -49,7 +53,8 @@ fn copy(file: &Path, places: &Places, session: &Session) -> CliResult<Exit> {
         return Err(CliError::new(
             Exit::Refused,
             format!("{} exists already and is not overwritten", file.display()),
-        ));
+        )
+        .with_hint("give the name of a file that does not exist yet"));
     }
     let catalog = session.open_catalog(places, false)?;
     catalog.block_on(|catalog| async move { catalog.snapshot_to(file).await })?;
@@ -88,7 +93,7 @@ fn rebuild(yes: bool, places: &Places, session: &Session) -> CliResult<Exit> {
     if !yes {
         confirm::agree(
             "list the backups of every repository anew in the catalog",
-            session.screen.interactive(),
+            session,
         )?;
     }
     let catalog = session.open_catalog(places, true)?;
