@@ -118,6 +118,31 @@ fn changes_and_removals_follow_the_file_and_what_others_made_stays() {
         .succeeds()
         .json();
     assert_eq!(steps(&pruned), ["delete policy extra"]);
+
+    // The audit log says it in the words of the API, under the app that it is about.
+    let audit = run(&pgkeep, &["audit", "list", "--json"]).succeeds().json();
+    let entries = audit["entries"].as_array().unwrap();
+    let mut found: Vec<(&str, &str, Option<&str>)> = entries
+        .iter()
+        .filter(|entry| entry["reason"] == "pgkeep apply")
+        .map(|entry| {
+            let word = |name: &str| entry[name].as_str();
+            (word("action").unwrap(), word("object").unwrap(), word("app"))
+        })
+        .collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            ("app.put", "app/shop", Some("shop")),
+            ("policy.delete", "policy/extra", Some("shop")),
+            ("policy.put", "policy/nightly", Some("shop")),
+            ("policy.put", "policy/nightly", Some("shop")),
+            ("repository.put", "repository/main", None),
+            ("target.delete", "target/chat", None),
+            ("target.put", "target/chat", None),
+        ]
+    );
 }
 
 #[test]

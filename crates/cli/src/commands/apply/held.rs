@@ -6,20 +6,15 @@ use crate::{
     clock::SystemClock,
     config::Definitions,
     error::{CliError, CliResult},
-    exit::Exit,
     session::Session,
 };
-use pgkeep_catalog::{
-    Catalog, ManagedBy, Stored,
-    blocking::Blocking,
-    people::{AuditEntry, AuditResult},
-};
+use pgkeep_catalog::{Catalog, ManagedBy, Stored, blocking::Blocking};
 use pgkeep_model::{
     Clock,
     job::{JobSpec, RepositorySpec, Trigger},
     notice::NotificationTarget,
 };
-use pgkeep_server::{jobs::draft, settings::JobLimits};
+use pgkeep_server::{auth::audit::Act, jobs::draft, settings::JobLimits};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,29 +135,37 @@ async fn look_into(catalog: &Catalog, repository: &str, session: &Session) -> Cl
     Ok(())
 }
 
+/// In the words of the API, so that a search finds a change whoever made it.
 async fn note(catalog: &Catalog, step: &Step, session: &Session) -> CliResult<()> {
-    let verb = match step.action {
-        Action::Create => "create",
-        Action::Update => "update",
-        Action::Delete => "delete",
-    };
-    let changes = (!step.changes.is_empty()).then(|| Value::from(step.changes.clone()));
-    catalog
-        .audit_append(&AuditEntry {
-            actor: session.who(),
-            actor_kind: "cli".into(),
-            from: None,
-            action: format!("{}.{verb}", step.object.word()),
-            object: format!("{}/{}", step.object.word(), step.name),
-            app: (step.object == Object::App).then(|| step.name.clone()),
-            before: None,
-            after: changes,
-            result: AuditResult::Done,
-            reason: Some("pgkeep apply".into()),
-            request_id: None,
-        })
-        .await?;
+    let mut act = Act::done(act_of(step), format!("{}/{}", noun_of(step), step.name))
+        .app(step.app.as_deref())
+        .reason(Some("pgkeep apply".into()));
+    if !step.changes.is_empty() {
+        act = act.after(&step.changes);
+    }
+    act.by_cli(catalog, &session.who()).await?;
     Ok(())
+}
+
+fn act_of(step: &Step) -> &'static str {
+    match (step.object, step.action) {
+        (Object::App, Action::Delete) => "app.delete",
+        (Object::App, _) => "app.put",
+        (Object::Repository, Action::Delete) => "repository.delete",
+        (Object::Repository, _) => "repository.put",
+        (Object::Policy, Action::Delete) => "policy.delete",
+        (Object::Policy, _) => "policy.put",
+        (Object::Notify, Action::Delete) => "target.delete",
+        (Object::Notify, _) => "target.put",
+    }
+}
+
+fn noun_of(step: &Step) -> &'static str {
+    match step.object {
+        // The file's word is a section's name.
+        Object::Notify => "target",
+        other => other.word(),
+    }
 }
 
 fn path_of(object: Object) -> &'static str {
@@ -197,10 +200,8 @@ fn told<T: Serialize + DeserializeOwned>(
         let changed: BTreeSet<&str> = changed.filter_map(Value::as_str).collect();
         let known = unmasked(masked, &whole, "", &changed);
         existing.value = serde_json::from_value(known).map_err(|e| {
-            CliError::new(
-                Exit::Server,
-                format!("the server's {} {name} cannot be read: {e}", object.word()),
-            )
+            let what = object.word();
+            CliError::strange_answer(format!("the server's {what} {name} cannot be read: {e}"))
         })?;
     }
     Ok(all)
@@ -252,10 +253,8 @@ fn served<T: DeserializeOwned>(
     let mut all = BTreeMap::new();
     for mut item in api.all(&Call::get(path_of(object)))? {
         let unreadable = |why: &dyn std::fmt::Display| {
-            CliError::new(
-                Exit::Server,
-                format!("the server's {} cannot be read: {why}", object.word()),
-            )
+            let what = object.word();
+            CliError::strange_answer(format!("the server's {what} cannot be read: {why}"))
         };
         let Some(name) = item["name"].as_str().map(str::to_owned) else {
             return Err(unreadable(&"it has no name"));

@@ -68,6 +68,9 @@ pub struct Step {
     /// Of the object as it was when the plan was made.
     #[serde(skip)]
     pub revision: Option<i64>,
+    /// The app that it is about, where it is about one.
+    #[serde(skip)]
+    pub app: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -135,6 +138,17 @@ pub fn plan(wanted: &Definitions, held: &Held, prune: bool) -> ApplyPlan {
         prune,
     ));
     plan.steps.extend(removals.into_iter().rev().flatten());
+    for step in &mut plan.steps {
+        step.app = match step.object {
+            Object::App => Some(step.name.clone()),
+            Object::Policy => {
+                let wanted = wanted.policies.get(&step.name);
+                let held = held.policies.get(&step.name).map(|held| &held.value);
+                wanted.or(held).map(|policy| policy.app.clone())
+            }
+            Object::Repository | Object::Notify => None,
+        };
+    }
     plan
 }
 
@@ -163,6 +177,7 @@ fn compare<T: Serialize>(
         name: name.clone(),
         changes,
         revision,
+        app: None,
     };
     for (name, value) in wanted {
         let Some(existing) = held.get(name) else {
