@@ -39,6 +39,12 @@ impl Client {
 
     /// Sends a JSON document, or nothing.
     pub(crate) fn send(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
+        self.ask(method, path, body)?;
+        self.answer().with_context(|| format!("{method} {path}"))
+    }
+
+    /// Sends a request whose [`Client::answer`] is read later.
+    pub(crate) fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<()> {
         let about = match body {
             "" => String::new(),
             body => format!(
@@ -50,11 +56,10 @@ impl Client {
             "{method} /api/v1{path} HTTP/1.1\r\n{}{about}\r\n{body}",
             self.head
         );
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        self.read().with_context(|| format!("{method} {path}"))
+        Ok(self.stream.get_mut().write_all(request.as_bytes())?)
     }
 
-    fn read(&mut self) -> anyhow::Result<Answer> {
+    pub(crate) fn answer(&mut self) -> anyhow::Result<Answer> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());

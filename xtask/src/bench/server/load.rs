@@ -8,8 +8,9 @@ use anyhow::ensure;
 
 use crate::http::Client;
 
-/// Connections; each asks, waits for the answer, and asks again at its next time.
-const CONNECTIONS: u32 = 4;
+/// Screens that ask at the same moment, each over a connection of its own. Asking one by one, as far apart as possible, would
+/// wake and lay down whoever asks for each request, which costs as much as the answer, and is paid on other machines in life.
+const SCREENS: u32 = 10;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Served {
@@ -31,7 +32,7 @@ impl Served {
     }
 }
 
-/// Asks for `path` so many times a second until `stop`. One that is late is sent at once, and its lateness counts.
+/// Asks for `path` so many times a second until `stop`. What is late is sent at once, and its lateness counts.
 pub(super) fn at_rate(
     address: SocketAddr,
     token: &str,
@@ -39,32 +40,24 @@ pub(super) fn at_rate(
     per_second: u32,
     stop: &AtomicBool,
 ) -> anyhow::Result<Served> {
+    let mut screens = (0..SCREENS)
+        .map(|_| Client::connect(address, token))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let every = Duration::from_secs(1) * SCREENS / per_second;
     let begun = Instant::now();
-    let every = Duration::from_secs(1) * CONNECTIONS / per_second;
-    let parts = std::thread::scope(|scope| {
-        let connections: Vec<_> = (0..CONNECTIONS)
-            .map(|number| {
-                scope.spawn(move || {
-                    let mut client = Client::connect(address, token)?;
-                    let mut due = begun + every * number / CONNECTIONS;
-                    let mut latencies = Vec::new();
-                    while !stop.load(Ordering::Relaxed) {
-                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                        let answer = client.get(path)?;
-                        ensure!(answer.status == 200, "{path}: {}", answer.status);
-                        latencies.push(due.elapsed());
-                        due += every;
-                    }
-                    Ok(latencies)
-                })
-            })
-            .collect();
-        connections
-            .into_iter()
-            .map(|one| one.join().expect("asking does not panic"))
-            .collect::<anyhow::Result<Vec<_>>>()
-    })?;
-    let mut latencies = parts.concat();
+    let (mut due, mut latencies) = (begun, Vec::new());
+    while !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        for screen in &mut screens {
+            screen.ask("GET", path, "")?;
+        }
+        for screen in &mut screens {
+            let answer = screen.answer()?;
+            ensure!(answer.status == 200, "{path}: {}", answer.status);
+            latencies.push(due.elapsed());
+        }
+        due += every;
+    }
     latencies.sort_unstable();
     Ok(Served {
         requests: latencies.len() as u64,
