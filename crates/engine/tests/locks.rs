@@ -234,6 +234,12 @@ fn backups_go_beside_a_running_backup_and_their_space_later() {
     let plan = plan_of(&[&second]);
     let refused = forget::execute(&place.repository, &plan, &context).expect_err("a prune runs");
     assert_eq!(refused.code, ErrorCode::Busy, "{refused}");
+    let named = Relabel {
+        description: Some("before the move".into()),
+        ..Relabel::default()
+    };
+    let refused = catalog::relabel(&place.repository, &second, &named).expect_err("a prune runs");
+    assert_eq!(refused.code, ErrorCode::Busy, "{refused}");
     drop(prune);
     assert_eq!(ids(&place), [second.clone(), third.clone()]);
 

@@ -47,10 +47,24 @@ fn run(program: &Path, arguments: &[&str]) -> String {
     text
 }
 
+/// Few rows in few partitions: all are on their way at once, and nothing holds the trigger back in one parallel run.
+const EAGER: &str = "\
+    CREATE SCHEMA eager; \
+    CREATE TABLE eager.fired (id bigserial PRIMARY KEY); \
+    CREATE FUNCTION eager.fire() RETURNS trigger LANGUAGE plpgsql AS \
+        $$ BEGIN INSERT INTO eager.fired DEFAULT VALUES; RETURN NULL; END $$; \
+    CREATE TABLE eager.zone (k int) PARTITION BY LIST (k); \
+    CREATE TABLE eager.zone_0 PARTITION OF eager.zone FOR VALUES IN (0); \
+    CREATE TABLE eager.zone_1 PARTITION OF eager.zone FOR VALUES IN (1); \
+    CREATE TABLE eager.zone_2 PARTITION OF eager.zone FOR VALUES IN (2); \
+    INSERT INTO eager.zone SELECT g % 3 FROM generate_series(1, 300) AS g; \
+    CREATE TRIGGER eager AFTER INSERT ON eager.zone FOR EACH ROW EXECUTE FUNCTION eager.fire()";
+
 #[test]
 fn stock_tools_recover_a_backup() {
     let server = TestPostgres::start(15);
     server.load_everything("everything");
+    server.psql("everything", EAGER);
     let place = Place::new();
     place.backup(&server, "everything");
     for (n, restic) in restic_programs().iter().enumerate() {
