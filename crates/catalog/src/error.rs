@@ -86,7 +86,8 @@ impl CatalogError {
                 "use the version of pgkeep that last opened it, or a newer one"
             }
             CatalogError::KeyMissing { .. } => {
-                "put the key file back from your own copy; without it the secrets in the catalog cannot be read, \
+                "on a further machine, copy it from the server's data folder (`pgkeep catalog path` there tells where); \
+                 else put the key file back from your own copy; without it the secrets in the catalog cannot be read, \
                  and a new catalog has to be made with `pgkeep catalog rebuild`"
             }
             CatalogError::WrongKey { .. } => {

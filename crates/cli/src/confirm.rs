@@ -51,6 +51,21 @@ pub fn agree(to: &str, session: &Session) -> CliResult<()> {
     }
 }
 
+/// Asks before something is removed, which was shown before; where nobody sits at the terminal, `--yes` must say so.
+pub fn removal(to: &str, yes: bool, session: &Session) -> CliResult<()> {
+    if yes {
+        return Ok(());
+    }
+    if !is_somebody_there(session) {
+        return Err(CliError::new(
+            Exit::Refused,
+            format!("{to}: nobody is there to be asked"),
+        )
+        .with_hint("nothing was changed; add --yes where this is meant"));
+    }
+    agree(to, session)
+}
+
 /// Asks a person at the terminal a question whose answer is no unless it is said otherwise: Ctrl-C and a terminal that is
 /// gone are a no as well. A signal that ends the process does so with `status`.
 pub fn yes(question: &str, status: u8, session: &Session) -> bool {

@@ -407,6 +407,11 @@ pub fn connection_flags(connection: &ConnectionArgs) -> Flags {
 /// The repository in force, or how to name one.
 pub fn required_repository(settings: &Settings) -> CliResult<&RepositorySettings> {
     settings.repository.as_ref().ok_or_else(|| {
+        if settings.app.is_none() && settings.known_apps.len() > 1 {
+            let apps = settings.known_apps.join(", ");
+            return CliError::usage("nothing says which app is meant, and so which repository")
+                .with_hint(format!("give --app: {apps}"));
+        }
         CliError::usage("no repository is named").with_hint(
             "give --repo ./backups, set PGKEEP_REPO or BACKUPS_DIR, or name one in pgkeep.toml",
         )

@@ -221,7 +221,7 @@ fn answers_say_each_thing_once_and_in_their_place() {
         "{}",
         wrong.stdout
     );
-    let forgotten = scene.run(&["forget", &first]).succeeds();
+    let forgotten = scene.run(&["forget", &first, "--yes"]).succeeds();
     assert_eq!(
         forgotten.stdout.matches("  remove ").count(),
         1,

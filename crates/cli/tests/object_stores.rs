@@ -113,7 +113,7 @@ impl Remote {
             .succeeds();
         assert_eq!(self.scene.fingerprint("shop"), before);
 
-        self.run(&["forget", "--keep-last", "1", "--protect-newest", "0"])
+        self.run(&["forget", "--keep-last", "1", "--protect-newest", "0", "--yes"])
             .succeeds();
         self.run(&["prune", "--grace", "0"]).succeeds();
         self.run(&["check", "--read-data"]).succeeds();

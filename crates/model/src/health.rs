@@ -38,7 +38,7 @@ pub struct PolicyFacts {
     pub last_ok: Option<Timestamp>,
     /// The newest finished run, if it failed.
     pub failure: Option<Failure>,
-    /// A run is being made, or waits for its turn.
+    /// A run is being made, or waits for its turn: not for somebody who lets it go on.
     pub running: bool,
     /// What a run usually takes.
     pub usual_secs: Option<f64>,

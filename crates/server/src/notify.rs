@@ -10,6 +10,7 @@
 //! crash before it reads the events again and a crash after it does not; a message that was handed in is sent by
 //! `sending` as often as it takes, for a day. Its id is made from what it tells, so even two readers tell it once.
 
+mod asked;
 mod audience;
 mod disks;
 mod keeping;
@@ -21,6 +22,7 @@ mod sending;
 mod tests;
 mod trouble;
 
+pub use asked::{Asked, ask_server};
 pub use disks::{Disk, is_nearly_full, look as disks};
 pub use sending::{TestError, send_test};
 
@@ -34,6 +36,7 @@ use crate::{
 use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use memory::{Memory, Message};
+use news::News;
 use pgkeep_catalog::{Catalog, CatalogError, people::deliveries::NewDelivery};
 use pgkeep_model::{job::JobState, notice::NotificationTarget};
 use pgkeep_notify::Sender;
@@ -69,11 +72,11 @@ pub struct Notifier {
     public_url: Option<Url>,
     /// Folder whose disk is looked at besides those of repositories.
     data_dir: PathBuf,
+    /// The newest judgement on everything.
+    status: Arc<StatusCache>,
 }
 
 impl Notifier {
-    /// The newest judgement on everything.
-    status: Arc<StatusCache>,
     pub fn new(
         catalog: Catalog,
         machine: Arc<Machine>,
@@ -86,10 +89,10 @@ impl Notifier {
             machine,
             public_url,
             data_dir: places.data_dir.clone(),
+            status: Arc::default(),
         }
     }
 
-            status: Arc::default(),
     /// The one of a server, which shares its judgement.
     pub fn of(state: &AppState) -> Notifier {
         Notifier {
@@ -173,6 +176,17 @@ impl Notifier {
                 if let Some(news) = news::of_job(&job, self.public_url.as_ref()) {
                     messages.extend(memory.hear(news));
                 }
+                for subject in news::by_hand_made_good(&job)
+                    .map(|by_hand| memory.subjects(&by_hand))
+                    .unwrap_or_default()
+                {
+                    let app = job.app.as_deref().unwrap_or_default();
+                    let relief = format!("backup of {app} works again");
+                    let mut news = News::over(&subject, relief, self.catalog.now());
+                    news.notice.app = job.app.clone();
+                    news.notice.job = Some(job.id.clone());
+                    messages.extend(memory.hear(news));
+                }
             }
             let read = u64::try_from(newest - memory.event).unwrap_or(0);
             memory.event = newest;
@@ -227,7 +241,8 @@ impl Notifier {
         let before = self.memory().await?;
         let mut memory = before.clone();
         let mut messages = Vec::new();
-        for disk in disks::look(&self.catalog, &self.data_dir).await? {
+        let found = disks::look(&self.catalog, &self.data_dir).await?;
+        for disk in disks::of_devices(found) {
             messages.extend(memory.hear(disk.news(now)));
         }
         let judged = self.status.report(&self.catalog).await?;

@@ -1,7 +1,8 @@
 //! Jobs whose worker died: a lease that ran out is the sign.
 
 use super::row::job_event;
-use super::{Job, JobError, Reconciled};
+use super::run::MAX_LOG_LINES;
+use super::{Job, JobError, LogLevel, Reconciled};
 use crate::Catalog;
 use crate::db::{json, params};
 use crate::error::Result;
@@ -51,7 +52,7 @@ impl Catalog {
                      finished_at = CASE WHEN cancel_requested = 1 OR $5 = 0 THEN $3 END,
                      run_at = CASE WHEN $5 = 1 THEN $6 ELSE run_at END,
                      node = CASE WHEN cancel_requested = 0 AND $5 = 1 THEN NULL ELSE node END,
-                     error = $4, lease_until = NULL, phase = NULL, done_bytes = NULL, total_bytes = NULL, item = NULL,
+                     error = $4, log_lines = log_lines + 1, lease_until = NULL, phase = NULL, done_bytes = NULL, total_bytes = NULL, item = NULL,
                      revision = revision + 1
                  WHERE id = $1 AND fence = $2 AND state = 'running' AND lease_until < $3 RETURNING *",
                 params![
@@ -67,7 +68,20 @@ impl Catalog {
         let Some(row) = row else {
             return Ok(None);
         };
+        let number = row.int("log_lines")?;
         let job = Job::read(&row)?;
+        // Else the log of what its next worker does would begin in the middle without a word.
+        if number <= MAX_LOG_LINES {
+            let text = match job.state {
+                JobState::Queued => format!("{}; it will be tried again", error.message),
+                _ => error.message,
+            };
+            tx.run(
+                "INSERT INTO job_log (job, line, at, level, text) VALUES ($1, $2, $3, $4, $5)",
+                params![&job.id, number, now, LogLevel::Error.as_str(), text],
+            )
+            .await?;
+        }
         tx.event(job_event(&job, job.state.as_str()));
         tx.commit().await?;
         Ok(Some(match job.state {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 /// A job's log ends here; what comes after is dropped, and the last line says so.
-const MAX_LOG_LINES: i64 = 20_000;
+pub(super) const MAX_LOG_LINES: i64 = 20_000;
 /// A longer line is cut.
 const MAX_LINE_BYTES: usize = 8 * 1024;
 

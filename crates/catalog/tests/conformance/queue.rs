@@ -241,7 +241,14 @@ pub async fn a_worker_that_lost_its_lease_changes_nothing(place: Place) {
         (job.state, job.node.as_deref()),
         (JobState::Running, Some("n2"))
     );
-    assert!(other.job_log(id, 0, 10).await.expect("a log").is_empty());
+    let log = other.job_log(id, 0, 10).await.expect("a log");
+    let [lost] = log.as_slice() else {
+        panic!("{log:?}");
+    };
+    assert_eq!(
+        lost.text,
+        "the worker that ran it (n1) died or lost its connection to the catalog; it will be tried again"
+    );
     other
         .finish(id, taken.fence, Outcome::Succeeded(json!({ "ok": true })))
         .await

@@ -3,6 +3,7 @@
 use super::{Api, Call, encoded, job_failure};
 use crate::{
     error::{CliError, CliResult},
+    output::human,
     session::Session,
 };
 use jiff::Timestamp;
@@ -147,6 +148,7 @@ impl Api {
                         .screen
                         .note(&format!("job {id} waits for the yes of a second person"));
                 }
+                self.tell_of_pause(session)?;
             }
             if session.cancel.is_cancelled() && !asked_to_cancel {
                 asked_to_cancel = true;
@@ -155,6 +157,28 @@ impl Api {
             std::thread::sleep(pause);
             pause = (pause * 5 / 4).min(LATER);
         }
+    }
+
+    /// Says that nothing starts while the queue is paused: a job that waits looks like one that hangs.
+    pub fn tell_of_pause(&self, session: &Session) -> CliResult<()> {
+        if let Some(why) = self.pause()? {
+            session.screen.note(&why);
+        }
+        Ok(())
+    }
+
+    /// In words, where the queue is paused.
+    pub fn pause(&self) -> CliResult<Option<String>> {
+        let queue = self.document(&Call::get("/queue"))?;
+        if queue["paused"] != true {
+            return Ok(None);
+        }
+        let by = queue["paused_by"].as_str().unwrap_or("somebody");
+        let at = queue["paused_at"].as_str().and_then(|at| at.parse().ok());
+        let since = at.map_or_else(String::new, |at| format!(" since {}", human::time(at)));
+        Ok(Some(format!(
+            "the queue is paused by {by}{since}: nothing starts until `pgkeep queue resume`"
+        )))
     }
 
     fn show_warnings(&self, id: &str, shown: &mut Shown, session: &Session) -> CliResult<()> {

@@ -50,7 +50,11 @@ pub fn error_of(reply: &Reply) -> CliError {
     if let (Exit::Failed, Some(id)) = (error.exit, problem.request_id) {
         error.details.push(format!("request {id}"));
     }
-    error.hint = problem.hint.or_else(|| usual_hint(&problem.code));
+    error.hint = match problem.code.as_str() {
+        // The server's own speaks of headers and of a page to log in at.
+        "unauthenticated" => usual_hint("unauthenticated"),
+        code => problem.hint.or_else(|| usual_hint(code)),
+    };
     error
 }
 

@@ -28,7 +28,9 @@ Examples:
   pgkeep policy create
   pgkeep policy create nightly --app shop --daily --at 02:00 --time-zone Europe/Berlin --keep-days 30
   pgkeep policy create quarter --app shop --cron '*/15 * * * *' --kind database --keep-max 96
-  pgkeep policy create release --app shop --on-demand --keep-max 20")]
+  pgkeep policy create release --app shop --on-demand --keep-max 20
+  pgkeep policy create often --app shop --daily --after-written 1GiB --at-most-every 30m --keep 7/4/12
+  pgkeep policy create quiet --app shop --daily --at 01:00 --max-sessions 40 --wait-at-most 3h --cleanup-cron '0 6 * * 0'")]
     Create(PolicyArgs),
     /// Change a policy: only what is given changes
     #[command(after_help = "\
@@ -74,13 +76,19 @@ Examples:
     #[command(after_help = "\
 Examples:
   pgkeep policy cleanup nightly --dry-run
-  pgkeep policy cleanup nightly")]
+  pgkeep policy cleanup nightly
+  pgkeep policy cleanup nightly --yes --json
+
+The plan is shown first: a person at the terminal is asked, a script must say --yes.")]
     Cleanup {
         #[arg(value_name = "POLICY")]
         name: String,
         /// Print what would go, and why the others stay
         #[arg(long)]
         dry_run: bool,
+        /// Do not ask
+        #[arg(long, short = 'y')]
+        yes: bool,
     },
     /// Print a policy's next runs
     #[command(after_help = "\
@@ -158,19 +166,44 @@ pub struct PolicyArgs {
     /// Start up to so much later, always by the same share
     #[arg(long, value_name = "TIME", value_parser = super::human_duration, help_heading = "Schedule")]
     pub jitter: Option<std::time::Duration>,
-    /// Start nothing between these times (repeatable); none clears them
-    #[arg(long, value_name = "HH:MM-HH:MM", help_heading = "Schedule")]
+    /// Start nothing between these times, such as 08:00-18:00, or 08:00-18:00@monday,friday for stretches that begin on those days (repeatable); none clears them
+    #[arg(long, value_name = "HH:MM-HH:MM[@DAYS]", help_heading = "Schedule")]
     pub blackout: Vec<String>,
     /// Run once what was missed while the server was down
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Schedule")]
     pub catch_up: Option<bool>,
 
+    /// Run before the schedule says so once so much was written to the database, such as 1GiB; none takes that back
+    #[arg(long, value_name = "SIZE", help_heading = "Schedule")]
+    pub after_written: Option<String>,
+    /// With --after-written: but not sooner after the last run than this [default: 15m]
+    #[arg(long, value_name = "TIME", value_parser = super::human_duration, help_heading = "Schedule")]
+    pub at_most_every: Option<std::time::Duration>,
+    /// With --after-written: and at the latest this long after the last run [default: 1d]
+    #[arg(long, value_name = "TIME", value_parser = super::human_duration, help_heading = "Schedule")]
+    pub at_least_every: Option<std::time::Duration>,
+    /// Wait with a start while more sessions than this are at work in the database; 0 takes that back
+    #[arg(long, value_name = "N", help_heading = "Schedule")]
+    pub max_sessions: Option<u32>,
+    /// Wait with a start while the load of pgkeep's machine is above this, such as 1.5; 0 takes that back
+    #[arg(long, value_name = "LOAD", value_parser = super::values::load, help_heading = "Schedule")]
+    pub max_load: Option<u32>,
+    /// With --max-sessions and --max-load: start at the latest this long after the time [default: 2h]
+    #[arg(long, value_name = "TIME", value_parser = super::human_duration, help_heading = "Schedule")]
+    pub wait_at_most: Option<std::time::Duration>,
+
+    /// Keep by a ready choice: 7/4/12 is the newest of each of 7 days, 4 weeks and 12 months
+    #[arg(long, value_name = "DAYS/WEEKS/MONTHS", value_parser = super::values::keep, conflicts_with_all = ["keep_daily", "keep_weekly", "keep_monthly"], help_heading = "Retention")]
+    pub keep: Option<super::values::Keep>,
     /// Remove backups older than so many days
     #[arg(long, value_name = "DAYS", help_heading = "Retention")]
     pub keep_days: Option<u32>,
     /// Keep at most so many
     #[arg(long, value_name = "N", help_heading = "Retention")]
     pub keep_max: Option<u32>,
+    /// Keep the newest N
+    #[arg(long, value_name = "N", help_heading = "Retention")]
+    pub keep_last: Option<u32>,
     /// Keep the newest of each of the last N hours that have one
     #[arg(long, value_name = "N", help_heading = "Retention")]
     pub keep_hourly: Option<u32>,
@@ -189,9 +222,15 @@ pub struct PolicyArgs {
     /// Keep everything made this long before the newest
     #[arg(long, value_name = "SPAN", help_heading = "Retention")]
     pub keep_within: Option<KeepSpan>,
-    /// How many of the newest whole backups stay whatever the rules say
+    /// Keep backups with this tag (repeatable); none clears them
+    #[arg(long, value_name = "TAG", help_heading = "Retention")]
+    pub keep_tag: Vec<String>,
+    /// How many of the newest whole backups stay whatever the rules say; the newest always does
     #[arg(long, value_name = "N", help_heading = "Retention")]
     pub protect_newest: Option<u32>,
+    /// Remove what is not kept at these times, by five fields; none is after each backup
+    #[arg(long, value_name = "FIELDS", help_heading = "Retention")]
+    pub cleanup_cron: Option<String>,
 
     /// zstd level [default: the app's]
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=22))]

@@ -66,12 +66,14 @@ pub struct CheckArgs {
 #[command(after_help = "\
 Examples:
   pgkeep forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
-  pgkeep forget --app shop --keep-last 10 --keep-within 30d --prune
+  pgkeep forget --app shop --keep-last 10 --keep-within 30d --prune --yes
   pgkeep forget 1a2b3c4d
   pgkeep forget 1a2b3c4d --force --reason 'holds a customer who left'
 
-A backup stays when any rule keeps it. Pinned backups and the newest proven one always stay. The
-rules apply to each app and environment by itself. Space is freed by prune, not by forget.")]
+A backup stays when any rule keeps it. Pinned backups, the newest ones (--protect-newest), the
+newest proven and the newest verified one stay whatever the rules say. The rules apply to each app
+and environment by itself. The plan is shown first: a person at the terminal is asked, a script must
+say --yes. Space is freed by prune, not by forget.")]
 pub struct ForgetArgs {
     /// Backups to remove by id instead of by rule
     #[arg(value_name = "BACKUP")]
@@ -100,7 +102,7 @@ pub struct ForgetArgs {
     /// Keep backups with this tag (repeatable)
     #[arg(long, value_name = "TAG", help_heading = "Rules")]
     pub keep_tag: Vec<String>,
-    /// How many of the newest whole backups stay whatever the rules say
+    /// How many of the newest whole backups stay whatever the rules say; the newest always does
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Rules")]
     pub protect_newest: u32,
     /// Only consider backups with this tag (repeatable: all of them)
@@ -109,6 +111,9 @@ pub struct ForgetArgs {
     /// Print what would be removed, and why the others stay
     #[arg(long)]
     pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
     /// Prune afterwards
     #[arg(long)]
     pub prune: bool,

@@ -84,7 +84,7 @@ Examples:
   pgkeep status --app shop --json
   pgkeep status --quiet || mail -s 'backups need a look' ops@example.com
 
-It ends with 0 when every app is protected, with 4 when a backup failed, is overdue, damaged, or
+It ends with 0 when every app is protected, with 11 when a backup failed, is overdue, damaged, or
 there is none. See `pgkeep help exit-codes`.")]
 pub struct StatusArgs {}
 

@@ -70,6 +70,37 @@ impl Percent {
     }
 }
 
+/// How many days, weeks and months have a backup that stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    pub daily: u32,
+    pub weekly: u32,
+    pub monthly: u32,
+}
+
+/// Parses `7/4/12`.
+pub fn keep(text: &str) -> Result<Keep, String> {
+    let numbers: Result<Vec<u32>, _> = text.split('/').map(|n| n.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok(&[daily, weekly, monthly]) => Ok(Keep {
+            daily,
+            weekly,
+            monthly,
+        }),
+        _ => Err(format!(
+            "'{text}' is not three numbers for days, weeks and months such as 7/4/12"
+        )),
+    }
+}
+
+/// Parses a machine's load, `1.5`, into hundredths.
+pub fn load(text: &str) -> Result<u32, String> {
+    match text.trim().parse::<f64>() {
+        Ok(load) if (0.0..=10_000.0).contains(&load) => Ok((load * 100.0).round() as u32),
+        _ => Err(format!("'{text}' is not a load such as 1.5")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +161,20 @@ mod tests {
         assert_eq!(Clock::parse("23:59"), Ok(Clock("23:59".into())));
         for wrong in ["24:00", "12:60", "12", "1:2:3", "+1:00", "noon", ""] {
             assert!(Clock::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ready_choices_are_three_numbers_and_a_load_is_one() {
+        let kept = keep("7/4/12").map(|kept| (kept.daily, kept.weekly, kept.monthly));
+        assert_eq!(kept, Ok((7, 4, 12)));
+        for wrong in ["", "7", "7/4", "7/4/12/1", "a/b/c", "-1/4/12"] {
+            assert!(keep(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(load("1.5"), Ok(150));
+        assert_eq!(load("0"), Ok(0));
+        for wrong in ["", "-1", "NaN", "much"] {
+            assert!(load(wrong).is_err(), "{wrong}");
         }
     }
 

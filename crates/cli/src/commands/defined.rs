@@ -9,6 +9,7 @@ use crate::{
     output::{Column, Rows, Text},
     session::Session,
 };
+use pgkeep_server::notify::{Asked, ask_server};
 use serde_json::{Value, json};
 
 pub fn app(command: &AppCommand, session: &Session) -> CliResult<Exit> {
@@ -118,14 +119,28 @@ pub fn notify(command: &NotifyCommand, session: &Session) -> CliResult<Exit> {
             Ok(Exit::Done)
         }
         NotifyCommand::Test { name } => {
-            let call = Call::post(format!("{TARGETS}/{}/test", encoded(name)));
-            let answer = api.document(&call)?;
+            let answer = tested(name, &api).map_err(|error| match error.hint {
+                None if error.exit == Exit::NotFound => {
+                    error.with_hint("`pgkeep notify list` shows the targets")
+                }
+                _ => error,
+            })?;
             let sent = answer["delivered"] == true;
+            let by_server = answer["sent_by"] == "server";
             session.screen.answer(&answer, |text| match sent {
-                true => text.line(format!("sent a message to {name}: look whether it arrives")),
+                true if by_server => text.line(format!(
+                    "the server sent a message to {name}: look whether it arrives"
+                )),
+                true => {
+                    text.line(format!("sent a message to {name}: look whether it arrives"));
+                    text.line(OF_THIS_SHELL);
+                }
                 false => {
                     text.line(format!("{name} could not be reached"));
                     facts(text, &answer);
+                    if !by_server {
+                        text.line(OF_THIS_SHELL);
+                    }
                     text.line(format!(
                         "until this works, nobody hears of failures through {name}: look at its address (`pgkeep notify list`), whether this machine may reach it, and its password or token; `pgkeep apply` takes in a change"
                     ));
@@ -137,6 +152,37 @@ pub fn notify(command: &NotifyCommand, session: &Session) -> CliResult<Exit> {
             })
         }
     }
+}
+
+const OF_THIS_SHELL: &str = "no server works with this catalog at the moment, so this command tried it itself, with the variables of this shell: the server has its own";
+
+/// Has the server send a test message, for it is the one that sends the alarms; where none is there, it is sent from here.
+fn tested(name: &str, api: &Api) -> CliResult<Value> {
+    let by_server = |delivered: bool, message: Option<String>| {
+        let hint = message.is_some().then_some(
+            "it was tried by the server, with the server's own variables and files: what is put there counts from its next start",
+        );
+        json!({ "delivered": delivered, "message": message, "hint": hint, "sent_by": "server" })
+    };
+    if let Api::Here(local) = api {
+        let asked = local.catalog().block_on(|catalog| async move {
+            let target = catalog.target(name).await?.value;
+            ask_server(&catalog, &target).await
+        })?;
+        match asked {
+            Asked::Arrived => return Ok(by_server(true, None)),
+            Asked::Failed(why) => return Ok(by_server(false, Some(why))),
+            Asked::NobodyThere => {}
+        }
+    }
+    let call = Call::post(format!("/notifications/targets/{}/test", encoded(name)));
+    let mut answer = api.document(&call)?;
+    answer["sent_by"] = match api {
+        Api::Here(_) => "this command",
+        Api::There(_) => "server",
+    }
+    .into();
+    Ok(answer)
 }
 
 fn show(path: &str, api: &Api, session: &Session) -> CliResult<Exit> {
@@ -162,9 +208,7 @@ fn delete(
 ) -> CliResult<Exit> {
     let path = format!("{folder}/{}", encoded(&args.name));
     let (_, etag) = api.with_etag(&Call::get(&path))?;
-    if !args.yes {
-        confirm::agree(what, session)?;
-    }
+    confirm::removal(what, args.yes, session)?;
     api.send(&Call::delete(path).if_match(etag))?;
     session
         .screen

@@ -3,6 +3,7 @@
 use crate::{
     args::ForgetArgs,
     commands::{list::app_filter, on_server, prune},
+    confirm,
     error::{CliError, CliResult},
     exit::Exit,
     output::{Column, Rows, Text, human},
@@ -63,6 +64,7 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
         };
         return Ok(self::answer(&answer, &[], &entries, args, session));
     }
+    agreed(&plan, &entries, args, session)?;
     let chosen = required_repository(&settings)?.address.value.clone();
     let spec = ForgetSpec {
         repository: chosen.clone(),
@@ -75,6 +77,26 @@ pub fn run(args: &ForgetArgs, session: &Session) -> CliResult<Exit> {
     let answer = recording.finish(done, session)?;
     session.progress.finish();
     Ok(self::answer(&answer, &[], &entries, args, session))
+}
+
+/// Shows what is to go, and goes on only where that is wanted.
+pub fn agreed(
+    plan: &ForgetPlan,
+    entries: &[BackupEntry],
+    args: &ForgetArgs,
+    session: &Session,
+) -> CliResult<()> {
+    if args.yes || plan.remove.is_empty() {
+        return Ok(());
+    }
+    let mut text = Text::default();
+    render_plan(&mut text, plan, entries, args.backups.is_empty());
+    session.screen.note(text.as_str());
+    let what = format!(
+        "remove {}",
+        human::counted(plan.remove.len() as u64, "backup")
+    );
+    confirm::removal(&what, args.yes, session)
 }
 
 /// Shows what goes or has gone; the exit code says whether all of it has.

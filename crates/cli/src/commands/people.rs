@@ -62,10 +62,8 @@ pub fn user(command: &UserCommand, session: &Session) -> CliResult<Exit> {
         }
         UserCommand::Delete(args) => {
             let user = find_user(&args.name, &api)?;
-            if !args.yes {
-                let what = format!("delete account {} with its tokens", args.name);
-                confirm::agree(&what, session)?;
-            }
+            let what = format!("delete account {} with its tokens", args.name);
+            confirm::removal(&what, args.yes, session)?;
             api.send(&Call::delete(user_path(&user)))?;
             session
                 .screen

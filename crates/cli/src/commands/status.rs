@@ -17,6 +17,10 @@ use std::collections::BTreeSet;
 pub fn run(_: &StatusArgs, session: &Session) -> CliResult<Exit> {
     let api = session.api()?;
     let mut status = api.document(&Call::get("/status"))?;
+    let pause = match status["queue_paused"] == true {
+        true => api.pause()?,
+        false => None,
+    };
     if let Some(only) = session.named_app() {
         keep_only(&mut status, &only)?;
     }
@@ -24,7 +28,13 @@ pub fn run(_: &StatusArgs, session: &Session) -> CliResult<Exit> {
     let alarm = apps.is_empty() || apps.iter().any(|app| app["alarm"] != false);
     session
         .screen
-        .answer(&status, |text| render(text, &status, &apps));
+        .answer(&status, |text| {
+            render(text, &status, &apps);
+            if let Some(pause) = &pause {
+                text.blank();
+                text.line(pause);
+            }
+        });
     Ok(match alarm {
         true => Exit::Unprotected,
         false => Exit::Done,

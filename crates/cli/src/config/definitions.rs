@@ -10,7 +10,7 @@ use super::{
 use pgkeep_model::{
     app::{AppDefinition, RepositoryDefinition},
     notice::{Channel, NotificationTarget},
-    policy::Policy,
+    policy::{Policy, PolicyKind},
     secret::SecretText,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -93,6 +93,16 @@ pub fn of_file(raw: &RawConfig, path: &Path, places: &Places) -> Result<Definiti
         for target in &policy.notify {
             known(target, &definitions.targets, &place("notify"))?;
         }
+        let holds_files = |app: &AppDefinition| !app.files.is_empty();
+        if policy.kind == PolicyKind::Files
+            && !definitions.apps.get(&policy.app).is_some_and(holds_files)
+        {
+            return Err(ConfigError::new(format!(
+                "{} is \"files\", but app {app} has none: describe them as [[app.{app}.files]]",
+                place("kind"),
+                app = policy.app
+            )));
+        }
         if let Some(folder) = &mut policy.export_to
             && !folder.starts_with("s3://")
         {
@@ -168,7 +178,8 @@ fn standing_alone(
 ) -> Result<RepositoryDefinition, &'static str> {
     let address = raw.address.as_deref().ok_or("has no address")?;
     let address = absolute(address, base);
-    let secret = |text: &Option<SecretText>| text.as_deref().map(|text| absolute_secret(text, base));
+    let secret =
+        |text: &Option<SecretText>| text.as_deref().map(|text| absolute_secret(text, base));
     Ok(RepositoryDefinition {
         key: secret(&raw.key).or_else(|| key_in_its_place(&address, places)),
         access_key_id: secret(&raw.access_key_id),
@@ -182,7 +193,9 @@ fn standing_alone(
 /// The key file that `init` wrote for this address, if it is there.
 fn key_in_its_place(address: &str, places: &Places) -> Option<SecretText> {
     let place = KeyPlace::of(address, places).0;
-    place.exists().then(|| format!("file:{}", place.display()).into())
+    place
+        .exists()
+        .then(|| format!("file:{}", place.display()).into())
 }
 
 /// The app with every path in it made absolute.

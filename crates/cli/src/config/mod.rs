@@ -22,7 +22,7 @@ pub use key_file::{KeyPlace, generate_key, write_new};
 pub use locate::Places;
 pub use raw::RawConfig;
 pub use resolve::{Flags, resolve};
-pub use secret::{masked_url, read_file, read_secret};
+pub use secret::{has_password, masked_url, read_file, read_secret};
 pub use server::{ServerFlags, ServerSources};
 pub use settings::{Database, Key, RepositorySettings, S3Settings, Settings};
 

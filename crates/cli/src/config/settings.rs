@@ -10,6 +10,8 @@ use std::{path::PathBuf, time::Duration};
 pub struct Settings {
     pub file: Option<PathBuf>,
     pub app: Option<Sourced<String>>,
+    /// Those of the file.
+    pub known_apps: Vec<String>,
     /// Set where the file names apps, but not this one.
     pub unknown_app: Option<ConfigError>,
     pub environment: Option<Sourced<String>>,
@@ -35,6 +37,7 @@ impl Settings {
         Settings {
             file: None,
             app: None,
+            known_apps: Vec::new(),
             unknown_app: None,
             environment: None,
             databases: Vec::new(),

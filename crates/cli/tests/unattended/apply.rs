@@ -106,7 +106,13 @@ fn changes_and_removals_follow_the_file_and_what_others_made_stays() {
         + "[policy.nightly]"
         + edited.split("[policy.nightly]").nth(1).unwrap();
     pgkeep.write("pgkeep.toml", &without_chat);
-    let plan = run(&pgkeep, &["apply", "--json"]).succeeds().json();
+    let unasked = run(&pgkeep, &["apply", "--json"]).fails_with(8);
+    for said in ["- delete", "nobody is there to be asked", "add --yes"] {
+        assert!(unasked.stderr.contains(said), "{}", unasked.stderr);
+    }
+    let plan = run(&pgkeep, &["apply", "--yes", "--json"])
+        .succeeds()
+        .json();
     assert_eq!(
         steps(&plan),
         ["update policy nightly", "delete notify chat"]
@@ -114,7 +120,7 @@ fn changes_and_removals_follow_the_file_and_what_others_made_stays() {
     let changes = plan["steps"][0]["changes"].to_string();
     assert!(changes.contains("schedule.at: 02:00 → 03:30"), "{changes}");
     assert_eq!(plan["left_alone"][0], "policy extra");
-    let pruned = run(&pgkeep, &["apply", "--prune", "--json"])
+    let pruned = run(&pgkeep, &["apply", "--prune", "--yes", "--json"])
         .succeeds()
         .json();
     assert_eq!(steps(&pruned), ["delete policy extra"]);
@@ -169,6 +175,13 @@ fn secrets_are_shown_nowhere_and_a_changed_one_is_called_changed() {
     }
     assert!(!shown.contains("hunter"), "{shown}");
     assert!(shown.contains("key: written anew"), "{shown}");
+    for place in [
+        "[notify.chat] holds its url in plain text",
+        "[repository.main] holds its key",
+        "[app.shop] holds its databases",
+    ] {
+        assert!(shown.contains(place), "{place}: {shown}");
+    }
     assert!(
         !holds(&pgkeep.path().join("data"), "hunter"),
         "the catalog holds a secret as it is"
@@ -190,6 +203,10 @@ fn what_a_file_gets_wrong_is_told_before_anything_is_done() {
         (
             FILE.replace("channel = \"slack\"", "channel = \"slack\"\nhost = \"x\""),
             "unknown key 'host' in [notify.chat]",
+        ),
+        (
+            FILE.replace("retention", "kind = \"files\"\nretention"),
+            "app shop has none: describe them as [[app.shop.files]]",
         ),
     ] {
         let pgkeep = place(&wrong);

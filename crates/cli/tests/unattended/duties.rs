@@ -155,11 +155,13 @@ fn accounts_and_tokens_end_when_they_are_told_to() {
     assert_eq!(login("three loud ostriches"), 401);
     house.run(&["user", "enable", "ben"]).succeeds();
     assert_eq!(login("three loud ostriches"), 200);
-    house.run(&["user", "delete", "ben"]).succeeds();
+    let unasked = house.run(&["user", "delete", "ben"]).fails_with(8);
+    assert!(unasked.stderr.contains("add --yes"), "{}", unasked.stderr);
+    house.run(&["user", "delete", "ben", "--yes"]).succeeds();
     as_ben().fails_with(6);
     assert_eq!(login("three loud ostriches"), 401);
     house.run(&["user", "delete", "ben"]).fails_with(3);
-    let last = house.run(&["user", "delete", "ann"]).fails_with(8);
+    let last = house.run(&["user", "delete", "ann", "--yes"]).fails_with(8);
     assert!(last.stderr.contains("admin"), "{}", last.stderr);
     house.run(&["user", "disable", "ann"]).fails_with(8);
 
@@ -211,19 +213,23 @@ fn what_is_defined_is_removed_in_its_order_and_backups_go_from_afar() {
     assert!(plan.stdout.contains(&first[..8]), "{}", plan.stdout);
     let newest = afar(&["forget", &second[..8]]).fails_with(8);
     assert!(newest.stderr.contains("newest good"), "{}", newest.stderr);
-    afar(&["forget", &first[..8]]).succeeds();
+    let unasked = afar(&["forget", &first[..8]]).fails_with(8);
+    for said in [&first[..8], "remove 1 backup: nobody is there", "add --yes"] {
+        assert!(unasked.stderr.contains(said), "{}", unasked.stderr);
+    }
+    afar(&["forget", &first[..8], "--yes"]).succeeds();
     let left = house.run(&["list", "--json"]).succeeds().json();
     let left: Vec<&Value> = left["backups"].as_array().unwrap().iter().collect();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["id"], second.as_str());
 
-    let in_use = house.run(&["repository", "delete", "main"]).fails_with(8);
+    let in_use = house.run(&["repository", "delete", "main", "--yes"]).fails_with(8);
     assert!(in_use.stderr.contains("shop"), "{}", in_use.stderr);
-    house.run(&["app", "delete", "shop"]).fails_with(8);
-    house.run(&["policy", "delete", "release"]).succeeds();
-    house.run(&["app", "delete", "shop"]).succeeds();
+    house.run(&["app", "delete", "shop", "--yes"]).fails_with(8);
+    house.run(&["policy", "delete", "release", "--yes"]).succeeds();
+    house.run(&["app", "delete", "shop", "--yes"]).succeeds();
     house.run(&["app", "delete", "shop"]).fails_with(3);
-    house.run(&["repository", "delete", "main"]).succeeds();
+    house.run(&["repository", "delete", "main", "--yes"]).succeeds();
     house.run(&["repository", "show", "main"]).fails_with(3);
     let stored = house.run(&["list", "--repo", "./backups", "--json"]);
     let stored = stored.succeeds().json();

@@ -69,7 +69,9 @@ fn a_nightly_policy_is_made_changed_switched_and_removed() {
         .succeeds()
         .json();
     assert_eq!(shown["definition"]["enabled"], true);
-    desk.run(&["policy", "delete", "nightly"]).succeeds();
+    let unasked = desk.run(&["policy", "delete", "nightly"]).fails_with(8);
+    assert!(unasked.stderr.contains("add --yes"), "{}", unasked.stderr);
+    desk.run(&["policy", "delete", "nightly", "--yes"]).succeeds();
     desk.run(&["policy", "show", "nightly"]).fails_with(3);
 }
 

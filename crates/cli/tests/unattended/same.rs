@@ -367,11 +367,12 @@ fn what_is_done_is_told_alike_from_afar() {
             "--protect-newest",
             "1",
             "--prune",
+            "--yes",
         ]
     };
     both.alike(&by_rule("5"), &by_rule("4"));
-    both.afar(&["forget", &all[2]]).fails_with(8);
-    let gone = both.afar(&["forget", &newest, "--force", "--reason", "a test", "--json"]);
+    both.afar(&["forget", &all[2], "--yes"]).fails_with(8);
+    let gone = both.afar(&["forget", &newest, "--force", "--reason", "a test", "--yes", "--json"]);
     assert_eq!(
         gone.succeeds().json()["report"]["removed"]
             .as_array()

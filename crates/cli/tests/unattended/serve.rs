@@ -103,6 +103,24 @@ fn a_server_without_a_file_takes_app_repository_and_policy_from_its_environment(
     )
     .succeeds();
     assert_eq!(app.json()["definition"]["databases"][0], "env:DATABASE_URL");
+
+    // Another word of the environment is taken in when that is asked for, and nothing goes for a word that is missing.
+    let changed = |args: &[&str]| {
+        let mut command = command(args);
+        command.env("BACKUP_SCHEDULE_CRON", "45 3 * * *");
+        Run::of(&command.output().unwrap()).succeeds()
+    };
+    let plan = changed(&["apply", "--dry-run"]);
+    assert!(plan.stdout.contains("45 3 * * *"), "{}", plan.stdout);
+    let done = changed(&["apply", "--json"]).json();
+    assert_eq!(done["file"], "the environment");
+    assert_eq!(done["steps"].as_array().unwrap().len(), 1, "{done:#}");
+    let again = changed(&["apply", "--json"]).json();
+    assert_eq!(again["steps"], json!([]));
+    let mut silent = command(&["apply", "--json"]);
+    silent.env_remove("BACKUP_SCHEDULE_CRON");
+    let silent = Run::of(&silent.output().unwrap()).succeeds().json();
+    assert_eq!(silent["steps"], json!([]));
 }
 
 #[test]

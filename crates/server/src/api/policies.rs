@@ -182,8 +182,17 @@ fn camel_case(field: &str) -> String {
 /// Whether everything that the policy names is there.
 async fn check(state: &AppState, policy: &model::Policy) -> Result<(), Problem> {
     let mut wrong = Vec::new();
-    if !exists(state.catalog.app(&policy.app).await)? {
-        wrong.push(("app".into(), format!("there is no app '{}'", policy.app)));
+    match state.catalog.app(&policy.app).await {
+        Ok(app) if policy.kind == model::PolicyKind::Files && app.value.files.is_empty() => wrong
+            .push((
+                "kind".into(),
+                format!("is \"files\", but app '{}' has no file trees", policy.app),
+            )),
+        app => {
+            if !exists(app)? {
+                wrong.push(("app".into(), format!("there is no app '{}'", policy.app)));
+            }
+        }
     }
     for name in &policy.repositories {
         if !exists(state.catalog.repository(name).await)? {

@@ -4,7 +4,9 @@ use crate::notify::news::{News, bytes};
 use jiff::Timestamp;
 use pgkeep_catalog::{Catalog, CatalogError};
 use pgkeep_engine::storage;
-use pgkeep_model::notice::{Notice, NoticeKind};
+use pgkeep_model::notice::NoticeKind;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
@@ -17,6 +19,23 @@ pub struct Disk {
     pub what: String,
     pub free_bytes: u64,
     pub total_bytes: u64,
+    /// The same for all that shares a file system.
+    device: u64,
+}
+
+/// One of each file system, with the names of all that lies on it: what fills up does so once.
+pub(super) fn of_devices(disks: Vec<Disk>) -> Vec<Disk> {
+    let mut devices: Vec<Disk> = Vec::new();
+    for disk in disks {
+        match devices.iter_mut().find(|known| known.device == disk.device) {
+            Some(known) => {
+                known.what.push_str(", ");
+                known.what.push_str(&disk.what);
+            }
+            None => devices.push(disk),
+        }
+    }
+    devices
 }
 
 /// A tenth is left, or 50 GiB on a disk of more than 500; on the smallest ones, 256 MiB.
@@ -27,36 +46,26 @@ pub fn is_nearly_full(free_bytes: u64, total_bytes: u64) -> bool {
 impl Disk {
     pub(super) fn news(&self, now: Timestamp) -> News {
         let percent = (u128::from(self.free_bytes) * 100) / u128::from(self.total_bytes.max(1));
-        let well = !is_nearly_full(self.free_bytes, self.total_bytes);
-        News {
-            subject: format!("disk/{}", self.what),
-            well,
-            routine: true,
-            ping: false,
-            relief: format!("{} has room again", self.what),
-            notice: Notice {
-                // Told again after a while at the soonest, so the ten minutes are only to make ids differ.
-                id: format!(
-                    "disk-{}-{}",
-                    self.what.replace(' ', "-"),
-                    now.as_second() / 600
-                ),
-                kind: NoticeKind::StorageNearlyFull,
-                time: now,
-                app: None,
-                policy: None,
-                job: None,
-                backup: None,
-                summary: format!("{} is nearly full: {percent} % is free", self.what),
-                hint: Some("make room or add space, or keep fewer backups".into()),
-                facts: [(
-                    "free".to_owned(),
-                    format!("{} of {}", bytes(self.free_bytes), bytes(self.total_bytes)),
-                )]
-                .into(),
-                link: None,
-            },
-        }
+        // By its first name, so that a further repository on it is no other disk.
+        let first = self.what.split(", ").next().unwrap_or_default();
+        let subject = format!("disk/{first}");
+        let mut news = if is_nearly_full(self.free_bytes, self.total_bytes) {
+            let sentence = format!(
+                "the disk of {} is nearly full: {percent} % is free",
+                self.what
+            );
+            News::standing(subject, NoticeKind::StorageNearlyFull, &sentence, now)
+        } else {
+            News::over(
+                &subject,
+                format!("the disk of {} has room again", self.what),
+                now,
+            )
+        };
+        news.notice.hint = Some("make room or add space, or keep fewer backups".into());
+        let free = format!("{} of {}", bytes(self.free_bytes), bytes(self.total_bytes));
+        news.notice.facts = [("free".to_owned(), free)].into();
+        news
     }
 }
 
@@ -81,10 +90,12 @@ pub async fn look(catalog: &Catalog, data_dir: &Path) -> Result<Vec<Disk>, Catal
 
 fn measure(what: &str, folder: &Path) -> Option<Disk> {
     let found = rustix::fs::statvfs(folder).ok()?;
+    let device = fs::metadata(folder).ok()?.dev();
     Some(Disk {
         what: what.to_owned(),
         free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
         total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        device,
     })
     .filter(|disk| disk.total_bytes > 0)
 }
@@ -106,6 +117,30 @@ mod tests {
         ] {
             assert_eq!(is_nearly_full(free, total), expected, "{free} of {total}");
         }
+    }
+
+    #[test]
+    fn what_shares_a_disk_is_told_of_once() {
+        let disk = |what: &str, device, free_bytes| Disk {
+            what: what.to_owned(),
+            free_bytes,
+            total_bytes: 100 * GIB,
+            device,
+        };
+        let told = of_devices(vec![
+            disk("the data folder", 1, GIB),
+            disk("repository main", 1, GIB),
+            disk("repository other", 2, 60 * GIB),
+            disk("repository third", 1, GIB),
+        ]);
+        let now = Timestamp::UNIX_EPOCH;
+        let news: Vec<News> = told.iter().map(|disk| disk.news(now)).collect();
+        assert_eq!(
+            news[0].notice.summary,
+            "the disk of the data folder, repository main, repository third is nearly full: 1 % is free"
+        );
+        assert_eq!(news[0].subject, "disk/the data folder");
+        assert_eq!((news.len(), news[1].well), (2, true));
     }
 
     #[test]

@@ -115,6 +115,14 @@ pub(super) fn of_job(job: &Job, public_url: Option<&Url>) -> Option<News> {
     })
 }
 
+/// What a policy's good backup makes good besides: those of the app that somebody made by hand and that failed. It is no
+/// relief that begins with another policy's success, for that one may make something else.
+pub(super) fn by_hand_made_good(job: &Job) -> Option<String> {
+    let good = job.kind == JobKind::Backup && job.state == JobState::Succeeded;
+    let app = job.app.as_deref().filter(|_| good && job.policy.is_some())?;
+    Some(format!("job/{}/{app}//", job.kind.as_str()))
+}
+
 /// A page of the server, where it is known how people reach it.
 pub(super) fn link(public_url: Option<&Url>, page: &str) -> Option<String> {
     let base = public_url?.as_str().trim_end_matches('/');

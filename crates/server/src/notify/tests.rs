@@ -1,6 +1,6 @@
 //! What people hear of jobs, lateness and disks: a real catalog, a real receiver, a clock moved by hand.
 
-use super::{MEMORY, Notifier, send_test};
+use super::{Asked, MEMORY, Notifier, ask_server, send_test};
 use crate::{settings::Places, targets::Machine};
 use jiff::SignedDuration;
 use pgkeep_catalog::{
@@ -406,6 +406,71 @@ async fn a_cleanup_is_told_when_it_removed_something() {
         scene.heard().await,
         ["/hook pgkeep.cleanup cleanup by nightly removed 2 backups"]
     );
+}
+
+#[tokio::test]
+async fn a_good_backup_of_a_policy_makes_good_what_failed_by_hand() {
+    let scene = Scene::new().await;
+    scene.policy("nightly", &[]).await;
+    scene.backup(None, failed()).await;
+    assert_eq!(scene.heard().await, [FAILED]);
+    scene.backup(Some("nightly"), succeeded()).await;
+    assert_eq!(scene.heard().await, [RECOVERED]);
+    scene.backup(None, succeeded()).await;
+    assert_eq!(scene.heard().await, Vec::<String>::new());
+    // A policy's own backups are more than what somebody makes beside them.
+    scene.backup(Some("nightly"), failed()).await;
+    assert_eq!(scene.heard().await, [FAILED]);
+    scene.backup(None, succeeded()).await;
+    assert_eq!(scene.heard().await, Vec::<String>::new());
+    scene.backup(Some("nightly"), succeeded()).await;
+    assert_eq!(scene.heard().await, [RECOVERED]);
+}
+
+#[tokio::test]
+async fn a_test_that_a_shell_asks_for_is_sent_by_the_server_with_its_own_environment() {
+    let scene = Scene::new().await;
+    let asked = async || {
+        let target = scene.catalog.target("hook").await.unwrap().value;
+        let notifier = scene.notifier();
+        let server = async {
+            loop {
+                notifier.send_due().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            asked = ask_server(&scene.catalog, &target) => asked.unwrap(),
+            () = server => unreachable!("it goes on"),
+        }
+    };
+    assert_eq!(asked().await, Asked::NobodyThere);
+    let beat = pgkeep_catalog::NodeBeat {
+        node: "node".into(),
+        host: "here".into(),
+        pid: 1,
+        slots: 1,
+        kinds: Vec::new(),
+        version: "1".into(),
+    };
+    scene.catalog.node_beat(&beat).await.unwrap();
+    assert_eq!(asked().await, Asked::Arrived);
+    assert_eq!(scene.receiver.next_request().target, "/hook");
+    scene
+        .target("hook", |target| {
+            target.channel = Channel::Slack {
+                url: "env:NOT_OF_THE_SERVER".into(),
+            };
+        })
+        .await;
+    scene.clock.advance(SignedDuration::from_secs(1));
+    let Asked::Failed(why) = asked().await else {
+        panic!("the server has no such variable");
+    };
+    assert!(why.contains("NOT_OF_THE_SERVER"), "{why}");
+    // Nobody waits for the outcome of a test tomorrow.
+    let later = scene.catalog.now() + SignedDuration::from_hours(12);
+    assert_eq!(scene.catalog.due_deliveries(later, 10).await.unwrap(), []);
 }
 
 #[tokio::test]

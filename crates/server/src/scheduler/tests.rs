@@ -665,6 +665,31 @@ async fn silence_is_an_alarm_that_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_run_that_waits_in_a_paused_queue_is_overdue_like_one_that_was_not_made() {
+    let scene = Scene::at("2026-05-01T00:00:00Z").await;
+    scene.put(daily("02:00")).await;
+    scene.set("2026-05-01T02:00:00Z");
+    scene.tick().await;
+    assert_eq!(scene.backups().await.len(), 1, "it waits for its turn");
+    // One whose turn comes has the time that a run may take.
+    scene.set("2026-05-01T02:11:00Z");
+    scene.tick().await;
+    assert!(scene.policy_events().await.is_empty());
+    scene.catalog.pause_queue("somebody").await.expect("paused");
+    scene.tick().await;
+    assert_eq!(scene.policy_events().await, ["overdue"]);
+    let report = crate::status::report(&scene.catalog)
+        .await
+        .expect("a report");
+    assert!(report.queue.paused);
+    assert!(report.apps[0].policies[0].overdue.is_some(), "{report:#?}");
+    scene.catalog.resume_queue().await.expect("resumed");
+    scene.succeed().await;
+    scene.tick().await;
+    assert_eq!(scene.policy_events().await, ["overdue", "recovered"]);
+}
+
+#[tokio::test]
 async fn lists_of_backups_are_read_at_start_and_every_hour_and_the_catalog_is_copied_daily() {
     let scene = Scene::at("2026-05-01T00:00:00Z").await;
     let counts = async || {

@@ -14,6 +14,7 @@ const RUNS: u32 = 20;
 /// All policies whose schedule can be followed, with their facts.
 pub async fn of_policies(catalog: &Catalog) -> Result<Vec<(Policy, PolicyFacts)>, CatalogError> {
     let settings = catalog.settings().await?;
+    let paused = catalog.queue_paused().await?.is_some();
     let runs = catalog.policy_runs().await?;
     let runs: BTreeMap<&str, &PolicyRuns> = runs
         .iter()
@@ -23,7 +24,7 @@ pub async fn of_policies(catalog: &Catalog) -> Result<Vec<(Policy, PolicyFacts)>
     for stored in catalog.policies().await? {
         let runs = runs.get(stored.name.as_str()).copied();
         let since = since(&stored, &settings);
-        if let Some(facts) = of_policy(catalog, &stored, runs, since).await? {
+        if let Some(facts) = of_policy(catalog, &stored, runs, since, paused).await? {
             all.push((stored.value, facts));
         }
     }
@@ -35,6 +36,7 @@ async fn of_policy(
     stored: &Stored<Policy>,
     runs: Option<&PolicyRuns>,
     since: Timestamp,
+    paused: bool,
 ) -> Result<Option<PolicyFacts>, CatalogError> {
     let policy = &stored.value;
     let Ok(schedule) = policy.runs() else {
@@ -60,7 +62,9 @@ async fn of_policy(
         since,
         last_ok: runs.and_then(|runs| runs.last_success_at),
         failure: failure(&recent),
-        running: runs.is_some_and(|runs| runs.active.is_some()),
+        running: runs
+            .and_then(|runs| runs.active.as_ref())
+            .is_some_and(|job| is_at_work(job, paused)),
         usual_secs: health::usual_secs(&durations),
         may_wait_secs: load_limit.map_or(0, |limit| limit.deadline_secs),
         at_least_every_secs: policy
@@ -68,6 +72,11 @@ async fn of_policy(
             .as_ref()
             .map(|adaptive| adaptive.at_least_every_secs),
     }))
+}
+
+/// Tells whether a run gets on. One that waits for a person, as all do in a queue that is paused, does not.
+fn is_at_work(job: &Job, paused: bool) -> bool {
+    job.state == JobState::Running || !(paused || job.held)
 }
 
 /// The newest runs that are over, newest first.

@@ -1,6 +1,7 @@
 //! `pgkeep apply`: plan, show, agree, act.
 
 mod held;
+mod plain;
 mod plan;
 
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
     confirm,
     error::{CliError, CliResult},
     exit::Exit,
+    listing,
     output::{Column, Rows, Text, human},
     session::Session,
 };
@@ -18,7 +20,10 @@ use pgkeep_catalog::blocking::Blocking;
 use pgkeep_model::policy::{EnvironmentSchedule, from_environment};
 use plan::{Action, ApplyPlan, Held};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// Where definitions come from that no file holds.
+const ENVIRONMENT: &str = "the environment";
 
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -29,8 +34,10 @@ struct Answer {
 }
 
 pub fn run(args: &ApplyArgs, session: &Session) -> CliResult<Exit> {
-    let (path, raw) = file_to_apply(args, session)?;
-    let wanted = config::of_file(&raw, &path, &session.places)?;
+    let (from, wanted) = to_apply(args, session)?;
+    for warning in plain::secrets_in(&wanted) {
+        session.screen.warn(&warning);
+    }
     let keeper = match session.remote()? {
         Some(api) => Some(Keeper::Server(api)),
         None => {
@@ -47,21 +54,34 @@ pub fn run(args: &ApplyArgs, session: &Session) -> CliResult<Exit> {
         Some(keeper) => keeper.held(&wanted)?,
         None => Held::default(),
     };
-    let plan = plan::plan(&wanted, &held, args.prune);
+    let mut plan = plan::plan(&wanted, &held, args.prune);
+    if from == ENVIRONMENT && !args.prune {
+        // A variable that is not set here says nothing of what a file or another shell has described.
+        plan.steps.retain(|step| step.action != Action::Delete);
+    }
     let act = !args.dry_run && !plan.steps.is_empty();
-    if act && !session.screen.json {
-        let mut text = Text::default();
-        render(&mut text, &plan, false);
-        session.screen.note(text.as_str());
-        if !args.yes {
-            confirm::agree("make it so", session)?;
+    if act {
+        let removes = plan.count(Action::Delete) > 0;
+        if !session.screen.json || (removes && !args.yes) {
+            let mut text = Text::default();
+            render(&mut text, &plan, false);
+            session.screen.note(text.as_str());
+        }
+        match removes {
+            true => confirm::removal("make it so, with what is deleted", args.yes, session)?,
+            false if !args.yes => confirm::agree("make it so", session)?,
+            false => {}
         }
     }
     if let (true, Some(keeper)) = (act, &keeper) {
         keeper.execute(&plan, &wanted, session)?;
+        if let Keeper::Catalog(catalog) = keeper {
+            // Backups may be older than the catalog.
+            listing::take_in_unless_worked(catalog, None, session);
+        }
     }
     let answer = Answer {
-        file: path.display().to_string(),
+        file: from,
         plan,
         applied: act,
     };
@@ -72,7 +92,8 @@ pub fn run(args: &ApplyArgs, session: &Session) -> CliResult<Exit> {
     Ok(Exit::Done)
 }
 
-fn file_to_apply(args: &ApplyArgs, session: &Session) -> CliResult<(PathBuf, RawConfig)> {
+/// What the file named, the one in force, or, where there is none, the environment describes.
+fn to_apply(args: &ApplyArgs, session: &Session) -> CliResult<(String, Definitions)> {
     if let Some(path) = &args.file {
         let text = std::fs::read_to_string(path).map_err(|e| {
             let exit = match e.kind() {
@@ -81,24 +102,36 @@ fn file_to_apply(args: &ApplyArgs, session: &Session) -> CliResult<(PathBuf, Raw
             };
             CliError::new(exit, format!("cannot read {}: {e}", path.display()))
         })?;
-        return Ok((path.clone(), RawConfig::parse(&text, path)?));
+        let raw = RawConfig::parse(&text, path)?;
+        let wanted = config::of_file(&raw, path, &session.places)?;
+        return Ok((path.display().to_string(), wanted));
     }
-    session.config_file()?.ok_or_else(|| {
-        CliError::new(Exit::NotFound, "there is no configuration file to apply")
-            .with_hint("name it: pgkeep apply FILE")
-    })
+    // This shell's variables describe what is on this machine, not on a server elsewhere.
+    let (from, wanted) = match (session.config_file()?, session.remote()?.is_some()) {
+        (Some((path, raw)), true) => (
+            path.display().to_string(),
+            config::of_file(&raw, &path, &session.places)?,
+        ),
+        (None, true) => (ENVIRONMENT.to_owned(), Definitions::default()),
+        (_, false) => described(session)?,
+    };
+    match from == ENVIRONMENT && wanted.is_empty() {
+        false => Ok((from, wanted)),
+        true => Err(
+            CliError::new(Exit::NotFound, "there is no configuration file to apply")
+                .with_hint("name it: pgkeep apply FILE"),
+        ),
+    }
 }
 
-/// What a server that starts makes of its surroundings: an empty catalog takes in the file, or what the environment
-/// describes; of a file that has gone on since, a word is said.
-pub fn at_start(catalog: &Blocking, session: &Session) -> CliResult<()> {
-    let keeper = Keeper::Catalog(catalog.clone());
+/// What the file in force describes, or else the environment, and where that stands.
+fn described(session: &Session) -> CliResult<(String, Definitions)> {
     let (from, mut wanted) = match session.config_file()? {
         Some((path, raw)) => (
             path.display().to_string(),
             config::of_file(&raw, &path, &session.places)?,
         ),
-        None => ("the environment".to_owned(), Definitions::default()),
+        None => (ENVIRONMENT.to_owned(), Definitions::default()),
     };
     if wanted.apps.is_empty() && wanted.repositories.is_empty() {
         let described = config::of_environment(&session.environment, &session.places);
@@ -106,6 +139,14 @@ pub fn at_start(catalog: &Blocking, session: &Session) -> CliResult<()> {
         wanted.repositories = described.repositories;
     }
     add_policy_of_environment(&mut wanted, session)?;
+    Ok((from, wanted))
+}
+
+/// What a server that starts makes of its surroundings: an empty catalog takes in the file, or what the environment
+/// describes; of a file that has gone on since, a word is said.
+pub fn at_start(catalog: &Blocking, session: &Session) -> CliResult<()> {
+    let keeper = Keeper::Catalog(catalog.clone());
+    let (from, wanted) = described(session)?;
     let held = keeper.held(&wanted)?;
     if wanted.is_empty() {
         if held.is_empty() {
@@ -117,16 +158,31 @@ pub fn at_start(catalog: &Blocking, session: &Session) -> CliResult<()> {
     }
     let plan = plan::plan(&wanted, &held, false);
     if held.is_empty() {
+        for warning in plain::secrets_in(&wanted) {
+            session.screen.warn(&warning);
+        }
         keeper.execute(&plan, &wanted, session)?;
         session
             .screen
             .note(&summary(&plan, &format!("took in {from}: ")));
-    } else if !plan.steps.is_empty() {
+    } else if plan
+        .steps
+        .iter()
+        .any(|step| from != ENVIRONMENT || step.action != Action::Delete)
+    {
         session.screen.note(&format!(
             "{from} says something else than the catalog, which counts; `pgkeep apply --dry-run` shows it"
         ));
     }
     Ok(())
+}
+
+/// Applies the file in force to a catalog, for a rebuild.
+pub fn into(catalog: &Blocking, path: &Path, raw: &RawConfig, session: &Session) -> CliResult<()> {
+    let wanted = config::of_file(raw, path, &session.places)?;
+    let keeper = Keeper::Catalog(catalog.clone());
+    let plan = plan::plan(&wanted, &keeper.held(&wanted)?, false);
+    keeper.execute(&plan, &wanted, session)
 }
 
 /// `BACKUP_SCHEDULE_CRON` and its like make a policy where nothing else does.
@@ -151,23 +207,15 @@ fn add_policy_of_environment(wanted: &mut Definitions, session: &Session) -> Cli
         );
         return Ok(());
     };
-    let policy = from_environment(app, &schedule)
-        .map_err(|e| {
-            CliError::usage(format!("{} {}", e.field, e.message))
-                .with_hint("set BACKUP_SCHEDULE_CRON and BACKUP_RETENTION_DAYS otherwise, or unset them")
-        })?;
+    let policy = from_environment(app, &schedule).map_err(|e| {
+        CliError::usage(format!("{} {}", e.field, e.message)).with_hint(
+            "set BACKUP_SCHEDULE_CRON and BACKUP_RETENTION_DAYS otherwise, or unset them",
+        )
+    })?;
     if let Some(policy) = policy {
         wanted.policies.insert(policy.name.clone(), policy);
     }
     Ok(())
-}
-
-/// Applies the file in force to a catalog, for a rebuild.
-pub fn into(catalog: &Blocking, path: &Path, raw: &RawConfig, session: &Session) -> CliResult<()> {
-    let wanted = config::of_file(raw, path, &session.places)?;
-    let keeper = Keeper::Catalog(catalog.clone());
-    let plan = plan::plan(&wanted, &keeper.held(&wanted)?, false);
-    keeper.execute(&plan, &wanted, session)
 }
 
 fn render(text: &mut Text, plan: &ApplyPlan, conclude: bool) {

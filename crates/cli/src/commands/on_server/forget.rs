@@ -41,6 +41,10 @@ pub fn forget(args: &ForgetArgs, api: &Api, session: &Session) -> CliResult<Exit
         pruned: None,
     };
     if !args.dry_run {
+        // What speaks against it is the server's to say, before anybody is asked.
+        if objections(&planned).is_empty() || args.force {
+            here::agreed(&answer.plan, &entries, args, session)?;
+        }
         body["plan_hash"] = planned["hash"].take();
         let done: Answer = found_out(api, &Call::post(path).body(body), session).map_err(forced)?;
         answer.report = done.report;

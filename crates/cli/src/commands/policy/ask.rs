@@ -99,6 +99,7 @@ fn keeps_anything(args: &PolicyArgs) -> bool {
     [
         args.keep_days,
         args.keep_max,
+        args.keep_last,
         args.keep_hourly,
         args.keep_daily,
         args.keep_weekly,
@@ -107,7 +108,9 @@ fn keeps_anything(args: &PolicyArgs) -> bool {
     ]
     .iter()
     .any(Option::is_some)
+        || args.keep.is_some()
         || args.keep_within.is_some()
+        || !args.keep_tag.is_empty()
 }
 
 pub fn no_app() -> CliError {

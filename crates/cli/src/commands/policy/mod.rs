@@ -20,8 +20,26 @@ use std::collections::BTreeSet;
 
 pub fn run(command: &PolicyCommand, session: &Session) -> CliResult<Exit> {
     let api = session.api()?;
+    carried_out(command, &api, session).map_err(pointed)
+}
+
+/// What is not known has a list of what is.
+fn pointed(error: CliError) -> CliError {
+    let list = match &error {
+        CliError { hint: Some(_), .. } => return error,
+        error if error.message.contains("there is no app") => "`pgkeep app list` shows the apps",
+        CliError {
+            exit: Exit::NotFound,
+            ..
+        } => "`pgkeep policy list` shows the policies",
+        _ => return error,
+    };
+    error.with_hint(list)
+}
+
+fn carried_out(command: &PolicyCommand, api: &Api, session: &Session) -> CliResult<Exit> {
     match command {
-        PolicyCommand::List => list(&api, session),
+        PolicyCommand::List => list(api, session),
         PolicyCommand::Show { name } => {
             let policy = document(&api, name)?;
             session
@@ -29,16 +47,14 @@ pub fn run(command: &PolicyCommand, session: &Session) -> CliResult<Exit> {
                 .answer(&policy, |text| show::one(text, &policy));
             Ok(Exit::Done)
         }
-        PolicyCommand::Create(args) => create(args, &api, session),
-        PolicyCommand::Edit(args) => edit(args, &api, session),
-        PolicyCommand::Enable { name } => switch(name, true, &api, session),
-        PolicyCommand::Disable { name } => switch(name, false, &api, session),
+        PolicyCommand::Create(args) => create(args, api, session),
+        PolicyCommand::Edit(args) => edit(args, api, session),
+        PolicyCommand::Enable { name } => switch(name, true, api, session),
+        PolicyCommand::Disable { name } => switch(name, false, api, session),
         PolicyCommand::Delete(args) => {
             let (_, etag) = api.with_etag(&Call::get(path(&args.name)))?;
-            if !args.yes {
-                let what = format!("delete policy {}; its backups stay", args.name);
-                confirm::agree(&what, session)?;
-            }
+            let what = format!("delete policy {}; its backups stay", args.name);
+            confirm::removal(&what, args.yes, session)?;
             api.send(&Call::delete(path(&args.name)).if_match(etag))?;
             let answer = json!({ "deleted": args.name });
             session.screen.answer(&answer, |text| {
@@ -46,11 +62,17 @@ pub fn run(command: &PolicyCommand, session: &Session) -> CliResult<Exit> {
             });
             Ok(Exit::Done)
         }
-        PolicyCommand::Run { name, no_wait } => run_now(name, *no_wait, &api, session),
-        PolicyCommand::Cleanup { name, dry_run } => cleanup(name, *dry_run, &api, session),
-        PolicyCommand::Next { name, count } => next(name, *count, &api, session),
+        PolicyCommand::Run { name, no_wait } => run_now(name, *no_wait, api, session),
+        PolicyCommand::Cleanup { name, dry_run, yes } => {
+            let asked = Asked {
+                dry_run: *dry_run,
+                yes: *yes,
+            };
+            cleanup(name, asked, api, session)
+        }
+        PolicyCommand::Next { name, count } => next(name, *count, api, session),
         PolicyCommand::Defaults { app, time_zone } => {
-            make_defaults(app, time_zone.as_deref(), &api, session)
+            make_defaults(app, time_zone.as_deref(), api, session)
         }
     }
 }
@@ -190,17 +212,16 @@ struct RunAnswer {
 }
 
 fn run_now(name: &str, no_wait: bool, api: &Api, session: &Session) -> CliResult<Exit> {
-    let accepted = api.document(&Call::post(format!("{}/run-now", path(name))))?;
-    let ids = jobs_in(&accepted);
-    if ids.is_empty() {
-        return Err(CliError::new(Exit::Server, "the server names no job"));
-    }
+    let ids = api.all_accepted(&Call::post(format!("{}/run-now", path(name))))?;
     let mut jobs = Vec::new();
     for id in &ids {
         jobs.push(match no_wait {
             true => api.job(id)?,
             false => api.follow(id, session)?,
         });
+    }
+    if no_wait {
+        api.tell_of_pause(session)?;
     }
     session.progress.finish();
     let failed = jobs
@@ -219,16 +240,6 @@ fn run_now(name: &str, no_wait: bool, api: &Api, session: &Session) -> CliResult
         }
     });
     Ok(Exit::Done)
-}
-
-/// The jobs that an answer 202 names.
-fn jobs_in(accepted: &Value) -> Vec<String> {
-    let several = accepted["jobs"].as_array();
-    let one = |value: &Value| value["job_id"].as_str().map(str::to_owned);
-    match several {
-        Some(all) => all.iter().filter_map(one).collect(),
-        None => one(accepted).into_iter().collect(),
-    }
 }
 
 fn render_run(text: &mut Text, job: &JobView) {
@@ -252,16 +263,29 @@ fn render_run(text: &mut Text, job: &JobView) {
     }
 }
 
-fn cleanup(name: &str, dry_run: bool, api: &Api, session: &Session) -> CliResult<Exit> {
+#[derive(Clone, Copy)]
+struct Asked {
+    dry_run: bool,
+    yes: bool,
+}
+
+fn cleanup(name: &str, asked: Asked, api: &Api, session: &Session) -> CliResult<Exit> {
+    let Asked { dry_run, yes } = asked;
+    let call = format!("{}/cleanup", path(name));
+    let plan = api.document(&Call::get(&call))?;
     let answer = if dry_run {
-        api.document(&Call::get(format!("{}/cleanup", path(name))))?
+        plan
     } else {
-        let accepted = api.document(&Call::post(format!("{}/cleanup", path(name))))?;
-        let ids = jobs_in(&accepted);
-        let Some(id) = ids.first() else {
-            return Err(CliError::new(Exit::Server, "the server names no job"));
-        };
-        api.finished(id, session)?
+        let going = show::to_remove(&plan);
+        if going > 0 && !yes {
+            let mut text = Text::default();
+            show::cleanup(&mut text, &plan, true);
+            session.screen.note(text.as_str());
+            let what = format!("remove {}", human::counted(going, "backup"));
+            confirm::removal(&what, yes, session)?;
+        }
+        let id = api.accepted(&Call::post(call))?;
+        api.finished(&id, session)?
     };
     session
         .screen

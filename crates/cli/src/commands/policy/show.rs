@@ -177,7 +177,13 @@ pub fn one(text: &mut Text, document: &Value) {
                 .map(|level| level.to_string())
                 .unwrap_or_default(),
         ),
-        ("belongs to", word(&document["managed_by"])),
+        (
+            "belongs to",
+            match document["managed_by"].as_str() {
+                Some("file") => "what `pgkeep apply` reads: pgkeep.toml, or the environment".into(),
+                _ => word(&document["managed_by"]),
+            },
+        ),
     ]);
 }
 
@@ -200,12 +206,23 @@ pub fn next(text: &mut Text, answer: &Value) {
     }
 }
 
-/// What a clean-up would remove or has removed, each with its reason.
-pub fn cleanup(text: &mut Text, answer: &Value, planned: bool) {
+/// One plan for each repository.
+fn plans(answer: &Value) -> &[Value] {
     let plans = answer["items"]
         .as_array()
         .or(answer["repositories"].as_array());
-    let plans = plans.map(Vec::as_slice).unwrap_or_default();
+    plans.map(Vec::as_slice).unwrap_or_default()
+}
+
+/// How many backups a clean-up would remove.
+pub fn to_remove(answer: &Value) -> u64 {
+    let of_one = |plan: &Value| plan["remove"].as_array().map_or(0, Vec::len);
+    plans(answer).iter().map(of_one).sum::<usize>() as u64
+}
+
+/// What a clean-up would remove or has removed, each with its reason.
+pub fn cleanup(text: &mut Text, answer: &Value, planned: bool) {
+    let plans = plans(answer);
     let mut table = Rows::new(&[
         Column::Left("backup"),
         Column::Left("repository"),

@@ -49,6 +49,8 @@ class Command(PgkeepCommand):
             if not rules:
                 raise CommandError("no rule says what to keep: give --keep-days, --keep-last or another", returncode=2)
             command = ["forget", *rules, *passed_on(options, "protect-newest", "tag", "dry-run", "prune")]
+        # Whoever runs this command has asked for it; nobody sits at the terminal of the one below.
+        command += [] if options["dry_run"] else ["--yes"]
         answer = binary.ask(chosen, command, operations.app_definition(chosen))
         removed, kept = _numbers(answer)
         verb = "would be removed" if options["dry_run"] else "removed"

@@ -49,6 +49,7 @@ class Command(PgkeepCommand):
             raise CommandError(f"{action} needs the name of a policy", returncode=2)
         given = passed_on(options, *SWITCHES, *NUMBERS, *TEXTS, *LISTS)
         command = ["policy", action, *([name] if name else []), *given]
+        command += ["--yes"] if action == "delete" else []
         # Only these two are about the app; for the others the policy knows its own.
         about = definition if action in {"list", "create"} else None
         answer = binary.ask(chosen, command, about)
