@@ -256,7 +256,7 @@ export const pages = {
     nextRuns: 'The next ten runs',
     keep: 'What is kept',
     keepHint:
-      'Whichever of the two limits is hit first removes a backup, unless one of the counts below wants it. Pinned backups, the newest proven one and the newest good ones always stay.',
+      'Whichever of the two limits is hit first removes a backup, unless one of the counts below wants it; 7 daily, 4 weekly and 12 monthly ones are a usual choice. Pinned backups, the newest proven one and the newest good ones always stay.',
     keepDays: 'For so many days',
     keepMost: 'At most so many backups',
     noLimit: 'no limit',
