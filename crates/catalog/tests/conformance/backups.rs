@@ -546,3 +546,36 @@ pub async fn the_newest_good_and_the_newest_proven_backup_are_known(place: Place
         (rows[2].id.clone(), rows[0].id.clone())
     );
 }
+
+pub async fn what_each_repository_and_policy_has_of_an_app_is_counted(place: Place) {
+    let catalog = place.open().await;
+    let row = |number, app: &str, repository: &str, policy: Option<&str>| BackupRow {
+        app: app.to_owned(),
+        repository: repository.to_owned(),
+        policy: policy.map(str::to_owned),
+        ..backup_row(number, &place)
+    };
+    let rows = [
+        row(1, "shop", "main", Some("nightly")),
+        row(2, "shop", "main", None),
+        row(2, "shop", "offsite", Some("nightly")),
+        row(3, "shop", "offsite", Some("weekly")),
+        row(9, "blog", "main", Some("nightly")),
+    ];
+    catalog.upsert_backups(&rows).await.expect("written");
+
+    let held = catalog.holdings_of("shop").await.expect("an answer");
+    let held: Vec<_> = held
+        .iter()
+        .map(|holding| (holding.repository.as_str(), holding.backups, holding.newest))
+        .collect();
+    assert_eq!(
+        held,
+        [("main", 2, rows[1].time), ("offsite", 2, rows[3].time)]
+    );
+    let made = catalog.backups_by_policy("shop").await.expect("an answer");
+    let expected = [("nightly".to_owned(), 2), ("weekly".to_owned(), 1)];
+    assert_eq!(made, expected.into());
+    let nothing = catalog.holdings_of("nope").await.expect("an answer");
+    assert_eq!(nothing, []);
+}

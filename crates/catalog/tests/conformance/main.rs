@@ -113,6 +113,7 @@ cases! {
         a_sync_makes_the_list_be_what_the_repository_says,
         a_sync_keeps_what_was_written_after_it_looked,
         the_newest_good_and_the_newest_proven_backup_are_known,
+        what_each_repository_and_policy_has_of_an_app_is_counted,
     }
     repositories {
         a_recovery_kit_is_confirmed_until_the_key_changes,
