@@ -14,6 +14,7 @@ mod confirm;
 mod error;
 mod exit;
 mod interrupt;
+mod listing;
 mod output;
 mod recording;
 mod recovery_kit;

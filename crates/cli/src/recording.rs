@@ -6,6 +6,7 @@
 use crate::{
     error::{CliError, CliResult},
     exit::Exit,
+    listing,
     session::Session,
 };
 use pgkeep_engine::{Context, ErrorCode};
@@ -161,8 +162,10 @@ fn tell_of_changes(address: &str, places: &Places, session: &Session) {
                 let job = draft(spec, Trigger::Internal, &by, now, &JobLimits::default());
                 catalog.enqueue(job).await?;
             }
-            Ok(())
-        })
+            Ok::<(), CliError>(())
+        })?;
+        listing::take_in_unless_worked(&catalog, Some(address), session);
+        Ok(())
     });
     if let Err(error) = told {
         session.screen.warn(&format!(

@@ -18,7 +18,7 @@ use pgkeep_model::{
 use pgkeep_postgres::{
     archive::{
         self, CopyTarget, CustomBlock, CustomReader, DirectoryArchive, Entry, FileKind,
-        LargeObjectSummer, RowSummer, SequenceValue, TarReader, Toc,
+        LargeObjectSummer, PackedDirectory, RowSummer, SequenceValue, TarReader, Toc,
     },
     dump::{DumpSink, SegmentDone, SegmentWriter},
 };
@@ -196,6 +196,8 @@ impl<'a> Intake<'a> {
         let open = || Ok::<_, Error>(BufReader::with_capacity(1 << 20, File::open(path)?));
         match format {
             ImportFormat::Custom => self.custom(path, request),
+            // A folder that somebody packed.
+            ImportFormat::Tar if PackedDirectory::is_one(path) => self.directory(path, request),
             ImportFormat::Tar => self.tar(path, request),
             ImportFormat::Directory => self.directory(path, request),
             ImportFormat::Plain => self.plain(open()?, request),

@@ -198,10 +198,12 @@ pub enum ThrottleScope {
     Status,
     Login,
     Upload,
+    /// Backups before guarded commands, which a deployment waits for.
+    Guard,
 }
 
 impl ThrottleScope {
-    pub const ALL: [ThrottleScope; 7] = [
+    pub const ALL: [ThrottleScope; 8] = [
         ThrottleScope::BackupCreate,
         ThrottleScope::BackupDelete,
         ThrottleScope::BackupDownload,
@@ -209,6 +211,7 @@ impl ThrottleScope {
         ThrottleScope::Status,
         ThrottleScope::Login,
         ThrottleScope::Upload,
+        ThrottleScope::Guard,
     ];
 
     /// The name in the configuration file; in capitals after `PGKEEP_THROTTLE_` in the environment.
@@ -221,6 +224,7 @@ impl ThrottleScope {
             ThrottleScope::Status => "status",
             ThrottleScope::Login => "login",
             ThrottleScope::Upload => "upload",
+            ThrottleScope::Guard => "guard",
         }
     }
 
@@ -238,6 +242,7 @@ impl ThrottleScope {
             ThrottleScope::Status => Rate::per_minute(120),
             ThrottleScope::Login => Rate::per_minute(10),
             ThrottleScope::Upload => Rate::per_hour(20),
+            ThrottleScope::Guard => Rate::per_hour(30),
         }
     }
 }
@@ -249,12 +254,12 @@ pub struct Throttles {
 }
 
 impl Throttles {
+    /// The limit of a scope: the one that is set, else its default.
     pub fn rate(&self, scope: ThrottleScope) -> Rate {
         self.rates
             .get(&scope)
             .copied()
             .unwrap_or_else(|| scope.default_rate())
-    /// The limit of a scope: the one that is set, else its default.
     }
 }
 
@@ -266,20 +271,20 @@ pub enum Rate {
 }
 
 impl Rate {
+    /// `count` requests in an hour.
     pub fn per_hour(count: u32) -> Self {
         Rate::Per {
             count,
             period: Duration::from_secs(3_600),
         }
-    /// `count` requests in an hour.
     }
 
+    /// `count` requests in a minute.
     pub fn per_minute(count: u32) -> Self {
         Rate::Per {
             count,
             period: Duration::from_secs(60),
         }
-    /// `count` requests in a minute.
     }
 }
 

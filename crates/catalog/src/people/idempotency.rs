@@ -77,7 +77,7 @@ impl Catalog {
         })
     }
 
-    /// Keeps the answer.
+    /// Keeps the answer, in the place of that of a job that the work has put into the queue.
     pub async fn idempotency_finish(
         &self,
         key: &str,
@@ -86,7 +86,11 @@ impl Catalog {
         body: &str,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        answer(&mut tx, key, principal, status, body).await?;
+        tx.run(
+            "UPDATE idempotency SET status = $3, body = $4 WHERE principal = $1 AND idem_key = $2",
+            params![principal, key, u32::from(status), body],
+        )
+        .await?;
         tx.commit().await
     }
 

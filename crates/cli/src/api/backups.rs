@@ -12,6 +12,9 @@ use std::collections::BTreeSet;
 /// How many backups are looked at for the latest one.
 const RECENT: usize = 200;
 
+/// Fewer digits than these name no backup in a path of the API.
+const SHORTEST_ID: usize = 4;
+
 /// A backup on a server: what is known of it, and the repository that it is found in.
 pub struct Found {
     pub entry: BackupEntry,
@@ -27,12 +30,7 @@ impl Api {
         repository: Option<&str>,
     ) -> CliResult<Found> {
         if wanted != "latest" {
-            let call = Call::get(format!(
-                "/backups/{}",
-                encoded(&wanted.to_ascii_lowercase())
-            ))
-            .maybe("repository", repository);
-            return found(self.document(&call)?);
+            return self.backup_by_id(&wanted.to_ascii_lowercase(), repository);
         }
         let call = Call::get("/backups")
             .maybe("app", app)
@@ -58,6 +56,41 @@ impl Api {
             None => Err(
                 CliError::new(Exit::NotFound, "the server holds no matching backup")
                     .with_hint("`pgkeep list` shows what there is; `pgkeep backup` makes one"),
+            ),
+        }
+    }
+
+    /// The backup whose id begins so, with the words for one that is not there that a repository here has.
+    fn backup_by_id(&self, wanted: &str, repository: Option<&str>) -> CliResult<Found> {
+        let unknown = || {
+            CliError::new(Exit::NotFound, format!("no backup with id {wanted}"))
+                .with_hint("`pgkeep list` shows the ids; `latest` names the newest")
+        };
+        if wanted.is_empty() || wanted.len() > 64 || !wanted.bytes().all(|b| b.is_ascii_hexdigit())
+        {
+            return Err(unknown());
+        }
+        if wanted.len() >= SHORTEST_ID {
+            let call =
+                Call::get(format!("/backups/{}", encoded(wanted))).maybe("repository", repository);
+            return match self.document(&call) {
+                Ok(backup) => found(backup),
+                Err(error) if error.exit == Exit::NotFound => Err(unknown()),
+                Err(error) => Err(error),
+            };
+        }
+        let call = Call::get("/backups")
+            .query("text", wanted)
+            .maybe("repository", repository);
+        let mut those = self.backups(&call, usize::MAX)?;
+        those.retain(|found| found.entry.id.starts_with(wanted));
+        those.dedup_by(|a, b| a.entry.id == b.entry.id);
+        match those.len() {
+            0 => Err(unknown()),
+            1 => Ok(those.remove(0)),
+            n => Err(
+                CliError::usage(format!("{n} backups have ids that start with {wanted}"))
+                    .with_hint("give more digits of the id"),
             ),
         }
     }

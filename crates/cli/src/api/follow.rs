@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use pgkeep_model::{Phase, Progress};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::time::Duration;
+use std::{sync::mpsc, time::Duration};
 
 /// A job as the API shows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -128,10 +128,29 @@ impl Api {
         }
     }
 
-    /// Waits for a job's end, whatever it is, and shows its progress meanwhile.
+    /// Waits for a job's end, whatever it is, and shows its progress meanwhile. The first Ctrl-C asks the server to cancel
+    /// the job; who does not wait for that is told that the job may go on.
     pub fn follow(&self, id: &str, session: &Session) -> CliResult<JobView> {
+        if let Some(relay) = &session.relay {
+            relay.last_words(format!(
+                "job {id} may still go on at the server: `pgkeep job show {id}` tells, `pgkeep job cancel {id}` ends it"
+            ));
+        }
+        let followed = self.follow_until_final(id, session);
+        if let Some(relay) = &session.relay {
+            relay.last_words(String::new());
+        }
+        followed
+    }
+
+    fn follow_until_final(&self, id: &str, session: &Session) -> CliResult<JobView> {
         let mut shown = Shown::default();
         let mut asked_to_cancel = false;
+        let (interrupt, interrupted) = mpsc::channel();
+        let _wakes = session.cancel.on_cancel(move || {
+            // Nobody waits any more.
+            let _ = interrupt.send(());
+        });
         let mut told_to_wait = false;
         let mut pause = SOON;
         loop {
@@ -154,7 +173,11 @@ impl Api {
                 asked_to_cancel = true;
                 self.send(&Call::post(format!("/jobs/{}/cancel", encoded(id))))?;
             }
-            std::thread::sleep(pause);
+            match asked_to_cancel {
+                true => std::thread::sleep(pause),
+                // Ctrl-C ends the waiting, so that the server hears of it at once.
+                false => drop(interrupted.recv_timeout(pause)),
+            }
             pause = (pause * 5 / 4).min(LATER);
         }
     }

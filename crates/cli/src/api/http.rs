@@ -192,9 +192,17 @@ impl Http {
             Exit::Server,
             format!("cannot reach the server at {}: {why}", self.base),
         )
-        .with_hint("check --server or PGKEEP_SERVER, and that `pgkeep serve` runs there")
+        .with_hint(match why.contains("certificate") {
+            true => UNTRUSTED,
+            false => "check --server or PGKEEP_SERVER, and that `pgkeep serve` runs there",
+        })
     }
 }
+
+/// What to do where a certificate is not trusted, whatever lacks: its authority, its name or its time.
+const UNTRUSTED: &str = "check the server's name and its certificate; one of a private authority is trusted where \
+    SSL_CERT_FILE names a file with that authority's certificate, and a self-signed one must not be an authority itself \
+    (CA:FALSE)";
 
 /// The address without its last slash, if a token may be sent there.
 fn checked(url: &str, insecure: bool) -> CliResult<String> {

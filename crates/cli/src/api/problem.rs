@@ -53,6 +53,8 @@ pub fn error_of(reply: &Reply) -> CliError {
     error.hint = match problem.code.as_str() {
         // The server's own speaks of headers and of a page to log in at.
         "unauthenticated" => usual_hint("unauthenticated"),
+        // What is wrong is an option here, not a field of a request.
+        "invalid" => problem.hint.filter(|hint| !hint.starts_with("/api/")),
         code => problem.hint.or_else(|| usual_hint(code)),
     };
     error

@@ -1,7 +1,7 @@
 //! `pgkeep doctor`: what would make a backup or a restore fail, each with its remedy.
 
 use crate::{
-    api::Call,
+    api::{Api, Call},
     args::DoctorArgs,
     commands::on_server,
     config::{Key, Source},
@@ -56,13 +56,13 @@ pub fn run(args: &DoctorArgs, session: &Session) -> CliResult<Exit> {
         repository,
     };
     let mut report = doctor::run(&request, &context)?;
-    report.findings.extend(troubles(session));
+    report.findings.extend(troubles_here(session));
     session.progress.finish();
     Ok(answer(&report, session))
 }
 
-/// What the catalog of this machine knows that makes a green light a lie. One that cannot be asked is a finding, too.
-fn troubles(session: &Session) -> Vec<Finding> {
+/// What the catalog of this machine knows.
+fn troubles_here(session: &Session) -> Vec<Finding> {
     let here = |places: &Places| match &places.catalog {
         CatalogPlace::Sqlite(path) => path.exists(),
         CatalogPlace::Postgres(_) => true,
@@ -70,24 +70,23 @@ fn troubles(session: &Session) -> Vec<Finding> {
     if !session.catalog_places().is_ok_and(|places| here(&places)) {
         return Vec::new();
     }
-    let warning = |subject: String, message: String| Finding {
-        subject,
-        severity: Severity::Warning,
-        message,
-        remedy: None,
-    };
-    let asked = session
-        .api()
-        .and_then(|api| api.document(&Call::get("/status")));
+    match session.api() {
+        Ok(api) => troubles(&api, session.named_app().as_deref()),
+        Err(e) => vec![warning("catalog".into(), e.to_string())],
+    }
+}
+
+/// What a catalog knows that makes a green light a lie. One that cannot be asked is a finding, too.
+pub fn troubles(api: &Api, only: Option<&str>) -> Vec<Finding> {
+    let asked = api.document(&Call::get("/status"));
     let status = match asked {
         Ok(status) => status,
         Err(e) => return vec![warning("catalog".into(), e.to_string())],
     };
-    let only = session.named_app();
     let mut found = Vec::new();
     for app in status["apps"].as_array().into_iter().flatten() {
         let name = app["app"].as_str().unwrap_or_default();
-        if only.as_deref().is_some_and(|only| only != name) {
+        if only.is_some_and(|only| only != name) {
             continue;
         }
         for finding in app["findings"].as_array().into_iter().flatten() {
@@ -98,6 +97,15 @@ fn troubles(session: &Session) -> Vec<Finding> {
         }
     }
     found
+}
+
+fn warning(subject: String, message: String) -> Finding {
+    Finding {
+        subject,
+        severity: Severity::Warning,
+        message,
+        remedy: None,
+    }
 }
 
 /// Shows what was found; the exit code says whether anything stands in the way.

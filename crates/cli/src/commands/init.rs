@@ -4,6 +4,7 @@
 
 use crate::{
     args::InitArgs,
+    commands::on_server,
     config::{Key, RepositorySettings, generate_key, write_new},
     error::CliResult,
     exit::Exit,
@@ -27,7 +28,9 @@ struct Answer {
 }
 
 pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
-    session.only_here("init")?;
+    if let Some(api) = session.remote()? {
+        return on_server::init(args, &api, session);
+    }
     let settings = session.settings()?;
     let chosen = required_repository(&settings)?;
     let context = session.context(&settings);

@@ -88,7 +88,8 @@ pub fn answer(
     });
 }
 
-fn unknown_app(app: &str, known: BTreeSet<String>) -> String {
+/// What to say where a list is empty because nothing is kept of this app.
+pub fn unknown_app(app: &str, known: BTreeSet<String>) -> String {
     let known: Vec<String> = known.into_iter().collect();
     match known.as_slice() {
         [] => "note: the repository holds no backups yet".into(),

@@ -287,7 +287,7 @@ pub fn drop_expired(settings: &Settings, report: &FilesReport, context: &Context
 }
 
 /// The name of the tree that stands at this path, else the path.
-fn tree_of(path: &Path, settings: &Settings) -> String {
+pub fn tree_of(path: &Path, settings: &Settings) -> String {
     let mut trees = settings.definition.files.iter();
     match trees.find(|tree| Path::new(&tree.path) == path) {
         Some(tree) => tree.name.clone(),
@@ -303,7 +303,7 @@ fn places_of(settings: &Settings) -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-fn tree_paths(settings: &Settings) -> Vec<PathBuf> {
+pub fn tree_paths(settings: &Settings) -> Vec<PathBuf> {
     places_of(settings).into_values().collect()
 }
 

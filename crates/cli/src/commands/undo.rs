@@ -10,8 +10,10 @@ use crate::{
     recording::Recording,
     session::Session,
 };
+use jiff::SignedDuration;
 use pgkeep_engine::{
     Context,
+    files::restore::{KeptFolder, kept},
     restore::{self, UndoPlan, UndoReport},
 };
 use pgkeep_model::job::{JobSpec, UndoSpec};
@@ -43,6 +45,11 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
     };
     let plan = restore::plan_undo(&admin, &database, args.to.as_deref(), &context)?;
     session.progress.finish();
+    let folders = kept(&super::restore_files::tree_paths(&settings));
+    let folders = with_the_database(&plan, &folders, |folder| {
+        super::restore_files::tree_of(&folder.of, &settings)
+    });
+    note_folders(&folders, session);
     if args.dry_run {
         answer_plan(&plan, session);
         return Ok(Exit::Done);
@@ -64,6 +71,37 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
     session.progress.finish();
     answer(&report, session);
     Ok(Exit::Done)
+}
+
+/// Names of the trees of which the restore that is undone replaced folders as well: those moved directly after its database.
+pub fn with_the_database(
+    plan: &UndoPlan,
+    kept: &[KeptFolder],
+    name: impl Fn(&KeptFolder) -> String,
+) -> Vec<String> {
+    let Some(replaced_at) = plan.replaced_at else {
+        return Vec::new();
+    };
+    let after = replaced_at..replaced_at + TOGETHER;
+    let with_it = kept
+        .iter()
+        .filter(|folder| after.contains(&folder.replaced_at));
+    with_it.map(name).collect()
+}
+
+/// So soon after its database the folders of a restore move.
+const TOGETHER: SignedDuration = SignedDuration::from_mins(5);
+
+/// Says which folders an undo of the database leaves as they are, and what puts them back.
+pub fn note_folders(trees: &[String], session: &Session) {
+    if trees.is_empty() {
+        return;
+    }
+    let options: Vec<String> = trees.iter().map(|tree| format!("--files {tree}")).collect();
+    session.screen.note(&format!(
+        "the same restore replaced folders, which this leaves as they are: `pgkeep undo {}` puts them back as well",
+        options.join(" ")
+    ));
 }
 
 /// Shows what an undo would do.

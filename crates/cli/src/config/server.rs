@@ -45,10 +45,13 @@ pub struct ServerSources<'a> {
 
 type Resolved<T> = Result<T, ConfigError>;
 
+/// How the variables of limits begin.
+const THROTTLE: &str = "PGKEEP_THROTTLE_";
+
 impl ServerSources<'_> {
     /// All of `pgkeep serve`; the second value holds warnings.
     pub fn server(&self) -> Resolved<(ServerSettings, Vec<String>)> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.unknown_throttles();
         let settings = ServerSettings {
             places: self.catalog_places(&mut warnings)?,
             http: self.http()?,
@@ -200,7 +203,7 @@ impl ServerSources<'_> {
     fn throttles(&self) -> Resolved<Throttles> {
         let mut throttles = Throttles::default();
         for scope in ThrottleScope::ALL {
-            let variable = format!("PGKEEP_THROTTLE_{}", scope.as_str().to_ascii_uppercase());
+            let variable = format!("{THROTTLE}{}", scope.as_str().to_ascii_uppercase());
             let (text, from) = match self.environment.get(&variable) {
                 Some(text) => (Some(text), variable.as_str()),
                 None => {
@@ -216,6 +219,22 @@ impl ServerSources<'_> {
             }
         }
         Ok(throttles)
+    }
+
+    /// Variables that look like limits and are none: a misspelt one would silently leave the usual limit in force.
+    fn unknown_throttles(&self) -> Vec<String> {
+        let known: Vec<String> = ThrottleScope::ALL
+            .iter()
+            .map(|scope| format!("{THROTTLE}{}", scope.as_str().to_ascii_uppercase()))
+            .collect();
+        let given = self
+            .environment
+            .names()
+            .filter(|name| name.starts_with(THROTTLE));
+        given
+            .filter(|name| !known.iter().any(|known| known == name))
+            .map(|name| format!("{name} limits nothing; known are {}", known.join(", ")))
+            .collect()
     }
 
     fn work(&self) -> Resolved<WorkSettings> {

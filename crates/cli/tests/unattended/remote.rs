@@ -97,6 +97,11 @@ fn a_restore_from_afar_is_planned_confirmed_proven_and_undone() {
     let beside = afar.json(&["restore", "latest", "--into", "shop_check"]);
     assert_eq!(beside["database"], "shop_check");
     assert_eq!(beside["proof"]["differences"].as_array().unwrap().len(), 0);
+    // Who restores all of a backup has proven it, as a drill does.
+    let shown = afar.json(&["show"]);
+    assert!(shown["validity"]["proven_at"].is_string(), "{shown}");
+    let listed = house.run(&["list", "--json"]).succeeds().json();
+    assert!(listed["backups"][0]["validity"]["proven_at"].is_string());
     house.shop.psql("shop", "DROP TABLE order_lines CASCADE");
     afar.run(&["restore", "latest", "--replace"]).fails_with(8);
     let plan = afar
@@ -160,6 +165,100 @@ fn a_dump_travels_to_the_server_and_back() {
 }
 
 #[test]
+fn folders_packages_and_pipes_travel_and_what_is_named_wrongly_is_told() {
+    let house = House::new("");
+    let afar = Afar::new(&house);
+    let made = afar.json(&[
+        "backup",
+        "--exclude-table-data",
+        "order_l*",
+        "--environment",
+        "staging",
+    ]);
+    let id = made["id"].as_str().unwrap();
+    let shown = afar.json(&["show", &id[..2]]);
+    assert_eq!(
+        (&shown["partial"], &shown["environment"]),
+        (&true.into(), &"staging".into())
+    );
+    // As local commands say it, whatever the server says.
+    let unknown = afar.run(&["show", "zz"]).fails_with(3);
+    assert!(
+        unknown.stderr.contains("no backup with id zz"),
+        "{}",
+        unknown.stderr
+    );
+    afar.run(&["verify", "--app", "nope"]).fails_with(3);
+    let unknown = afar
+        .run(&["list", "--repo", "/elsewhere/backups"])
+        .fails_with(3);
+    assert!(
+        unknown.stderr.contains("it knows main"),
+        "{}",
+        unknown.stderr
+    );
+
+    // A folder comes as one and goes as one; packed by hand, its names begin with "./".
+    let export = [
+        "export",
+        id,
+        "--format",
+        "directory",
+        "--output",
+        "shop.dir",
+    ];
+    afar.json(&export);
+    let folder = afar.elsewhere.path().join("shop.dir");
+    assert!(folder.join("toc.dat").is_file());
+    afar.run(&export).fails_with(8);
+    let packed = afar.elsewhere.path().join("packed.tar");
+    let tar = std::process::Command::new("tar")
+        .arg("-cf")
+        .arg(&packed)
+        .arg("-C")
+        .arg(&folder)
+        .arg(".")
+        .status()
+        .unwrap();
+    assert!(tar.success());
+    let package = afar.json(&["export", id, "--package"]);
+    let package = package["location"].as_str().unwrap();
+    for (at, what) in ["shop.dir", "packed.tar", package].iter().enumerate() {
+        let taken = afar.json(&["import", what, "--app", "shop"]);
+        let taken = taken["id"].as_str().unwrap();
+        let beside = format!("beside_{at}");
+        let restored = afar.json(&["restore", taken, "--into", &beside]);
+        assert_eq!(restored["proof"]["level"], "full", "{what}: {restored}");
+        assert_eq!(restored["rows"], made["databases"][0]["rows"], "{what}");
+    }
+    house
+        .run(&["import", &packed.display().to_string(), "--app", "shop"])
+        .succeeds();
+    let mut piped = afar.elsewhere.command(&["import", "-", "--app", "shop"]);
+    piped
+        .env("PGKEEP_SERVER", afar.served.url())
+        .env("PGKEEP_TOKEN", &afar.token)
+        .pipe_stdin(&packed)
+        .unwrap();
+    Run::of(&piped.output().unwrap()).succeeds();
+}
+
+#[test]
+fn a_backup_that_is_older_than_the_catalog_is_known_to_it() {
+    let house = House::new("");
+    house.run(&["backup"]).succeeds();
+    house.run(&["apply", "--yes"]).succeeds();
+    let status = house.run(&["status"]);
+    assert!(!status.stdout.contains("has no good backup"), "{status:?}");
+    // Without a server, what a command changes is known as well.
+    house
+        .run(&["restore", "latest", "--into", "beside"])
+        .succeeds();
+    let status = house.run(&["status"]);
+    assert!(!status.stdout.contains("was ever proven"), "{status:?}");
+}
+
+#[test]
 fn policies_jobs_and_the_file_work_from_afar() {
     let house = House::new("");
     let afar = Afar::new(&house);
@@ -209,7 +308,7 @@ fn who_may_not_is_told_so_with_the_code_for_it() {
         .fails_with(6);
     assert!(unknown.stderr.contains("hint:"), "{}", unknown.stderr);
     for args in [
-        &["init"][..],
+        &["init", "--recovery-kit", "kit.txt"][..],
         &["key", "list"],
         &["serve"],
         &["worker"],

@@ -26,7 +26,7 @@ mod write;
 
 pub use contents::{Contents, PackedDatabase};
 pub use layers::{read_recipients, recipient};
-pub use take_in::{PackageSource, TakeInRequest, looks_like_package, take_in};
+pub use take_in::{PackageSource, TakeInRequest, is_encrypted, looks_like_package, take_in};
 pub use target::{PackageTarget, Place, Placed};
 pub use write::{PackageReport, PackageRequest, package_name, stream, write};
 

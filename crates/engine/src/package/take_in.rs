@@ -109,11 +109,22 @@ pub fn looks_like_package(path: &Path) -> bool {
     let Ok((start, _)) = layers::peek(Box::new(file)) else {
         return false;
     };
-    if start.starts_with(b"age-encryption.org/") || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+    if start.starts_with(AGE) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         return true;
     }
     start.len() == 512 && start[257..].starts_with(b"ustar") && begins_as_package(path)
 }
+
+/// Whether a file is encrypted for age.
+pub fn is_encrypted(path: &Path) -> bool {
+    let start = File::open(path)
+        .ok()
+        .map(|file| layers::peek(Box::new(file)));
+    matches!(start, Some(Ok((start, _))) if start.starts_with(AGE))
+}
+
+/// How every file begins that is encrypted for age.
+const AGE: &[u8] = b"age-encryption.org/";
 
 /// pg_dump's tar files begin with `toc.dat`, packages with a folder and its README.
 fn begins_as_package(path: &Path) -> bool {

@@ -10,17 +10,19 @@ pub use migrate::{CheckOutcome, MigrateReport};
 pub use proof::ProofReport;
 pub use report::RestoreReport;
 
-use super::{RestorePlan, RestoreTarget, plan, swap::resume_left_over};
+use super::{Content, RestorePlan, RestoreTarget, plan, swap::resume_left_over};
 use crate::{
     Context, Error, Result,
     application::Application,
     backup::{self, BackupRequest},
+    catalog::{self, BackupEntry, Finding},
     hooks::{Facts, Hooks},
     lease::DatabaseLease,
     storage::lock_for_reading,
 };
 use pgkeep_model::{
     app::HookMoment,
+    evidence::Proof,
     manifest::{BackupKind, DatabaseContent, DatabaseManifest},
 };
 use pgkeep_postgres::{
@@ -49,9 +51,45 @@ pub fn execute(
         Ok(mut report) => {
             hooks.after(HookMoment::AfterRestore);
             report.hooks = hooks.reports;
+            if plan.manifest.files.is_empty() && is_of_the_whole(&plan) {
+                note_proof(repository, &plan.entry, &report, context);
+            }
             Ok(report)
         }
         Err(e) => Err(hooks.failed(e)),
+    }
+}
+
+/// Whether a restore by this plan shows of its backup's databases all that a drill would: the only one, every row and every
+/// definition, compared in full in a database of its own. One that is dropped again is a drill's, which decides itself.
+pub(crate) fn is_of_the_whole(plan: &RestorePlan) -> bool {
+    let request = &plan.request;
+    plan.manifest.databases.len() == 1
+        && request.selection.is_everything()
+        && request.content == Content::All
+        && request.prove == Proof::Full
+        && !request.throwaway
+        && !matches!(request.target, RestoreTarget::InPlace { .. })
+}
+
+/// Marks the backup as proven, as a drill does. The restore is done: what cannot be written down is a warning.
+pub(crate) fn note_proof(
+    repository: &Repository,
+    backup: &BackupEntry,
+    report: &RestoreReport,
+    context: &Context,
+) {
+    if report.proof.level != Proof::Full || !report.proof.proven() {
+        return;
+    }
+    let finding = Finding::Proven {
+        seconds: report.restore_seconds + report.prove_seconds,
+    };
+    if let Err(e) = catalog::record(repository, backup, finding, context) {
+        context.progress.warn(&format!(
+            "the proof is not recorded with backup {}: {e}",
+            backup.short_id()
+        ));
     }
 }
 

@@ -1,10 +1,12 @@
-//! Reads pg_dump's directory format, whatever its members are compressed with.
+//! Reads pg_dump's directory format, whatever its members are compressed with, from a folder or a tar file of one.
 
-use super::{ArchiveError, Compression, Entry, Toc, decompress, read_directory_toc};
+use super::{
+    ArchiveError, Compression, Entry, PackedDirectory, Toc, decompress, read_directory_toc,
+};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// Longest line a list of large objects may have (pg_restore's own limit is shorter).
@@ -13,13 +15,23 @@ pub const LARGE_OBJECT_LINE_LIMIT: usize = 4096;
 /// A directory dump on disk.
 #[derive(Debug)]
 pub struct DirectoryArchive {
-    folder: PathBuf,
+    place: Place,
     toc: Toc,
 }
 
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Packed(PackedDirectory),
+}
+
 impl DirectoryArchive {
+    /// Opens a folder, or a tar file that holds one.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, ArchiveError> {
-        let folder = folder.into();
+        let folder: PathBuf = folder.into();
+        if folder.is_file() {
+            return Self::open_packed(PackedDirectory::open(&folder)?);
+        }
         let file = File::open(folder.join("toc.dat")).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => {
                 ArchiveError::NotAnArchive("the folder holds no toc.dat".into())
@@ -27,7 +39,16 @@ impl DirectoryArchive {
             _ => ArchiveError::Io(e),
         })?;
         let toc = read_directory_toc(BufReader::new(file))?;
-        Ok(Self { folder, toc })
+        let place = Place::Folder(folder);
+        Ok(Self { place, toc })
+    }
+
+    fn open_packed(packed: PackedDirectory) -> Result<Self, ArchiveError> {
+        let toc = packed.read("toc.dat")?;
+        let toc = toc.ok_or_else(|| ArchiveError::MissingMember("toc.dat".into()))?;
+        let toc = read_directory_toc(BufReader::new(toc))?;
+        let place = Place::Packed(packed);
+        Ok(Self { place, toc })
     }
 
     pub fn toc(&self) -> &Toc {
@@ -36,21 +57,16 @@ impl DirectoryArchive {
 
     /// The uncompressed text of a member, looked for with every suffix pg_dump uses.
     pub fn read(&self, file: &str) -> Result<Box<dyn Read + Send>, ArchiveError> {
-        let path = self.path(file)?;
+        is_plain_name(file)?;
         for compression in [
             Compression::None,
             Compression::Gzip,
             Compression::Lz4,
             Compression::Zstd,
         ] {
-            let mut with_suffix = path.clone().into_os_string();
-            with_suffix.push(compression.suffix());
-            match File::open(Path::new(&with_suffix)) {
-                Ok(opened) => {
-                    return decompress(compression, opened).map_err(ArchiveError::from);
-                }
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(ArchiveError::Io(e)),
+            let name = format!("{file}{}", compression.suffix());
+            if let Some(opened) = self.open_member(&name)? {
+                return decompress(compression, opened).map_err(ArchiveError::from);
             }
         }
         Err(ArchiveError::MissingMember(file.into()))
@@ -65,17 +81,31 @@ impl DirectoryArchive {
         parse_large_object_toc(self.read(file)?)
     }
 
-    /// Names come from the archive, so one that could leave the folder is refused.
-    fn path(&self, file: &str) -> Result<PathBuf, ArchiveError> {
-        let plain =
-            !file.is_empty() && file != ".." && file != "." && !file.contains(['/', '\\', '\0']);
-        if !plain {
-            return Err(ArchiveError::Damaged {
-                offset: 0,
-                what: format!("member name {file:?} is not a plain file name"),
-            });
+    fn open_member(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, ArchiveError> {
+        match &self.place {
+            Place::Folder(folder) => match File::open(folder.join(name)) {
+                Ok(opened) => Ok(Some(Box::new(opened))),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(ArchiveError::Io(e)),
+            },
+            Place::Packed(packed) => {
+                let found = packed.read(name)?;
+                Ok(found.map(|bytes| Box::new(bytes) as Box<dyn Read + Send>))
+            }
         }
-        Ok(self.folder.join(file))
+    }
+}
+
+/// Names come from the archive, so one that could leave the folder is refused.
+fn is_plain_name(file: &str) -> Result<(), ArchiveError> {
+    let plain =
+        !file.is_empty() && file != ".." && file != "." && !file.contains(['/', '\\', '\0']);
+    match plain {
+        true => Ok(()),
+        false => Err(ArchiveError::Damaged {
+            offset: 0,
+            what: format!("member name {file:?} is not a plain file name"),
+        }),
     }
 }
 
@@ -134,7 +164,7 @@ mod tests {
     #[test]
     fn a_member_cannot_lie_outside_its_folder() {
         let archive = DirectoryArchive {
-            folder: "/tmp".into(),
+            place: Place::Folder("/tmp".into()),
             toc: super::super::toc::empty(),
         };
         for name in ["../etc/passwd", "/etc/passwd", "..", "", "a\0b"] {

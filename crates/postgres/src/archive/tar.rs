@@ -8,7 +8,7 @@ use std::{
     io::{self, Read, Write},
 };
 
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 
 /// Walks a tar dump from front to back.
 pub struct TarReader<R> {
@@ -181,7 +181,7 @@ fn parse_header(block: &[u8; BLOCK]) -> Option<(String, u64)> {
 }
 
 /// Octal text, or base 256 marked by the first byte's high bit.
-fn parse_number(field: &[u8]) -> Option<u64> {
+pub(super) fn parse_number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         return field[1..].iter().try_fold(0u64, |value, byte| {
             Some(value.checked_mul(256)? + u64::from(*byte))
@@ -192,7 +192,7 @@ fn parse_number(field: &[u8]) -> Option<u64> {
 }
 
 /// The sum of all bytes, the checksum's own field counted as spaces.
-fn checksum(block: &[u8; BLOCK]) -> u32 {
+pub(super) fn checksum(block: &[u8; BLOCK]) -> u32 {
     let all: u32 = block.iter().map(|b| u32::from(*b)).sum();
     let own: u32 = block[148..156].iter().map(|b| u32::from(*b)).sum();
     all - own + 8 * u32::from(b' ')
@@ -207,10 +207,15 @@ pub struct TarWriter<W> {
 impl<W: Write> TarWriter<W> {
     /// Begins with `toc.dat`; `modified_secs` (since 1970) stands in every header.
     pub fn new(out: W, toc: &Toc, modified_secs: u64) -> Result<Self, ArchiveError> {
-        let mut writer = Self { out, modified_secs };
+        let mut writer = Self::plain(out, modified_secs);
         let bytes = super::write_directory_toc(toc);
         writer.member("toc.dat", bytes.len() as u64, bytes.as_slice())?;
         Ok(writer)
+    }
+
+    /// A tar file without anything yet, for members whose table of contents is one of them.
+    pub fn plain(out: W, modified_secs: u64) -> Self {
+        Self { out, modified_secs }
     }
 
     /// Writes one member of exactly `size` bytes. A `BLOBS` entry's objects come right before their list.

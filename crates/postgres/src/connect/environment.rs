@@ -28,6 +28,11 @@ impl Environment {
             .filter(|v| !v.is_empty())
     }
 
+    /// Names of all variables that are set.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
     /// A file below the user's home directory.
     pub(super) fn home_file(&self, relative: &str) -> Option<PathBuf> {
         self.get("HOME")

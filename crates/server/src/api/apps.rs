@@ -2,7 +2,7 @@
 
 use super::accepted::{Accepted, enqueue, new_job};
 use super::application::{Commands, Drill, Fence, FileTree, Hook, Migrations};
-use super::definitions::{PutQuery, Standing, found, manager, meets, seen, wrong_fields};
+use super::definitions::{By, Put, PutQuery, Standing, seen, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, Path, Query};
 use super::masks;
@@ -29,7 +29,7 @@ pub fn routes() -> Routes {
         .add(needs(Permission::View), routes!(get))
         .add(needs(Permission::Configure).edits(), routes!(put))
         .add(needs(Permission::Configure).edits(), routes!(delete))
-        .add(needs(Permission::Operate), routes!(doctor))
+        .add(needs(Permission::Operate).repeatable(), routes!(doctor))
 }
 
 /// What is said of an app. Secrets are `env:NAME`, `file:/path` or the value itself, which is shown as `***`.
@@ -187,27 +187,21 @@ async fn put(
 ) -> Result<Tagged<App>, Problem> {
     let name = name.as_str();
     seen(&who, name, "app", name)?;
-    let before = found(state.catalog.app(name).await, expected)?;
-    let definition = body.into_definition(before.as_ref().map(|app| &app.value));
+    let put = Put::begin(state.catalog.app(name).await, &query, expected)?;
+    let definition = body.into_definition(put.before());
     check(&state, &definition).await?;
-    let managed_by = manager(&query, before.as_ref());
-    let revision = meets(before.as_ref(), expected);
     let stored = state
         .catalog
-        .put_app(name, &definition, managed_by, revision)
+        .put_app(name, &definition, put.managed_by, put.revision)
         .await?;
-    let mut act = Act::done("app.put", format!("app/{name}"))
-        .app(Some(name))
-        .after(AppBody::shown(&stored.value));
-    if let Some(before) = &before {
-        act = act.before(AppBody::shown(&before.value));
-    }
-    act.by(&state.catalog, &who, &client).await?;
-    Ok(Tagged::put(
-        before.is_none(),
-        stored.revision,
-        App::of(&stored),
-    ))
+    let act = Act::done("app.put", format!("app/{name}")).app(Some(name));
+    let by = By {
+        state: &state,
+        who: &who,
+        client: &client,
+    };
+    put.done(act, &stored, &by, AppBody::shown, App::of(&stored))
+        .await
 }
 
 async fn check(state: &AppState, app: &AppDefinition) -> Result<(), Problem> {

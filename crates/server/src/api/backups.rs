@@ -263,10 +263,17 @@ async fn list(
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.starts_with("text/csv"));
     if query.format == Some(ListFormat::Csv) || (query.format.is_none() && accepts_csv) {
-        page.limit = 500;
-        return csv(&state, &filter, sort, page).await;
+        // All of them, unless fewer are asked for.
+        let most = paging.limit.map_or(CSV_ROWS, |limit| limit as usize);
+        page.limit = paging.limit.unwrap_or(500);
+        return csv(&state, &filter, sort, page, most).await;
     }
     let found = state.catalog.backups(&filter, sort, &page).await?;
+    if found.items.is_empty()
+        && let Some(name) = &filter.repository
+    {
+        known_repository(&state, name).await?;
+    }
     Ok(Json(PageOf {
         items: found.items.into_iter().map(Backup::from).collect(),
         next_cursor: found.next,
@@ -274,11 +281,26 @@ async fn list(
     .into_response())
 }
 
+/// Where there is nothing to list, a repository that nobody has defined is told from an empty one.
+async fn known_repository(state: &AppState, name: &str) -> Result<(), Problem> {
+    let all = state.catalog.repositories().await?;
+    if all.iter().any(|known| known.name == name) {
+        return Ok(());
+    }
+    let names: Vec<&str> = all.iter().map(|known| known.name.as_str()).collect();
+    let hint = match names.as_slice() {
+        [] => "none is defined yet".to_owned(),
+        names => format!("defined are {}", names.join(", ")),
+    };
+    Err(Problem::not_found("repository", &name.escape_debug().to_string()).hint(hint))
+}
+
 async fn csv(
     state: &AppState,
     filter: &BackupFilter,
     sort: catalog::BackupSort,
     mut page: Page,
+    most: usize,
 ) -> Result<Response, Problem> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table
@@ -329,7 +351,7 @@ async fn csv(
         }
         rows += found.items.len();
         page.after = found.next;
-        if page.after.is_none() || rows >= CSV_ROWS {
+        if page.after.is_none() || rows >= most {
             break;
         }
     }
@@ -410,17 +432,6 @@ pub async fn look_for<T: Send + 'static>(
         .await
 }
 
-/// No list is longer than this in a body.
-pub fn bounded(field: &str, texts: &[String]) -> Result<(), Problem> {
-    if texts.len() > 50 || texts.iter().any(|text| text.len() > 200 || text.is_empty()) {
-        return Err(Problem::new(
-            Code::Invalid,
-            format!("{field}: at most 50 texts of 1 to 200 bytes"),
-        )
-        .field(field, "at most 50 texts of 1 to 200 bytes"));
-    }
-    Ok(())
-}
 /// What the engine compares two sides with.
 type Comparison<R> =
     fn(&Repository, &DiffSide, &DiffSide, Option<String>, &Context) -> pgkeep_engine::Result<R>;
@@ -446,3 +457,14 @@ async fn compared<R: Serialize + Send + 'static>(
         .map_err(Problem::internal)
 }
 
+/// No list is longer than this in a body.
+pub fn bounded(field: &str, texts: &[String]) -> Result<(), Problem> {
+    if texts.len() > 50 || texts.iter().any(|text| text.len() > 200 || text.is_empty()) {
+        return Err(Problem::new(
+            Code::Invalid,
+            format!("{field}: at most 50 texts of 1 to 200 bytes"),
+        )
+        .field(field, "at most 50 texts of 1 to 200 bytes"));
+    }
+    Ok(())
+}

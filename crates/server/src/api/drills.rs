@@ -3,7 +3,6 @@
 use super::accepted::{Accepted, enqueue, new_job};
 use super::definitions::app_in_field;
 use super::extract::{BackupId, Id, Json, Path, Query};
-use super::idempotency::{self, Key};
 use super::jobs::Job;
 use super::paging::{PageOf, Paging};
 use super::problem::Problem;
@@ -13,7 +12,6 @@ use crate::auth::Principal;
 use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::state::AppState;
-use axum::response::Response;
 use pgkeep_model::access::Permission;
 use pgkeep_model::job::{DrillSpec, JobKind, JobSpec};
 use serde::{Deserialize, Serialize};
@@ -110,9 +108,8 @@ async fn create(
     state: AppState,
     who: Principal,
     client: Client,
-    key: Key,
     Json(body): Json<CreateDrill>,
-) -> Result<Response, Problem> {
+) -> Result<Accepted, Problem> {
     app_in_field(&state, &who, &body.app).await?;
     if body.assertions.len() > 50 || body.assertions.iter().any(|sql| sql.len() > 10_000) {
         return Err(Problem::invalid(
@@ -131,29 +128,26 @@ async fn create(
             .await?
             .ok_or_else(|| Problem::not_found("good backup of app", &body.app))?,
     };
-    idempotency::once(&state, &who, key, "drill.create", &body, async {
-        let spec = JobSpec::Drill(DrillSpec {
-            app: body.app.clone(),
-            repository: row.repository.clone(),
-            backup: row.id.clone(),
-            database: body.database.clone(),
-            prove: body.prove.into(),
-            assertions: body.assertions.clone(),
-            policy: None,
-            jobs: body.jobs,
-            no_owner: body.no_owner,
-            keep: body.keep,
-            amcheck: body.amcheck,
-            app_checks: body.app_checks,
-            databases_only: body.databases_only,
-            objective_secs: body.objective_secs,
-        });
-        let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
-        Act::done("drill.create", format!("backup/{}", row.id))
-            .app(Some(&body.app))
-            .by(&state.catalog, &who, &client)
-            .await?;
-        Ok(accepted)
-    })
-    .await
+    let spec = JobSpec::Drill(DrillSpec {
+        app: body.app.clone(),
+        repository: row.repository.clone(),
+        backup: row.id.clone(),
+        database: body.database.clone(),
+        prove: body.prove.into(),
+        assertions: body.assertions.clone(),
+        policy: None,
+        jobs: body.jobs,
+        no_owner: body.no_owner,
+        keep: body.keep,
+        amcheck: body.amcheck,
+        app_checks: body.app_checks,
+        databases_only: body.databases_only,
+        objective_secs: body.objective_secs,
+    });
+    let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
+    Act::done("drill.create", format!("backup/{}", row.id))
+        .app(Some(&body.app))
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(accepted)
 }

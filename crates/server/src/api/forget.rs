@@ -32,7 +32,8 @@ pub fn routes() -> Routes {
         .add(
             needs(Permission::Delete)
                 .throttle(ThrottleScope::BackupDelete)
-                .streams_out(),
+                .streams_out()
+                .repeatable(),
             routes!(create),
         )
 }

@@ -1,7 +1,7 @@
 //! Guarded commands that ran somewhere else: the server keeps the record, as a job that has ended.
 
-use super::accepted::new_job;
-use super::backups::load;
+use super::accepted::{Accepted, enqueue, new_job};
+use super::backups::{bounded, load};
 use super::definitions::seen;
 use super::extract::{BackupId, Json, Name, Path};
 use super::problem::Problem;
@@ -10,12 +10,14 @@ use crate::auth::Principal;
 use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::jobs::Failure;
+use crate::settings::ThrottleScope;
 use crate::state::AppState;
 use axum::http::StatusCode;
 use pgkeep_catalog::Outcome;
 use pgkeep_engine::ErrorCode;
 use pgkeep_model::access::Permission;
-use pgkeep_model::job::{GuardSpec, JobSpec, Trigger};
+use pgkeep_model::job::{BackupSpec, GuardSpec, JobSpec, Trigger};
+use pgkeep_model::policy::PolicyKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
@@ -23,7 +25,14 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 pub fn routes() -> Routes {
-    Routes::new("apps").add(needs(Permission::Operate), routes!(guarded))
+    Routes::new("apps")
+        .add(
+            needs(Permission::Operate)
+                .throttle(ThrottleScope::Guard)
+                .repeatable(),
+            routes!(guarded_backup),
+        )
+        .add(needs(Permission::Operate).repeatable(), routes!(guarded))
 }
 
 /// How a guarded command went.
@@ -42,6 +51,62 @@ struct GuardedBody {
     /// The document that `pgkeep guard --json` prints.
     #[schema(value_type = Object)]
     result: Value,
+}
+
+/// The backup before a guarded command.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct GuardBackup {
+    /// The app's own where absent.
+    repository: Option<String>,
+    description: String,
+    tags: Vec<String>,
+    /// Tables read at the same time.
+    jobs: Option<u16>,
+    /// Only these of the app's databases; all where empty.
+    databases: Vec<String>,
+}
+
+/// Takes the backup before a command that is guarded by `pgkeep guard` on another machine: the app's databases alone. It has
+/// a limit of its own, for a deployment that waits for it is not to be stopped by the limit of backups by hand.
+#[utoipa::path(post, path = "/apps/{name}/guarded/backup", params(("name" = String, Path)), request_body = GuardBackup, responses((status = 202, description = "The backup is a job now", body = Accepted)))]
+async fn guarded_backup(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    Path(name): Path<Name>,
+    Json(body): Json<GuardBackup>,
+) -> Result<Accepted, Problem> {
+    seen(&who, name.as_str(), "app", name.as_str())?;
+    let app = state.catalog.app(name.as_str()).await?.name;
+    if let Some(repository) = &body.repository {
+        state.catalog.repository(repository).await?;
+    }
+    if body.jobs.is_some_and(|jobs| !(1..=256).contains(&jobs)) {
+        return Err(Problem::invalid("jobs", "1 to 256"));
+    }
+    if body.description.len() > 1_000 {
+        return Err(Problem::invalid("description", "at most 1000 bytes"));
+    }
+    bounded("tags", &body.tags)?;
+    bounded("databases", &body.databases)?;
+    let spec = JobSpec::Backup(BackupSpec {
+        app: app.clone(),
+        repository: body.repository.clone(),
+        backup_kind: PolicyKind::Database,
+        description: body.description.clone(),
+        tags: body.tags.clone(),
+        jobs: body.jobs,
+        databases: body.databases.clone(),
+        ..BackupSpec::default()
+    });
+    let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
+    Act::done("backup.create", format!("app/{app}"))
+        .app(Some(&app))
+        .after(&body)
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(accepted)
 }
 
 /// The record.

@@ -4,48 +4,32 @@
 //! answer, with `Idempotency-Replayed: true`; another request under the same key is refused. A request that failed made
 //! nothing, so its key is free again. A job that the work puts into the queue is the answer, kept in the same transaction:
 //! see [`super::accepted::enqueue`].
+//!
+//! It stands around the handlers: a route takes keys where its guard says so (`repeatable`). An answer that holds a secret
+//! is not kept, only that there was one. A body that is streamed in is not part of what makes two requests the same; its
+//! announced length is.
 
 use super::problem::{Code, Problem};
 use crate::auth::Principal;
 use crate::state::AppState;
 use axum::body::Body;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use pgkeep_catalog::people::idempotency::Idempotency;
-use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::future::Future;
 
 /// Answers that are kept are small.
 const MOST_BYTES: usize = 1 << 20;
 
-/// The key of a request, if it has one.
-#[derive(Debug, Clone)]
-pub struct Key(pub Option<String>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Key {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get("idempotency-key") else {
-            return Ok(Key(None));
-        };
-        value
-            .to_str()
-            .ok()
-            .filter(|key| {
-                (1..=200).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
-            })
-            .map(|key| Key(Some(key.to_string())))
-            .ok_or_else(|| {
-                Problem::new(
-                    Code::InvalidRequest,
-                    "Idempotency-Key: 1 to 200 visible characters are expected",
-                )
-            })
-    }
+/// How a route keeps its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    Answers,
+    /// Answers hold a secret that is shown once.
+    Secrets,
 }
 
 /// The request with a key that the calling task answers.
@@ -65,27 +49,50 @@ impl Keyed {
     }
 }
 
-/// Does `work` once for each key of an account. `what` names the operation, `request` is all that it depends on. The work
-/// queues one job at most, and its answer then is that it did.
-pub async fn once<R: IntoResponse>(
+/// The key of a request, if it has one.
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let is_key = |key: &&str| {
+        (1..=200).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match value.to_str().ok().filter(is_key) {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => Err(Problem::new(
+            Code::InvalidRequest,
+            "Idempotency-Key: 1 to 200 visible characters are expected",
+        )),
+    }
+}
+
+/// Has the request answered once for each key of an account.
+pub async fn once(
     state: &AppState,
     who: &Principal,
-    key: Key,
-    what: &str,
-    request: &impl Serialize,
-    work: impl Future<Output = Result<R, Problem>>,
+    keeping: Keeping,
+    streamed: bool,
+    request: Request,
+    next: Next,
 ) -> Result<Response, Problem> {
-    let Some(key) = key.0 else {
-        return work.await.map(IntoResponse::into_response);
+    let Some(key) = key_of(request.headers())? else {
+        return Ok(next.run(request).await);
     };
     let principal = who.key();
-    let hash = fingerprint(what, request)?;
+    let (request, hash) = fingerprint(request, streamed).await?;
     match state
         .catalog
         .idempotency_begin(&key, &principal, &hash)
         .await?
     {
         Idempotency::New => {}
+        Idempotency::Replay { .. } if keeping == Keeping::Secrets => {
+            return Err(Problem::new(
+                Code::Conflict,
+                "the request with this Idempotency-Key was done, and its answer held a secret that is not kept",
+            )
+            .hint("remove what it made and make another one, with a new key"));
+        }
         Idempotency::Replay { status, body } => return replay(status, body),
         Idempotency::Mismatch => {
             return Err(Problem::new(
@@ -106,18 +113,19 @@ pub async fn once<R: IntoResponse>(
         key: key.clone(),
         principal: principal.clone(),
     };
-    let response = match ANSWERED.scope(keyed, work).await {
-        Ok(response) => response.into_response(),
-        Err(problem) => {
-            state.catalog.idempotency_abandon(&key, &principal).await?;
-            return Err(problem);
-        }
-    };
+    let response = ANSWERED.scope(keyed, next.run(request)).await;
+    if !response.status().is_success() {
+        state.catalog.idempotency_abandon(&key, &principal).await?;
+        return Ok(response);
+    }
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, MOST_BYTES)
         .await
         .map_err(Problem::internal)?;
-    let text = std::str::from_utf8(&body).map_err(Problem::internal)?;
+    let text = match keeping {
+        Keeping::Answers => std::str::from_utf8(&body).map_err(Problem::internal)?,
+        Keeping::Secrets => "",
+    };
     state
         .catalog
         .idempotency_finish(&key, &principal, parts.status.as_u16(), text)
@@ -125,12 +133,46 @@ pub async fn once<R: IntoResponse>(
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn fingerprint(what: &str, request: &impl Serialize) -> Result<String, Problem> {
+/// What makes two requests the same: address and content. Passwords are left out, for this is kept.
+async fn fingerprint(request: Request, streamed: bool) -> Result<(Request, String), Problem> {
     let mut hash = Sha256::new();
-    hash.update(what.as_bytes());
+    hash.update(request.method().as_str());
     hash.update([0]);
-    hash.update(serde_json::to_vec(request).map_err(Problem::internal)?);
-    Ok(hex::encode(hash.finalize()))
+    hash.update(request.uri().to_string());
+    hash.update([0]);
+    if streamed {
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        hash.update(length.map_or(&b""[..], HeaderValue::as_bytes));
+        return Ok((request, hex::encode(hash.finalize())));
+    }
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|e| {
+        let mut source = std::error::Error::source(&e);
+        while let Some(cause) = source {
+            if cause.is::<http_body_util::LengthLimitError>() {
+                return Problem::new(
+                    Code::TooLarge,
+                    "the body is larger than this request may be",
+                );
+            }
+            source = cause.source();
+        }
+        Problem::new(
+            Code::InvalidRequest,
+            "the body could not be read to its end",
+        )
+    })?;
+    match serde_json::from_slice::<Value>(&bytes) {
+        Ok(mut content) => {
+            if let Some(fields) = content.as_object_mut() {
+                fields.remove("password");
+            }
+            hash.update(content.to_string());
+        }
+        Err(_) => hash.update(&bytes),
+    }
+    let request = Request::from_parts(parts, Body::from(bytes));
+    Ok((request, hex::encode(hash.finalize())))
 }
 
 fn replay(status: u16, body: String) -> Result<Response, Problem> {

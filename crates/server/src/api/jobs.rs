@@ -479,6 +479,12 @@ async fn approve(
     if !is_restore(&job.spec) {
         sees_everything(&who)?;
     }
+    if job.state.is_final() {
+        return Err(Problem::new(
+            Code::WrongState,
+            "the job has ended, so nobody needs to say yes to it",
+        ));
+    }
     // A token of an account is the same person as the account.
     let asked_for_it =
         job.created_by == who.name || job.created_by.starts_with(&format!("{} (token ", who.name));

@@ -6,7 +6,7 @@ pub use body::{KeepBody, Policy, PolicyBody, ScheduleBody};
 
 use super::accepted::{Accepted, enqueue};
 use super::apps::exists;
-use super::definitions::{PutQuery, app_in_field, found, manager, meets, seen, wrong_fields};
+use super::definitions::{By, Put, PutQuery, app_in_field, seen, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, OptionalJson, Path, Query};
 use super::paging::PageOf;
@@ -19,7 +19,7 @@ use crate::scheduler;
 use crate::state::AppState;
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use pgkeep_catalog::{ManagedBy, Stored};
+use pgkeep_catalog::Stored;
 use pgkeep_model::access::Permission;
 use pgkeep_model::job::Trigger;
 use pgkeep_model::policy as model;
@@ -35,12 +35,15 @@ pub fn routes() -> Routes {
         .add(needs(Permission::EditPolicies).edits(), routes!(delete))
         .add(needs(Permission::EditPolicies).edits(), routes!(enable))
         .add(needs(Permission::EditPolicies).edits(), routes!(disable))
-        .add(needs(Permission::EditPolicies), routes!(defaults))
+        .add(
+            needs(Permission::EditPolicies).repeatable(),
+            routes!(defaults),
+        )
         .add(needs(Permission::View), routes!(preview))
         .add(needs(Permission::View), routes!(next))
         .add(needs(Permission::View), routes!(cleanup_plan))
-        .add(needs(Permission::Operate), routes!(run_now))
-        .add(needs(Permission::Delete), routes!(cleanup))
+        .add(needs(Permission::Operate).repeatable(), routes!(run_now))
+        .add(needs(Permission::Delete).repeatable(), routes!(cleanup))
 }
 
 /// Which policies are listed.
@@ -116,9 +119,9 @@ async fn put(
     expected: Expected,
     Json(body): Json<PolicyBody>,
 ) -> Result<Tagged<Policy>, Problem> {
-    let before = found(state.catalog.policy(name.as_str()).await, expected)?;
-    if let Some(before) = &before {
-        seen(&who, &before.value.app, "policy", name.as_str())?;
+    let put = Put::begin(state.catalog.policy(name.as_str()).await, &query, expected)?;
+    if let Some(before) = put.before() {
+        seen(&who, &before.app, "policy", name.as_str())?;
     }
     let policy = read(body, name.as_str())?;
     if !who.sees(&policy.app) {
@@ -128,20 +131,12 @@ async fn put(
         )])?;
     }
     check(&state, &policy).await?;
-    let managed_by = manager(&query, before.as_ref());
-    let revision = meets(before.as_ref(), expected);
-    let stored = store(
-        &state,
-        &who,
-        client,
-        before.as_ref(),
-        policy,
-        managed_by,
-        revision,
-    )
-    .await?;
-    let policy = Policy::of(&stored, state.catalog.now());
-    Ok(Tagged::put(before.is_none(), stored.revision, policy))
+    let by = By {
+        state: &state,
+        who: &who,
+        client: &client,
+    };
+    store(put, policy, &by).await
 }
 
 /// The policy of the domain, with everything in order that can be seen without the catalog.
@@ -214,27 +209,19 @@ async fn check(state: &AppState, policy: &model::Policy) -> Result<(), Problem> 
 }
 
 async fn store(
-    state: &AppState,
-    who: &Principal,
-    client: Client,
-    before: Option<&Stored<model::Policy>>,
+    put: Put<model::Policy>,
     policy: model::Policy,
-    managed_by: ManagedBy,
-    revision: Option<i64>,
-) -> Result<Stored<model::Policy>, Problem> {
-    let stored = state
-        .catalog
-        .put_policy(&policy.name, &policy, managed_by, revision)
+    by: &By<'_>,
+) -> Result<Tagged<Policy>, Problem> {
+    let catalog = &by.state.catalog;
+    let stored = catalog
+        .put_policy(&policy.name, &policy, put.managed_by, put.revision)
         .await?;
-    state.schedule.notify_one();
-    let mut act = Act::done("policy.put", format!("policy/{}", policy.name))
-        .app(Some(&policy.app))
-        .after(PolicyBody::from(&stored.value));
-    if let Some(before) = before {
-        act = act.before(PolicyBody::from(&before.value));
-    }
-    act.by(&state.catalog, who, &client).await?;
-    Ok(stored)
+    by.state.schedule.notify_one();
+    let act = Act::done("policy.put", format!("policy/{}", policy.name)).app(Some(&policy.app));
+    let answer = Policy::of(&stored, catalog.now());
+    put.done(act, &stored, by, |policy| PolicyBody::from(policy), answer)
+        .await
 }
 
 /// Removes a policy. The backups that it made stay, and nothing removes them by rule any more.
@@ -281,17 +268,12 @@ async fn switch(
     }
     let mut policy = before.value.clone();
     policy.enabled = enabled;
-    let stored = store(
+    let by = By {
         state,
         who,
-        client,
-        Some(&before),
-        policy,
-        before.managed_by,
-        Some(before.revision),
-    )
-    .await?;
-    Ok(tagged(state, &stored))
+        client: &client,
+    };
+    store(Put::change(before), policy, &by).await
 }
 
 /// Lets a policy run by its schedule.
@@ -355,6 +337,11 @@ async fn defaults(
             .iter()
             .any(|policy| policy.name == name && policy.value.app != body.app)
     };
+    let by = By {
+        state: &state,
+        who: &who,
+        client: &client,
+    };
     let mut items = Vec::new();
     for policy in model::defaults(&body.app, taken) {
         let is_there = there.iter().any(|stored| stored.name == policy.name);
@@ -362,7 +349,7 @@ async fn defaults(
         let name = policy.name.clone();
         let definition = PolicyBody::from(&policy);
         if made {
-            store(&state, &who, client, None, policy, ManagedBy::Api, Some(0)).await?;
+            store(Put::fresh(), policy, &by).await?;
         }
         items.push(ReadyPolicy {
             name,

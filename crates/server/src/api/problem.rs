@@ -131,6 +131,25 @@ pub struct ProblemBody {
     request_id: Option<String>,
 }
 
+impl Code {
+    /// What helps against every problem of the kind, where nothing better is known.
+    fn usual_hint(self) -> Option<&'static str> {
+        match self {
+            Code::PreconditionFailed => {
+                Some("read it again, and send the `ETag` of that as `If-Match`")
+            }
+            Code::RangeNotSatisfiable => {
+                Some("ask for bytes within the file, or without `Range` for all of it")
+            }
+            Code::MethodNotAllowed => Some("`Allow` in the answer names the methods that it knows"),
+            Code::UnsupportedMediaType | Code::Invalid => {
+                Some("/api/docs describes what the request may hold")
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
@@ -200,7 +219,7 @@ impl Problem {
             status: self.code.status().as_u16(),
             code: self.code.as_str(),
             detail: self.detail.clone(),
-            hint: self.hint.clone(),
+            hint: (self.hint.clone()).or_else(|| self.code.usual_hint().map(str::to_owned)),
             details: self.details.clone(),
             fields: self.fields.clone(),
             request_id: crate::http::request_id::current(),

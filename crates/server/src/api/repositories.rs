@@ -4,9 +4,7 @@ mod keeping;
 
 pub use keeping::{Growth, RecoveryKit};
 
-use super::definitions::{
-    PutQuery, Standing, found, manager, meets, sees_everything, wrong_fields,
-};
+use super::definitions::{By, Put, PutQuery, Standing, sees_everything, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, Path, Query};
 use super::masks;
@@ -43,7 +41,7 @@ pub fn routes() -> Routes {
         .add(needs(Permission::Configure).edits(), routes!(delete))
         .add(needs(Permission::Configure), routes!(test_unsaved))
         .add(needs(Permission::Operate), routes!(test))
-        .add(needs(Permission::Configure), routes!(init))
+        .add(needs(Permission::Configure).repeatable(), routes!(init))
         .add(
             needs(Permission::Configure),
             routes!(keeping::confirm_recovery_kit),
@@ -260,27 +258,23 @@ async fn put(
 ) -> Result<Tagged<Repository>, Problem> {
     sees_everything(&who)?;
     let name = name.as_str();
-    let before = found(state.catalog.repository(name).await, expected)?;
-    let definition = body.into_definition(before.as_ref().map(|stored| &stored.value));
+    let put = Put::begin(state.catalog.repository(name).await, &query, expected)?;
+    let definition = body.into_definition(put.before());
     check_definition(&state.machine, name, &definition)?;
-    let managed_by = manager(&query, before.as_ref());
-    let revision = meets(before.as_ref(), expected);
     let stored = state
         .catalog
-        .put_repository(name, &definition, managed_by, revision)
+        .put_repository(name, &definition, put.managed_by, put.revision)
         .await?;
-    let mut act = Act::done("repository.put", format!("repository/{name}"))
-        .after(RepositoryBody::shown(&stored.value));
-    if let Some(before) = &before {
-        act = act.before(RepositoryBody::shown(&before.value));
-    }
-    act.by(&state.catalog, &who, &client).await?;
     let known = of_repositories(&state.catalog).await?;
-    Ok(Tagged::put(
-        before.is_none(),
-        stored.revision,
-        Repository::of(&stored, &known),
-    ))
+    let answer = Repository::of(&stored, &known);
+    let act = Act::done("repository.put", format!("repository/{name}"));
+    let by = By {
+        state: &state,
+        who: &who,
+        client: &client,
+    };
+    put.done(act, &stored, &by, RepositoryBody::shown, answer)
+        .await
 }
 
 fn check_definition(

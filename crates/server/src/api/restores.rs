@@ -8,11 +8,11 @@ mod plan;
 mod undo;
 
 pub use body::Prove;
+pub use undo::undo_job;
 
 use super::accepted::{Accepted, enqueue, new_job};
 use super::backups::{Copy, load};
 use super::extract::{BackupId, Id, Json, Path, Query};
-use super::idempotency::{self, Key};
 use super::jobs::{Job, apps_filter};
 use super::paging::{PageOf, Paging};
 use super::problem::Problem;
@@ -22,7 +22,6 @@ use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::settings::ThrottleScope;
 use crate::state::AppState;
-use axum::response::Response;
 use body::RestoreBody;
 use pgkeep_catalog::{JobFilter, Page};
 use pgkeep_model::access::Permission;
@@ -68,11 +67,10 @@ async fn create(
     state: AppState,
     who: Principal,
     client: Client,
-    key: Key,
     Path(id): Path<BackupId>,
     Query(copy): Query<Copy>,
     Json(body): Json<RestoreBody>,
-) -> Result<Response, Problem> {
+) -> Result<Accepted, Problem> {
     let row = load(&state, &who, copy.repository.as_deref(), &id).await?;
     let spec = body.spec(&row, &who, &state.settings.places)?;
     let planned = plan::make(&state, &who, &spec).await?;
@@ -85,18 +83,14 @@ async fn create(
             .await?;
         return Err(problem);
     }
-    let request = (&row.id, &body);
-    idempotency::once(&state, &who, key, "restore.create", &request, async {
-        let mut job = new_job(&state, &who, JobSpec::Restore(spec.clone()));
-        job.needs_approval = planned.overwrites() && state.settings.auth.two_person_restore;
-        let accepted = enqueue(&state, job).await?;
-        act(Act::done("restore.create", object.clone()))
-            .after(&body)
-            .by(&state.catalog, &who, &client)
-            .await?;
-        Ok(accepted)
-    })
-    .await
+    let mut job = new_job(&state, &who, JobSpec::Restore(spec.clone()));
+    job.needs_approval = planned.overwrites() && state.settings.auth.two_person_restore;
+    let accepted = enqueue(&state, job).await?;
+    act(Act::done("restore.create", object.clone()))
+        .after(&body)
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(accepted)
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -3,6 +3,7 @@
 //! Nothing is reachable without a [`Guard`]: [`Routes::add`] is the only way in, and it puts the guard around the
 //! handlers. The guard recognises who asks, checks the permission, counts the request, bounds its body and its time.
 
+use super::idempotency::{self, Keeping};
 use super::problem::{Code, Problem};
 use crate::auth::Principal;
 use crate::http::Client;
@@ -17,9 +18,10 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::Limited;
 use pgkeep_model::access::Permission;
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Ref, RefOr, Required};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -42,7 +44,7 @@ pub struct Guard {
     body: BodyLimit,
     time: TimeBound,
     edits: bool,
-    repeatable: bool,
+    repeatable: Option<Keeping>,
     open_if: Option<fn(&ServerSettings) -> bool>,
 }
 
@@ -83,7 +85,7 @@ impl Guard {
             body: BodyLimit::FromSettings,
             time: TimeBound::FromSettings,
             edits: false,
-            repeatable: false,
+            repeatable: None,
             open_if: None,
         }
     }
@@ -127,8 +129,65 @@ impl Guard {
 
     /// Takes `Idempotency-Key` (see [`super::idempotency`]); documents 409.
     pub fn repeatable(mut self) -> Self {
-        self.repeatable = true;
+        self.repeatable = Some(Keeping::Answers);
         self
+    }
+
+    /// The same where the answer holds a secret: the second request is refused instead of answered.
+    pub fn repeatable_with_secret(mut self) -> Self {
+        self.repeatable = Some(Keeping::Secrets);
+        self
+    }
+}
+
+/// The guard of handlers, with what their queries may hold.
+#[derive(Clone)]
+struct Gate {
+    guard: Guard,
+    query: Arc<Known>,
+}
+
+/// The documented parameters of queries, by method.
+struct Known(Vec<(&'static str, Vec<String>)>);
+
+impl Known {
+    fn of(paths: &mut Paths) -> Self {
+        let items = paths.paths.values_mut();
+        let of_method = |(method, operation): (_, &mut Operation)| {
+            let parameters = operation.parameters.iter().flatten();
+            let names = parameters.filter_map(|parameter| match parameter {
+                RefOr::T(p) if p.parameter_in == ParameterIn::Query => Some(p.name.clone()),
+                _ => None,
+            });
+            (method, names.collect())
+        };
+        Self(items.flat_map(operations).map(of_method).collect())
+    }
+
+    /// A misspelt filter would silently list everything, so what is unknown is refused.
+    fn refuse_others(&self, request: &Request) -> Result<(), Problem> {
+        let method = request.method().as_str();
+        let known = self.0.iter().find(|(of, _)| *of == method);
+        let Some((_, known)) = known else {
+            return Ok(());
+        };
+        let given = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(request.uri());
+        // What cannot be read at all is told by the handler, if it reads the query.
+        let given = given.map(|given| given.0).unwrap_or_default();
+        match given.iter().find(|(name, _)| !known.contains(name)) {
+            None => Ok(()),
+            Some((unknown, _)) => Err(Problem::new(
+                Code::InvalidRequest,
+                format!(
+                    "the query: there is no parameter '{}'",
+                    unknown.escape_debug()
+                ),
+            )
+            .hint(match known.as_slice() {
+                [] => "this request takes none".to_owned(),
+                names => format!("known are {}", names.join(", ")),
+            })),
+        }
     }
 }
 
@@ -166,7 +225,11 @@ impl Routes {
         (schemas, mut paths, methods): UtoipaMethodRouter<AppState>,
     ) -> Self {
         self.document(guard, &mut paths);
-        let methods = methods.route_layer(from_fn_with_state(guard, pass));
+        let gate = Gate {
+            guard,
+            query: Arc::new(Known::of(&mut paths)),
+        };
+        let methods = methods.route_layer(from_fn_with_state(gate, pass));
         self.router = self.router.routes((schemas, paths, methods));
         self
     }
@@ -217,6 +280,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 
 /// Adds what follows from the guard: security, headers, and every problem that may be the answer.
 fn complete(guard: Guard, method: &str, operation: &mut Operation) {
+    describe_binary(operation);
     let has_body = operation.request_body.is_some();
     let in_path =
         operation.parameters.iter().flatten().any(
@@ -274,12 +338,20 @@ fn complete(guard: Guard, method: &str, operation: &mut Operation) {
             );
         }
     }
-    if guard.repeatable {
+    if let Some(keeping) = guard.repeatable {
         header(
             operation,
             "Idempotency-Key",
-            "1 to 200 visible characters. The same request with the same key, sent again within a day, gets the answer \
-             of the first and does nothing.",
+            match keeping {
+                Keeping::Answers => {
+                    "1 to 200 visible characters. The same request with the same key, sent again within a day, gets the \
+                     answer of the first and does nothing."
+                }
+                Keeping::Secrets => {
+                    "1 to 200 visible characters. The same request with the same key, sent again within a day, does \
+                     nothing and is answered 409: the secret in the first answer is not kept."
+                }
+            },
         );
     }
     for status in statuses {
@@ -290,6 +362,31 @@ fn complete(guard: Guard, method: &str, operation: &mut Operation) {
             .or_insert_with(|| RefOr::Ref(Ref::from_response_name(format!("Problem{status}"))));
     }
 }
+
+/// Bytes as OpenAPI 3.1 has them: the derived schema of `Vec<u8>` would be a list of numbers.
+fn describe_binary(operation: &mut Operation) {
+    let binary = || {
+        let object = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .content_media_type(BYTES);
+        RefOr::T(Schema::Object(object.build()))
+    };
+    if let Some(RefOr::T(body)) = &mut operation.request_body
+        && let Some(RefOr::T(content)) = body.content.get_mut(BYTES)
+    {
+        content.schema = Some(binary());
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response
+            && let Some(RefOr::T(content)) = response.content.get_mut(BYTES)
+        {
+            content.schema = Some(binary());
+        }
+    }
+}
+
+const BYTES: &str = "application/octet-stream";
 
 fn header(operation: &mut Operation, name: &str, description: &str) {
     let parameter: Parameter = ParameterBuilder::new()
@@ -306,13 +403,15 @@ fn header(operation: &mut Operation, name: &str, description: &str) {
 }
 
 /// Stands before every handler.
-async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let guard = gate.guard;
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = match admit(guard, &mut request).await {
+    let mut response = match admit(&gate, &mut request).await {
         Err(problem) => problem.into_response(),
         Ok(admitted) => {
+            let answered = answer(guard, request, next);
             let mut response = match admitted.time {
-                Some(limit) => match tokio::time::timeout(limit, next.run(request)).await {
+                Some(limit) => match tokio::time::timeout(limit, answered).await {
                     Ok(response) => response,
                     Err(_) => Problem::new(
                         Code::TimedOut,
@@ -320,7 +419,7 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
                     )
                     .into_response(),
                 },
-                None => next.run(request).await,
+                None => answered.await,
             };
             if let Some(who) = admitted.who {
                 response.extensions_mut().insert(AnsweredFor(who));
@@ -337,13 +436,31 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
     response
 }
 
+/// Runs the handler, or finds the answer that it gave to the same request before.
+async fn answer(guard: Guard, request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    let known = (
+        guard.repeatable,
+        extensions.get::<AppState>().cloned(),
+        extensions.get::<Principal>().cloned(),
+    );
+    let (Some(keeping), Some(state), Some(who)) = known else {
+        return next.run(request).await;
+    };
+    let streamed = matches!(guard.body, BodyLimit::Stream);
+    idempotency::once(&state, &who, keeping, streamed, request, next)
+        .await
+        .unwrap_or_else(IntoResponse::into_response)
+}
+
 struct Admitted {
     who: Option<String>,
     time: Option<Duration>,
     verdict: Verdict,
 }
 
-async fn admit(guard: Guard, request: &mut Request) -> Result<Admitted, Response> {
+async fn admit(gate: &Gate, request: &mut Request) -> Result<Admitted, Response> {
+    let guard = gate.guard;
     let missing = |what: &str| Problem::internal(format!("a request came without {what}"));
     let extensions = request.extensions();
     let state = extensions
@@ -366,6 +483,12 @@ async fn admit(guard: Guard, request: &mut Request) -> Result<Admitted, Response
                 .map_err(IntoResponse::into_response)?,
         ),
     };
+    // Who comes from another service's page brings parameters of that service.
+    if guard.access != Access::Public {
+        gate.query
+            .refuse_others(request)
+            .map_err(IntoResponse::into_response)?;
+    }
     let verdict = match guard.throttle {
         Some(scope) => {
             let key = principal

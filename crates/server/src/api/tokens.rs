@@ -20,7 +20,8 @@ use utoipa_axum::routes;
 
 pub fn routes() -> Routes {
     Routes::new("tokens")
-        .add(anyone(), routes!(list, create))
+        .add(anyone(), routes!(list))
+        .add(anyone().repeatable_with_secret(), routes!(create))
         .add(anyone(), routes!(revoke))
 }
 

@@ -2,10 +2,11 @@
 //!
 //! What a server keeps is known by its mark, not by the catalog: a restore that was made by hand is undone here, too.
 
-use super::accepted::{Accepted, enqueue, new_job};
+use super::accepted::{Accepted, enqueue};
 use super::definitions::app_in_field;
 use super::extract::Json;
 use super::problem::Problem;
+use super::restores::undo_job;
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
 use crate::auth::audit::Act;
@@ -15,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use pgkeep_engine::files::restore as files;
 use pgkeep_engine::restore::{self, PHRASE, UndoPlan};
 use pgkeep_model::access::Permission;
-use pgkeep_model::job::{JobSpec, UndoSpec};
+use pgkeep_model::job::UndoSpec;
 use pgkeep_model::{CancelToken, Silent};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -30,11 +31,11 @@ const LOOK: Duration = Duration::from_secs(60);
 pub fn routes() -> Routes {
     Routes::new("restores")
         .add(
-            needs(Permission::Restore).streams_out(),
+            needs(Permission::Restore).streams_out().repeatable(),
             routes!(undo_newest),
         )
         .add(
-            needs(Permission::Delete).streams_out(),
+            needs(Permission::Delete).streams_out().repeatable(),
             routes!(drop_expired),
         )
 }
@@ -114,15 +115,15 @@ async fn undo_newest(
             .await?;
         return Err(problem);
     }
-    let spec = JobSpec::Undo(UndoSpec {
+    let spec = UndoSpec {
         app: body.app.clone(),
         database: Some(plan.database.clone()),
         // What was found now, not what is newest when the job's turn comes.
         to: Some(plan.kept.clone()),
         grace_secs: body.grace_secs,
         trees: Vec::new(),
-    });
-    let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
+    };
+    let accepted = enqueue(&state, undo_job(&state, &who, spec)).await?;
     act(Act::done("restore.undo", object))
         .after(&body)
         .by(&state.catalog, &who, &client)

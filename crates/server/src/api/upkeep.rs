@@ -29,11 +29,11 @@ const PLAN: Duration = Duration::from_secs(120);
 
 pub fn routes() -> Routes {
     Routes::new("repositories")
-        .add(needs(Permission::Operate), routes!(sync))
-        .add(needs(Permission::Operate), routes!(check))
-        .add(needs(Permission::Delete), routes!(repair))
+        .add(needs(Permission::Operate).repeatable(), routes!(sync))
+        .add(needs(Permission::Operate).repeatable(), routes!(check))
+        .add(needs(Permission::Delete).repeatable(), routes!(repair))
         .add(needs(Permission::Delete).streams_out(), routes!(prune_plan))
-        .add(needs(Permission::Delete), routes!(prune))
+        .add(needs(Permission::Delete).repeatable(), routes!(prune))
 }
 
 /// Queues a job about a repository that the account sees.

@@ -23,7 +23,7 @@ pub fn routes() -> Routes {
     let manage = || needs(Needed::ManageUsers);
     Routes::new("users")
         .add(manage(), routes!(list))
-        .add(manage(), routes!(create))
+        .add(manage().repeatable(), routes!(create))
         .add(manage(), routes!(get))
         .add(manage().edits(), routes!(change, delete))
         .add(manage(), routes!(set_password))

@@ -17,8 +17,10 @@ use pgkeep_engine::{
     restore as kept,
 };
 use pgkeep_model::{app::AppDefinition, job::BackupSpec, manifest::BackupKind, policy::PolicyKind};
+use pgkeep_postgres::connect::ConnectOptions;
 use pgkeep_repository::Repository;
 use serde_json::json;
+use std::time::Duration;
 
 pub(super) fn run(work: &Work<'_>, spec: &BackupSpec) -> Result<Done, Failure> {
     let app = work.app(&spec.app)?;
@@ -56,7 +58,9 @@ fn request(
     let kind = kind_of(spec.backup_kind);
     Ok(BackupRequest {
         app: spec.app.clone(),
-        environment: app.environment.clone().unwrap_or_default(),
+        environment: (spec.environment.clone())
+            .or(app.environment.clone())
+            .unwrap_or_default(),
         kind,
         description: spec.description.clone(),
         tags: spec.tags.clone(),
@@ -67,17 +71,42 @@ fn request(
         },
         databases: match kind {
             BackupKind::Files => Vec::new(),
-            _ => work.machine.databases(&spec.app, app)?,
+            _ => chosen(work.machine.databases(&spec.app, app)?, &spec.databases)?,
         },
         globals: !matches!(kind, BackupKind::Database | BackupKind::Files),
         jobs: spec.jobs.or(app.jobs).map_or_else(usual_jobs, usize::from),
         compression_level: spec.compression.or(app.compression).unwrap_or(1),
-        exclude_table_data: app.exclude_table_data.clone(),
-        schemas: app.schemas.clone(),
-        lock_timeout: None,
+        exclude_table_data: match spec.exclude_table_data.as_slice() {
+            [] => app.exclude_table_data.clone(),
+            given => given.to_vec(),
+        },
+        schemas: match spec.schemas.as_slice() {
+            [] => app.schemas.clone(),
+            given => given.to_vec(),
+        },
+        lock_timeout: spec.lock_timeout_secs.map(Duration::from_secs),
         read_back_all: spec.read_back_all,
         application: super::application(work.machine, &spec.app, app, None)?,
     })
+}
+
+/// Those of the app's databases that are asked for.
+fn chosen(all: Vec<ConnectOptions>, names: &[String]) -> Result<Vec<ConnectOptions>, Failure> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !all.iter().any(|database| database.dbname == **name))
+    {
+        let known: Vec<&str> = all
+            .iter()
+            .map(|database| database.dbname.as_str())
+            .collect();
+        return Err(
+            Failure::invalid(format!("database {unknown} is none of the app's"))
+                .hint(format!("its definition names {}", known.join(", "))),
+        );
+    }
+    let wanted = |database: &ConnectOptions| names.is_empty() || names.contains(&database.dbname);
+    Ok(all.into_iter().filter(wanted).collect())
 }
 
 /// An `export` policy makes a full backup, and packages of it.

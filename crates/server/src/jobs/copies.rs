@@ -6,7 +6,7 @@ use pgkeep_engine::{
     catalog::Origin,
     export::{self, ExportFormat, ExportRequest, ExportTarget},
     import::{self, ImportRequest},
-    package::{self, PackageRequest, PackageTarget},
+    package::{self, PackageRequest, PackageSource, PackageTarget, TakeInRequest},
 };
 use pgkeep_model::{
     app::RepositoryDefinition,
@@ -120,37 +120,69 @@ pub(super) fn import(work: &Work<'_>, spec: &ImportSpec) -> Result<Done, Failure
     let app = work.app(&spec.app)?;
     let context = work.context(Some(&app));
     let repository = work.open(&spec.repository, &context)?;
-    let request = ImportRequest {
-        path: path.clone(),
-        app: spec.app.clone(),
-        environment: app.environment.clone().unwrap_or_default(),
-        database: spec.database.clone(),
-        description: match spec.description.as_str() {
-            "" => format!("uploaded as {}", spec.file_name),
-            given => given.to_owned(),
-        },
-        tags: spec.tags.clone(),
-        compression_level: app.compression.unwrap_or(1),
-        max_bytes: spec.max_bytes,
-        origin: Origin {
-            policy: None,
-            job: Some(work.job.id.clone()),
-        },
+    let origin = Origin {
+        policy: None,
+        job: Some(work.job.id.clone()),
     };
-    let report = match import::run(&repository, &request, &context) {
+    let environment = spec.environment.clone().or(app.environment.clone());
+    let compression_level = spec.compression.or(app.compression).unwrap_or(1);
+    let taken = match package::looks_like_package(&path) {
+        true => {
+            let request = TakeInRequest {
+                from: PackageSource::File(path.clone()),
+                identities: Vec::new(),
+                app: Some(spec.app.clone()),
+                environment,
+                description: spec.description.clone(),
+                tags: spec.tags.clone(),
+                compression_level,
+                max_bytes: spec.max_bytes,
+                origin,
+            };
+            package::take_in(&repository, &request, &context)
+        }
+        false => {
+            let request = ImportRequest {
+                path: path.clone(),
+                app: spec.app.clone(),
+                environment: environment.unwrap_or_default(),
+                database: spec.database.clone(),
+                description: match spec.description.as_str() {
+                    "" => format!("uploaded as {}", spec.file_name),
+                    given => given.to_owned(),
+                },
+                tags: spec.tags.clone(),
+                compression_level,
+                max_bytes: spec.max_bytes,
+                origin,
+            };
+            import::run(&repository, &request, &context)
+        }
+    };
+    let report = match taken {
         Ok(report) => report,
         Err(e) => {
             // What is no dump, or a damaged one, will not become one.
             if matches!(e.code, ErrorCode::Damaged | ErrorCode::InvalidRequest) {
                 clear_away(work, &spec.upload, &path);
             }
-            return Err(e.into());
+            return Err(as_named(e, &path, &spec.file_name).into());
         }
     };
     super::backup::keep_only_if_ours(work, &repository, &report)?;
     rows::record_new(work, &spec.repository, &repository, &report)?;
     clear_away(work, &spec.upload, &path);
     work.done(&report)
+}
+
+/// An error that calls the file by the name that its sender knows, not by its place here.
+fn as_named(mut error: Error, path: &Path, file_name: &str) -> Error {
+    let name = match file_name {
+        "" => "the file",
+        name => name,
+    };
+    error.message = error.message.replace(&path.display().to_string(), name);
+    error
 }
 
 /// Removes an upload that has served; what cannot be removed now goes when it expires.

@@ -28,6 +28,7 @@ pub use failure::Failure;
 pub use files::{files_request, kept as kept_folders, kept_of};
 pub use restore::restore_request;
 pub use rows::row_of;
+pub use sync::take_in;
 
 use crate::{settings::Places, targets::Machine};
 use pgkeep_catalog::{Catalog, Job, blocking::Blocking};

@@ -36,8 +36,10 @@ pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> 
         None => (restore::execute(&repository, plan, &context)?, None),
         Some(trees) => execute_with_database(&repository, trees, plan, &context)?,
     };
-    let safety = report.safety_backup.as_deref();
-    rows::refresh(work, &spec.repository, &repository, safety.as_slice())?;
+    // A proof is written down with the backup, and a safety backup is a new one.
+    let mut changed = vec![report.backup.as_str()];
+    changed.extend(report.safety_backup.as_deref());
+    rows::refresh(work, &spec.repository, &repository, &changed)?;
     let mut result = document(&report);
     if let Some(placed) = &placed {
         result["files"] = document(placed);

@@ -6,8 +6,10 @@
 
 use super::{Done, Failure, Work, measure, rows};
 use crate::status::doubts::{self, Gone};
+use pgkeep_catalog::blocking::Blocking;
 use pgkeep_catalog::{BackupFilter, BackupRow, BackupSort, Job, JobFilter, Page};
 use pgkeep_engine::catalog::{self, BackupEntry, ListFilter};
+use pgkeep_model::CancelToken;
 use pgkeep_model::job::{JobKind, JobSpec, RepositorySpec};
 use pgkeep_repository::Repository;
 use serde::Serialize;
@@ -32,7 +34,7 @@ struct Synced {
 pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failure> {
     let context = work.context(None);
     let repository = work.open(&spec.repository, &context)?;
-    let known = known_rows(work, &spec.repository)?;
+    let known = known_rows(work.catalog, &spec.repository)?;
     let entries = catalog::list(&repository, &ListFilter::default())?;
     let mut synced = Synced {
         repository: spec.repository.clone(),
@@ -43,28 +45,16 @@ pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failur
         vanished: Vec::new(),
         unreadable: catalog::unreadable(&repository)?,
     };
-    let mut fresh = Vec::new();
-    let mut to_read = READ_AT_ONCE;
-    for entry in entries.iter().rev() {
-        work.cancel.check()?;
-        let mut row = rows::row_of(&spec.repository, entry);
-        match known.get(&entry.id) {
-            Some(known) => rows::keep_facts(&mut row, known),
-            None => synced.added += 1,
-        }
-        if row.bytes.is_none() && to_read > 0 {
-            to_read -= 1;
-            rows::read_facts(&mut row, &repository, entry);
-        }
-        match known.get(&entry.id) {
-            Some(known) if same(&row, known) => {}
-            Some(_) => {
-                synced.changed += 1;
-                fresh.push(row);
-            }
-            None => fresh.push(row),
-        }
-    }
+    let fresh = fresh_rows(
+        &spec.repository,
+        &repository,
+        &entries,
+        &known,
+        &work.cancel,
+    )?;
+    let is_known = |row: &&BackupRow| known.contains_key(&row.id);
+    synced.changed = fresh.iter().filter(is_known).count();
+    synced.added = fresh.len() - synced.changed;
     work.wait(|catalog| async move { catalog.upsert_backups(&fresh).await })?;
     let gone = gone(&repository, &known, &entries)?;
     let vanished = vanished(work, &known, &gone)?;
@@ -91,12 +81,58 @@ pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failur
     work.done(&synced)
 }
 
-fn known_rows(work: &Work<'_>, repository: &str) -> Result<BTreeMap<String, BackupRow>, Failure> {
+/// Adds to the catalog's list what the repository holds and it does not list, and what has changed. Removes nothing: that is
+/// a job's, which knows what other jobs do.
+pub fn take_in(
+    name: &str,
+    repository: &Repository,
+    catalog: &Blocking,
+    cancel: &CancelToken,
+) -> Result<(), Failure> {
+    let known = known_rows(catalog, name)?;
+    let entries = catalog::list(repository, &ListFilter::default())?;
+    let fresh = fresh_rows(name, repository, &entries, &known, cancel)?;
+    catalog.block_on(|catalog| async move { catalog.upsert_backups(&fresh).await })?;
+    Ok(())
+}
+
+/// Rows that are new, or not what the catalog has.
+fn fresh_rows(
+    name: &str,
+    repository: &Repository,
+    entries: &[BackupEntry],
+    known: &BTreeMap<String, BackupRow>,
+    cancel: &CancelToken,
+) -> Result<Vec<BackupRow>, Failure> {
+    let mut fresh = Vec::new();
+    let mut to_read = READ_AT_ONCE;
+    for entry in entries.iter().rev() {
+        cancel.check()?;
+        let mut row = rows::row_of(name, entry);
+        let known = known.get(&entry.id);
+        if let Some(known) = known {
+            rows::keep_facts(&mut row, known);
+        }
+        if row.bytes.is_none() && to_read > 0 {
+            to_read -= 1;
+            rows::read_facts(&mut row, repository, entry);
+        }
+        if known.is_none_or(|known| !same(&row, known)) {
+            fresh.push(row);
+        }
+    }
+    Ok(fresh)
+}
+
+fn known_rows(
+    catalog: &Blocking,
+    repository: &str,
+) -> Result<BTreeMap<String, BackupRow>, Failure> {
     let filter = BackupFilter {
         repository: Some(repository.to_owned()),
         ..BackupFilter::default()
     };
-    work.wait(|catalog| async move {
+    let all = catalog.block_on(|catalog| async move {
         let mut all = BTreeMap::new();
         let mut page = Page {
             limit: Page::MAX,
@@ -107,10 +143,11 @@ fn known_rows(work: &Work<'_>, repository: &str) -> Result<BTreeMap<String, Back
             all.extend(found.items.into_iter().map(|row| (row.id.clone(), row)));
             match found.next {
                 Some(next) => page.after = Some(next),
-                None => return Ok(all),
+                None => return Ok::<_, pgkeep_catalog::CatalogError>(all),
             }
         }
-    })
+    });
+    Ok(all?)
 }
 
 /// Those that are gone and that no job removed. A command that knew of no catalog cannot be told from an accident.

@@ -3,8 +3,6 @@
 use crate::scene::Scene;
 use pgkeep_catalog::{LogLevel, LogLine};
 use pgkeep_model::access::Role;
-use pgkeep_server::api::idempotency::{Key, once};
-use pgkeep_server::api::{Problem, problem::Code};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -279,49 +277,74 @@ async fn a_backup_of_any_kind_is_asked_for() {
 #[tokio::test]
 async fn a_repeated_request_gets_the_first_answer_and_does_nothing() {
     let scene = with_policy().await;
-    scene.worker().await;
-    let state = &scene.state;
-    let who = pgkeep_server::auth::Principal {
-        user_id: "1".into(),
-        name: "root".into(),
-        role: Role::Admin,
-        permissions: Role::Admin.permissions(),
-        apps: None,
-        credential: pgkeep_server::auth::Credential::Token {
-            id: "1".into(),
-            name: "test".into(),
-        },
-    };
-    let made = std::cell::Cell::new(0);
-    let make = |request: Value, fails: bool| {
-        let (who, made) = (&who, &made);
-        async move {
-            let work = async {
-                made.set(made.get() + 1);
-                match fails {
-                    true => Err(Problem::new(Code::Busy, "not now")),
-                    false => Ok(axum::Json(json!({ "number": made.get() }))),
-                }
-            };
-            once(
-                state,
-                who,
-                Key(Some("key-1".into())),
-                "test",
-                &request,
-                work,
-            )
+    let keyed = async |path: &str, body: Option<Value>| {
+        let key = [("idempotency-key", "key-1")];
+        scene
+            .ask("POST", path, Some(&scene.admin), &key, body)
             .await
-        }
     };
-    let request = || json!({ "app": "shop" });
     // A failed request made nothing and frees the key.
-    assert_eq!(make(request(), true).await.unwrap_err().code, Code::Busy);
-    let first = crate::scene::read(make(request(), false).await.unwrap()).await;
-    let again = crate::scene::read(make(request(), false).await.unwrap()).await;
+    keyed("/policies/nightly/run-now", None).await.expect(503);
+    scene.worker().await;
+    let first = keyed("/policies/nightly/run-now", None).await.expect(202);
+    let again = keyed("/policies/nightly/run-now", None).await.expect(202);
     assert_eq!(first.json(), again.json());
     assert_eq!(again.header("idempotency-replayed"), "true");
-    assert_eq!(made.get(), 2);
-    let other = make(json!({ "app": "blog" }), false).await.unwrap_err();
-    assert_eq!(other.code, Code::Conflict);
+    assert!(again.header("location").starts_with("/api/v1/jobs/"));
+    let jobs = scene.get("/jobs").await.expect(200).json();
+    assert_eq!(jobs["items"].as_array().unwrap().len(), 1);
+    // The same key means the same request: the same address, the same content however it is spaced.
+    let body = json!({ "app": "shop" });
+    keyed("/apps/shop/doctor", None).await.expect(409);
+    keyed("/backups", Some(body.clone())).await.expect(409);
+    let another = [("idempotency-key", "key-2")];
+    let post = async |body: Value| {
+        scene
+            .ask("POST", "/backups", Some(&scene.admin), &another, Some(body))
+            .await
+    };
+    let first = post(body.clone()).await.expect(202).json();
+    assert_eq!(post(body).await.expect(202).json(), first);
+    post(json!({ "app": "shop", "pinned": true }))
+        .await
+        .expect(409);
+    let wrong = [("idempotency-key", "with space")];
+    scene
+        .ask(
+            "POST",
+            "/policies/nightly/run-now",
+            Some(&scene.admin),
+            &wrong,
+            None,
+        )
+        .await
+        .expect(400);
+}
+
+#[tokio::test]
+async fn a_misspelt_filter_is_refused_and_not_ignored() {
+    let scene = with_policy().await;
+    let refused = scene.get("/backups?ap=shop").await.expect(400).json();
+    assert_eq!(refused["detail"], "the query: there is no parameter 'ap'");
+    let hint = refused["hint"].as_str().unwrap();
+    assert!(hint.contains("app, repository"), "{hint}");
+    scene.get("/backups?app=shop&limit=5").await.expect(200);
+    let refused = scene
+        .get("/backups?repository=nope")
+        .await
+        .expect(404)
+        .json();
+    assert!(
+        refused["hint"].as_str().unwrap().contains("main"),
+        "{refused}"
+    );
+    // The backup before a guarded command has a limit of its own.
+    scene.worker().await;
+    for _ in 0..4 {
+        let body = json!({ "description": "before migrate" });
+        scene
+            .post("/apps/shop/guarded/backup", Some(body))
+            .await
+            .expect(202);
+    }
 }

@@ -5,9 +5,9 @@ use super::{
 };
 use crate::{
     api::{Api, Call, encoded},
-    args::{CheckArgs, DoctorArgs, PruneArgs},
+    args::{CheckArgs, DoctorArgs, InitArgs, PruneArgs},
     commands::{check as check_here, doctor as doctor_here, prune as prune_here},
-    error::CliResult,
+    error::{CliError, CliResult},
     exit::Exit,
     session::Session,
 };
@@ -20,8 +20,46 @@ pub fn doctor(args: &DoctorArgs, api: &Api, session: &Session) -> CliResult<Exit
     only_here(&[("--target-url", args.target_url.is_some())])?;
     let app = one_app(api, session)?;
     let call = Call::post(format!("/apps/{}/doctor", encoded(&app)));
-    let report: DoctorReport = found_out(api, &call, session)?;
+    let mut report: DoctorReport = found_out(api, &call, session)?;
+    report
+        .findings
+        .extend(doctor_here::troubles(api, Some(&app)));
     Ok(doctor_here::answer(&report, session))
+}
+
+/// Makes the repository that a definition of the server names, with the key that the definition names.
+pub fn init(args: &InitArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    if args.label.is_some() || args.recovery_kit.is_some() {
+        let option = match args.label.is_some() {
+            true => "--label",
+            false => "--recovery-kit",
+        };
+        return Err(CliError::usage(format!(
+            "{option} is about the key, which stays on the server's machine"
+        ))
+        .with_hint(
+            "leave it out; `pgkeep key kit` prints the recovery kit on the server's machine",
+        ));
+    }
+    let name = one_repository(api, session)?;
+    let made = api.document(&Call::post(format!(
+        "/repositories/{}/init",
+        encoded(&name)
+    )))?;
+    session.screen.answer(&made, |text| {
+        let said = |field: &str| made[field].as_str().unwrap_or_default().to_owned();
+        let id = said("id");
+        text.line(format!(
+            "made repository {} at {}",
+            id.get(..8).unwrap_or(&id),
+            said("location")
+        ));
+        for lack in made["lacks"].as_array().into_iter().flatten() {
+            text.line(format!("the storage {}", lack.as_str().unwrap_or_default()));
+        }
+        text.line("Keep a copy of its key away from the server's machine: `pgkeep key kit` there prints a recovery kit.");
+    });
+    Ok(Exit::Done)
 }
 
 pub fn check(args: &CheckArgs, api: &Api, session: &Session) -> CliResult<Exit> {

@@ -1,6 +1,6 @@
 //! Comparisons done by a server: of two backups, or of a backup with the databases as they are now.
 
-use super::{found_out, no_connection, one_app, read};
+use super::{found_out, no_connection, one_app, read, repository_there};
 use crate::{
     api::{Api, Call, encoded},
     args::{DiffArgs, MigrationsArgs, SchemaDiffArgs},
@@ -53,7 +53,7 @@ pub fn schema_diff(args: &SchemaDiffArgs, api: &Api, session: &Session) -> CliRe
 }
 
 fn compared<T: DeserializeOwned>(sides: &Sides<'_>, api: &Api, session: &Session) -> CliResult<T> {
-    let (app, repository) = (session.named_app(), session.named_repository());
+    let (app, repository) = (session.named_app(), repository_there(api, session)?);
     let find = |id: &str, repository: Option<&str>| api.find_backup(id, app.as_deref(), repository);
     let (backup, backward) = match (sides.from, sides.to) {
         ("live", "live") => {
@@ -96,7 +96,8 @@ pub fn migrations(args: &MigrationsArgs, api: &Api, session: &Session) -> CliRes
     let app = one_app(api, session)?;
     let mut call = Call::get(format!("/apps/{}/migrations", encoded(&app)));
     if let Some(backup) = &args.backup {
-        let found = api.find_backup(backup, Some(&app), session.named_repository().as_deref())?;
+        let repository = repository_there(api, session)?;
+        let found = api.find_backup(backup, Some(&app), repository.as_deref())?;
         call = call
             .query("backup", &found.entry.id)
             .query("repository", &found.repository);

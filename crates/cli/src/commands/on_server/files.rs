@@ -1,8 +1,8 @@
 //! Backups as files: downloaded from a server, and uploaded to one.
 
-use super::{one_app, only_here, read, report_of};
+use super::{folders::unpack, one_app, read, report_of, repository_there};
 use crate::{
-    api::{Api, Call, encoded},
+    api::{Api, Call},
     args::{ExportArgs, ExportFormat, ImportArgs},
     commands::{backup, export as here, restore::chosen_database},
     error::{CliError, CliResult},
@@ -11,9 +11,9 @@ use crate::{
 };
 use pgkeep_engine::export::{self, ExportMeta, ExportReport, Hashing};
 use pgkeep_model::manifest::Manifest;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io::{IsTerminal, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -27,7 +27,7 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
         return super::package::export(args, api, http, session);
     }
     let app = session.named_app();
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
     let manifest: Manifest = read(
         api.raw(
@@ -39,15 +39,15 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
     let name = chosen_database(args.database.as_deref(), &found.entry)?;
     let database = manifest.databases.iter().find(|db| db.name == name);
     let database = database
-        .ok_or_else(|| CliError::new(Exit::Server, "the manifest does not hold the database"))?;
+        .ok_or_else(|| CliError::strange_answer("the manifest does not hold the database"))?;
     let format = here::format_of(args);
-    let (word, ending) = match args.format {
-        ExportFormat::Custom => ("custom", ""),
-        ExportFormat::Plain => ("plain", ""),
-        // A folder travels as one file.
-        ExportFormat::Directory => ("directory", ".tar"),
-        ExportFormat::Tar => ("tar", ""),
+    let word = match args.format {
+        ExportFormat::Custom => "custom",
+        ExportFormat::Plain => "plain",
+        ExportFormat::Directory => "directory",
+        ExportFormat::Tar => "tar",
     };
+    let is_folder = args.format == ExportFormat::Directory;
     let call = Call::get(format!("/backups/{}/download", found.entry.id))
         .query("repository", &found.repository)
         .query("format", word)
@@ -59,9 +59,9 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
                 .with_hint("redirect standard output, or give --output FILE"),
         );
     }
-    let name = format!("{}{ending}", export::file_name(&manifest, &name, format));
+    let name = export::file_name(&manifest, &name, format);
     let path = match &args.output {
-        Some(path) if path.is_dir() => path.join(name),
+        Some(path) if path.is_dir() && !is_folder => path.join(name),
         Some(path) => path.clone(),
         None => session.places.current_dir.join(name),
     };
@@ -70,6 +70,9 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
         let mut out = Hashing::new(std::io::stdout().lock());
         copy(&mut from, &mut out, session)?;
         out.finish().map_err(pgkeep_engine::Error::from)?
+    } else if is_folder {
+        // It travels as one file.
+        unpack(&mut from, &path, session)?
     } else {
         into_file(&mut from, &path, session)?
     };
@@ -89,17 +92,13 @@ pub fn export(args: &ExportArgs, api: &Api, session: &Session) -> CliResult<Exit
 
 /// Writes beside the file first, so that a download that breaks off is never taken for whole.
 fn into_file(from: &mut impl Read, path: &Path, session: &Session) -> CliResult<(u64, String)> {
-    let failed = |e: std::io::Error| {
-        CliError::new(
-            Exit::Storage,
-            format!("cannot write {}: {e}", path.display()),
-        )
-    };
+    let failed = |e: std::io::Error| CliError::file(Exit::Storage, "write", path, &e);
     if path.exists() {
         return Err(CliError::new(
             Exit::Refused,
             format!("{} exists already and is not overwritten", path.display()),
-        ));
+        )
+        .with_hint("give another name with --output"));
     }
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
@@ -132,88 +131,60 @@ pub fn copy(from: &mut impl Read, to: &mut impl Write, session: &Session) -> Cli
         if session.cancel.is_cancelled() {
             return Err(pgkeep_model::Cancelled.into());
         }
-        let n = from
-            .read(&mut buffer)
-            .map_err(|e| CliError::new(Exit::Server, format!("the download broke off: {e}")))?;
+        let n = from.read(&mut buffer).map_err(|e| {
+            CliError::new(Exit::Server, format!("the download broke off: {e}"))
+                .with_hint("nothing of it was kept; try again")
+        })?;
         if n == 0 {
             break;
         }
         to.write_all(&buffer[..n])
-            .map_err(|e| CliError::new(Exit::Storage, format!("cannot write the download: {e}")))?;
+            .map_err(|e| download_unwritten(&e))?;
         written += n as u64;
     }
-    to.flush()
-        .map_err(|e| CliError::new(Exit::Storage, format!("cannot write the download: {e}")))?;
+    to.flush().map_err(|e| download_unwritten(&e))?;
     Ok(written)
 }
 
-/// How much of a file is sent with one request.
-const CHUNK: usize = 8 << 20;
+fn download_unwritten(error: &std::io::Error) -> CliError {
+    CliError::new(Exit::Storage, format!("cannot write the download: {error}"))
+        .with_hint("make room, or name another place with --output")
+}
 
 pub fn import(args: &ImportArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     let Api::There(http) = api else {
         return Err(CliError::usage("there is no server to upload to"));
     };
-    only_here(&[
-        ("--environment", args.environment.is_some()),
-        ("--compression", args.compression.is_some()),
-        ("--identity", !args.identity.is_empty()),
-    ])?;
-    let wrong = |e: std::io::Error| {
-        let exit = match e.kind() {
-            std::io::ErrorKind::NotFound => Exit::NotFound,
-            _ => Exit::Usage,
-        };
-        CliError::new(exit, format!("cannot read {}: {e}", args.file.display()))
-    };
-    if args.file.is_dir() {
-        return Err(CliError::usage("a folder cannot be sent to a server")
-            .with_hint("pack it: tar -cf dump.tar -C FOLDER ."));
+    if !args.identity.is_empty() {
+        return Err(
+            CliError::usage("a server is sent no keys, so --identity opens nothing there")
+                .with_hint(
+                    "open the package here with `age --decrypt`, and import what comes of it",
+                ),
+        );
+    }
+    if args.file.to_string_lossy().starts_with("s3://") {
+        return Err(
+            CliError::usage("a package in a bucket is taken in where the repository is")
+                .with_hint("run this on the server's machine, or download the package first"),
+        );
     }
     let app = one_app(api, session)?;
-    let mut file = File::open(&args.file).map_err(wrong)?;
-    let size = file.metadata().map_err(wrong)?.len();
-    let name = args.file.file_name().unwrap_or_default();
-    let upload = api.document(&Call::post("/backups/uploads").body(json!({
-        "file_name": name.to_string_lossy(),
-        "size_bytes": size,
-    })))?;
-    let id = upload["id"]
-        .as_str()
-        .ok_or_else(|| CliError::new(Exit::Server, "the server names no upload"))?;
-    let path = format!("/backups/uploads/{}", encoded(id));
-    let mut offset = 0u64;
-    loop {
-        if session.cancel.is_cancelled() {
-            api.send(&Call::delete(&path))?;
-            return Err(pgkeep_model::Cancelled.into());
-        }
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let n = (&mut file)
-            .take(CHUNK as u64)
-            .read_to_end(&mut chunk)
-            .map_err(wrong)?;
-        if n == 0 {
-            break;
-        }
-        http.upload(
-            &Call::patch(&path),
-            chunk,
-            &[("Upload-Offset", offset.to_string())],
-        )?;
-        offset += n as u64;
-    }
+    let repository = repository_there(api, session)?;
+    let path = super::sending::send(&args.file, api, http, session)?;
     let mut body = json!({
         "app": app,
         "description": args.description.clone().unwrap_or_default(),
         "tags": args.tag,
     });
     for (name, value) in [
-        ("repository", session.named_repository()),
-        ("database", args.database.clone()),
+        ("repository", repository.map(Value::from)),
+        ("database", args.database.clone().map(Value::from)),
+        ("environment", args.environment.clone().map(Value::from)),
+        ("compression", args.compression.map(Value::from)),
     ] {
         if let Some(value) = value {
-            body[name] = value.into();
+            body[name] = value;
         }
     }
     let call = Call::post(format!("{path}/complete")).body(body);

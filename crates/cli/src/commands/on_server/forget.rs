@@ -1,6 +1,6 @@
 //! Letting a server's backups go: planned there by the same rules, shown here, done there as it was shown.
 
-use super::{found_out, one_repository, read};
+use super::{found_out, one_repository, read, repository_there};
 use crate::{
     api::{Api, Call, encoded},
     args::ForgetArgs,
@@ -64,7 +64,7 @@ fn named(
     api: &Api,
     session: &Session,
 ) -> CliResult<(String, Value)> {
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let mut found = Vec::new();
     for wanted in names {
         found.push(api.find_backup(wanted, app.as_deref(), repository.as_deref())?);

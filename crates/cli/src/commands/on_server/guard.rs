@@ -3,7 +3,7 @@
 
 use super::restore::{Planned, plan_of};
 use super::rollback::one_by_one;
-use super::{found_out, no_connection, one_app, only_here, read, report_of};
+use super::{found_out, no_connection, one_app, read, report_of, repository_there};
 use crate::{
     api::{Api, Call, encoded},
     args::{GuardArgs, OnFailure, ProofArg},
@@ -29,7 +29,6 @@ use serde_json::json;
 
 pub fn guard(args: &GuardArgs, api: &Api, relay: &Relay, session: &Session) -> CliResult<u8> {
     no_connection(&args.connection)?;
-    only_here(&[("--dbname", !args.dbname.is_empty())])?;
     let settings = session.settings()?;
     let app = one_app(api, session)?;
     let application = session.application(&settings, None)?;
@@ -74,18 +73,18 @@ impl Ground for OnServer<'_> {
 
     fn back_up(&self, backup: &BackupRequest, _: &Context) -> Result<BackupReport> {
         let mut body = json!({
-            "app": self.app,
-            "kind": "database",
             "description": backup.description,
             "tags": backup.tags,
+            "databases": self.args.dbname,
         });
-        if let Some(name) = self.session.named_repository() {
+        if let Some(name) = repository_there(self.api, self.session).map_err(told_here)? {
             body["repository"] = name.into();
         }
         if let Some(jobs) = self.args.jobs {
             body["jobs"] = jobs.into();
         }
-        let call = Call::post("/backups").body(body);
+        let path = format!("/apps/{}/guarded/backup", encoded(self.app));
+        let call = Call::post(path).body(body);
         let made = report_of(self.api, &call, self.session).map_err(told_here)?;
         Ok(made.0)
     }

@@ -6,14 +6,16 @@
 mod care;
 mod compare;
 mod files;
+mod folders;
 mod forget;
 mod guard;
 mod package;
 mod restore;
 mod rollback;
+mod sending;
 mod undo;
 
-pub use care::{check, doctor, prune};
+pub use care::{check, doctor, init, prune};
 pub use compare::{diff, migrations, schema_diff};
 pub use files::{export, import};
 pub use forget::forget;
@@ -88,19 +90,51 @@ pub fn one_app(api: &Api, session: &Session) -> CliResult<String> {
     }
 }
 
+/// The repository that is named, by the name that the server knows it by: an address, as PGKEEP_REPO may hold one for the
+/// work of this machine, means the repository that lies there.
+fn repository_there(api: &Api, session: &Session) -> CliResult<Option<String>> {
+    let Some(wanted) = session.named_repository() else {
+        return Ok(None);
+    };
+    let all = api.all(&Call::get("/repositories"))?;
+    let is_it = |repository: &&Value| {
+        let address = repository["definition"]["address"].as_str();
+        repository["name"] == *wanted || address == Some(wanted.as_str())
+    };
+    if let Some(name) = all
+        .iter()
+        .find(is_it)
+        .and_then(|found| found["name"].as_str())
+    {
+        return Ok(Some(name.to_owned()));
+    }
+    let names: Vec<&str> = all.iter().filter_map(|r| r["name"].as_str()).collect();
+    Err(CliError::new(
+        Exit::NotFound,
+        format!("the server knows no repository {wanted}"),
+    )
+    .with_hint(match names.as_slice() {
+        [] => "`pgkeep apply` makes it know those of pgkeep.toml".into(),
+        names => format!(
+            "it knows {}; name one by --repo, or unset PGKEEP_REPO",
+            names.join(", ")
+        ),
+    }))
+}
+
 /// The repository that is named, else the only one that the server knows.
 fn one_repository(api: &Api, session: &Session) -> CliResult<String> {
-    if let Some(name) = session.named_repository() {
+    if let Some(name) = repository_there(api, session)? {
         return Ok(name);
     }
     let all = api.all(&Call::get("/repositories"))?;
     let names: Vec<&str> = all.iter().filter_map(|r| r["name"].as_str()).collect();
     match names.as_slice() {
         [only] => Ok((*only).to_owned()),
-        [] => Err(CliError::new(
-            Exit::NotFound,
-            "the server knows no repository",
-        )),
+        [] => Err(
+            CliError::new(Exit::NotFound, "the server knows no repository")
+                .with_hint("`pgkeep apply` makes it know those of pgkeep.toml"),
+        ),
         several => Err(CliError::usage("nothing says which repository is meant")
             .with_hint(format!("give --repo: {}", several.join(", ")))),
     }
@@ -108,13 +142,6 @@ fn one_repository(api: &Api, session: &Session) -> CliResult<String> {
 
 pub fn backup(args: &BackupArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     no_connection(&args.connection)?;
-    only_here(&[
-        ("--dbname", !args.dbname.is_empty()),
-        ("--environment", args.environment.is_some()),
-        ("--exclude-table-data", !args.exclude_table_data.is_empty()),
-        ("--schema", !args.schema.is_empty()),
-        ("--lock-timeout", args.lock_timeout.is_some()),
-    ])?;
     only_here(&args.trees.given())?;
     let mut body = json!({
         "app": one_app(api, session)?,
@@ -123,9 +150,17 @@ pub fn backup(args: &BackupArgs, api: &Api, session: &Session) -> CliResult<Exit
         "tags": args.tag,
         "pinned": args.pin,
         "read_back_all": args.read_back == ReadBackArg::Full,
+        "databases": args.dbname,
+        "environment": args.environment,
+        "schemas": args.schema,
+        "exclude_table_data": args.exclude_table_data,
+        "lock_timeout_secs": args.lock_timeout.map(|time| time.as_secs().max(1)),
     });
     for (name, value) in [
-        ("repository", session.named_repository().map(Value::from)),
+        (
+            "repository",
+            repository_there(api, session)?.map(Value::from),
+        ),
         ("compression", args.compression.map(Value::from)),
         ("jobs", args.jobs.map(Value::from)),
     ] {
@@ -139,13 +174,14 @@ pub fn backup(args: &BackupArgs, api: &Api, session: &Session) -> CliResult<Exit
 }
 
 pub fn list(args: &ListArgs, api: &Api, session: &Session) -> CliResult<Exit> {
+    let repository = repository_there(api, session)?;
     let now = SystemClock.now();
     let at = |moment: Option<crate::args::Moment>| {
         moment.and_then(|moment| moment.resolve(now, &TimeZone::system()))
     };
     let call = Call::get("/backups")
         .maybe("app", session.named_app())
-        .maybe("repository", session.named_repository())
+        .maybe("repository", repository.as_deref())
         .maybe("kind", args.kind.as_ref())
         .maybe("environment", args.environment.as_ref())
         .maybe("tag", args.tag.first())
@@ -161,7 +197,10 @@ pub fn list(args: &ListArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     if let Some(limit) = args.limit {
         found.drain(..found.len().saturating_sub(limit));
     }
-    let place = match session.named_repository() {
+    if found.is_empty() {
+        note_unknown_app(api, repository.as_deref(), session)?;
+    }
+    let place = match repository {
         Some(name) => name,
         None => {
             let mut names: Vec<&str> = found.iter().map(|f| f.repository.as_str()).collect();
@@ -179,9 +218,25 @@ pub fn list(args: &ListArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     Ok(Exit::Done)
 }
 
+/// Where a list is empty because nothing is kept of the app that was named, says so.
+fn note_unknown_app(api: &Api, repository: Option<&str>, session: &Session) -> CliResult<()> {
+    let Some(app) = session.named_app() else {
+        return Ok(());
+    };
+    let call = Call::get("/backups").maybe("repository", repository);
+    if !api.list(&call.clone().query("app", &app), 1)?.is_empty() {
+        return Ok(());
+    }
+    let recent = api.list(&call, 500)?;
+    let apps = recent.iter().filter_map(|backup| backup["app"].as_str());
+    let apps = apps.map(str::to_owned).collect();
+    session.screen.note(&list::unknown_app(&app, apps));
+    Ok(())
+}
+
 pub fn show(args: &ShowArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     let app = session.named_app();
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
     let call = Call::get(format!("/backups/{}/manifest", found.entry.id))
         .query("repository", &found.repository);
@@ -198,7 +253,7 @@ pub fn show(args: &ShowArgs, api: &Api, session: &Session) -> CliResult<Exit> {
 
 pub fn verify(args: &VerifyArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     let app = session.named_app();
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let chosen = if args.backups.is_empty() {
         let call = Call::get("/backups")
             .maybe("app", app)
@@ -208,6 +263,12 @@ pub fn verify(args: &VerifyArgs, api: &Api, session: &Session) -> CliResult<Exit
         let find = |id: &String| api.find_backup(id, app.as_deref(), repository.as_deref());
         args.backups.iter().map(find).collect::<CliResult<_>>()?
     };
+    if chosen.is_empty() {
+        return Err(
+            CliError::new(Exit::NotFound, "there is no backup to verify")
+                .with_hint("`pgkeep backup` makes one; `pgkeep list` shows what there is"),
+        );
+    }
     let mut all = VerifyReport {
         backups: Vec::new(),
         unreadable: Vec::new(),
@@ -258,7 +319,7 @@ fn read<T: DeserializeOwned>(document: Value, what: &str) -> CliResult<T> {
 pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     no_connection(&args.connection)?;
     let app = session.named_app();
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
     let mut body = json!({
         "app": found.entry.app,
@@ -283,7 +344,7 @@ pub fn drill(args: &DrillArgs, api: &Api, session: &Session) -> CliResult<Exit> 
 
 pub fn tag(args: &TagArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     let app = session.named_app();
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
     let mut body = json!({ "add_tags": args.add, "remove_tags": args.remove });
     if args.pin || args.unpin {

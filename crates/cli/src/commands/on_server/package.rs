@@ -1,6 +1,6 @@
 //! A whole backup as one portable file, streamed from a server to where it is wanted here.
 
-use super::{files::copy, read};
+use super::{files::copy, read, repository_there};
 use crate::{
     api::{Api, Call, Http},
     args::ExportArgs,
@@ -28,7 +28,7 @@ pub fn export(args: &ExportArgs, api: &Api, http: &Http, session: &Session) -> C
         recipients.extend(read_recipients(file)?);
     }
     let app = session.named_app();
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
     let call = Call::get(format!("/backups/{}/package", found.entry.id))
         .query("repository", &found.repository)

@@ -1,6 +1,6 @@
 //! Restores on a server: planned there, confirmed here, watched like one that runs here.
 
-use super::{no_connection, read};
+use super::{no_connection, read, repository_there};
 use crate::{
     api::{Api, Call, Found, job_failure},
     args::RestoreArgs,
@@ -60,7 +60,7 @@ pub fn restore(args: &RestoreArgs, api: &Api, session: &Session) -> CliResult<Ex
     no_connection(&args.connection)?;
     here::choice_of_files(args)?;
     let app = session.named_app();
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let found = api.find_backup(&args.backup, app.as_deref(), repository.as_deref())?;
     let mut body = json!({
         "app": found.entry.app,

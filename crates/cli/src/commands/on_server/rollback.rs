@@ -1,7 +1,7 @@
 //! Back to the newest point before a migration, on a server: a replacing restore of each database of that backup.
 
 use super::restore::{Planned, plan_of, start};
-use super::{no_connection, read};
+use super::{no_connection, read, repository_there};
 use crate::{
     api::{Api, Call},
     args::RollbackArgs,
@@ -21,7 +21,7 @@ use serde_json::json;
 pub fn rollback_migration(args: &RollbackArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     no_connection(&args.connection)?;
     let app = session.named_app();
-    let repository = session.named_repository();
+    let repository = repository_there(api, session)?;
     let found = match &args.backup {
         Some(id) => api.find_backup(id, app.as_deref(), repository.as_deref())?,
         None => {

@@ -47,6 +47,7 @@ pub fn undo(args: &UndoArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     });
     let mut planned = api.document(&Call::post("/restores/undo").body(body.clone()))?;
     let plan: UndoPlan = read(planned["plan"].take(), "plan")?;
+    note_folders(&plan, &app, api, session)?;
     if args.dry_run {
         here::answer_plan(&plan, session);
         return Ok(Exit::Done);
@@ -105,6 +106,20 @@ fn files(args: &UndoArgs, app: &str, api: &Api, session: &Session) -> CliResult<
     }
     restore_files::answer_undone(&done, session);
     Ok(Exit::Done)
+}
+
+/// Says which folders of the same restore the undo of its database leaves as they are.
+fn note_folders(plan: &UndoPlan, app: &str, api: &Api, session: &Session) -> CliResult<()> {
+    let kept = kept(app, "files", api)?;
+    let folders = kept.iter().map(folder).collect::<CliResult<Vec<_>>>()?;
+    let tree_of = |wanted: &KeptFolder| {
+        let mut both = kept.iter().zip(&folders);
+        let found = both.find(|(_, folder)| folder.path == wanted.path);
+        let name = found.and_then(|(left, _)| left["tree"].as_str());
+        name.unwrap_or_default().to_owned()
+    };
+    here::note_folders(&here::with_the_database(plan, &folders, tree_of), session);
+    Ok(())
 }
 
 /// A kept folder in the engine's terms.

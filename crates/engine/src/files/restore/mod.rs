@@ -514,6 +514,9 @@ pub fn execute_with_database(
     context: &Context,
 ) -> Result<(RestoreReport, Option<FilesReport>)> {
     let built = build(repository, files, context)?;
+    let whole = files.request.trees.is_empty()
+        && files.request.patterns.is_empty()
+        && restore::is_of_the_whole(&database);
     let report = restore::execute(repository, database, context)?;
     if !report.proof.differences.is_empty() {
         return Ok((report, None));
@@ -522,6 +525,9 @@ pub fn execute_with_database(
         e.context("the database is restored, its files are not in place")
             .hint("`pgkeep undo` takes the database back; or restore the files alone")
     })?;
+    if whole {
+        restore::note_proof(repository, &files.entry, &report, context);
+    }
     Ok((report, Some(placed)))
 }
 

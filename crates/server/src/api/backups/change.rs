@@ -4,7 +4,6 @@ use super::super::accepted::{Accepted, enqueue, new_job};
 use super::super::definitions::app_in_field;
 use super::super::etag::{Expected, Tagged};
 use super::super::extract::{BackupId, Json, OptionalJson, Path, Query};
-use super::super::idempotency::{self, Key};
 use super::super::problem::{Code, Problem};
 use super::super::routes::{Routes, needs};
 use super::super::words::BackupKind;
@@ -42,7 +41,7 @@ pub fn routes() -> Routes {
                 .edits(),
             routes!(delete),
         )
-        .add(needs(Permission::Operate), routes!(verify))
+        .add(needs(Permission::Operate).repeatable(), routes!(verify))
 }
 
 /// What to back up, and how.
@@ -64,6 +63,17 @@ struct CreateBackup {
     jobs: Option<u16>,
     /// Read every stored byte back.
     read_back_all: bool,
+    /// Only these of the app's databases; all where empty.
+    databases: Vec<String>,
+    /// Environment that the backup is of; the app's where absent.
+    environment: Option<String>,
+    /// Only schemas that match; as the app's definition says where empty.
+    schemas: Vec<String>,
+    /// Leaves out the rows of tables that match; as the app's definition says where empty.
+    exclude_table_data: Vec<String>,
+    /// How long a locked table is waited for before letting go and trying again.
+    #[schema(minimum = 1, maximum = 86_400)]
+    lock_timeout_secs: Option<u64>,
 }
 
 /// Takes a backup. To let a policy run now, see `POST /policies/{name}/run-now`.
@@ -72,9 +82,8 @@ async fn create(
     state: AppState,
     who: Principal,
     client: Client,
-    key: Key,
     Json(body): Json<CreateBackup>,
-) -> Result<Response, Problem> {
+) -> Result<Accepted, Problem> {
     app_in_field(&state, &who, &body.app).await?;
     if let Some(name) = &body.repository
         && state.catalog.repository(name).await.is_err()
@@ -98,28 +107,42 @@ async fn create(
         return Err(Problem::invalid("description", "at most 1000 bytes"));
     }
     bounded("tags", &body.tags)?;
-    idempotency::once(&state, &who, key, "backup.create", &body, async {
-        let spec = JobSpec::Backup(BackupSpec {
-            app: body.app.clone(),
-            repository: body.repository.clone(),
-            backup_kind: kind.into(),
-            description: body.description.clone(),
-            tags: body.tags.clone(),
-            pinned: body.pinned,
-            compression: body.compression,
-            jobs: body.jobs,
-            read_back_all: body.read_back_all,
-            ..BackupSpec::default()
-        });
-        let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
-        Act::done("backup.create", format!("app/{}", body.app))
-            .app(Some(&body.app))
-            .after(&body)
-            .by(&state.catalog, &who, &client)
-            .await?;
-        Ok(accepted)
-    })
-    .await
+    bounded("databases", &body.databases)?;
+    bounded("schemas", &body.schemas)?;
+    bounded("excludeTableData", &body.exclude_table_data)?;
+    if let Some(environment) = &body.environment {
+        bounded("environment", std::slice::from_ref(environment))?;
+    }
+    if body
+        .lock_timeout_secs
+        .is_some_and(|secs| !(1..=86_400).contains(&secs))
+    {
+        return Err(Problem::invalid("lockTimeoutSecs", "1 to 86400"));
+    }
+    let spec = JobSpec::Backup(BackupSpec {
+        app: body.app.clone(),
+        repository: body.repository.clone(),
+        backup_kind: kind.into(),
+        description: body.description.clone(),
+        tags: body.tags.clone(),
+        pinned: body.pinned,
+        compression: body.compression,
+        jobs: body.jobs,
+        read_back_all: body.read_back_all,
+        databases: body.databases.clone(),
+        environment: body.environment.clone(),
+        schemas: body.schemas.clone(),
+        exclude_table_data: body.exclude_table_data.clone(),
+        lock_timeout_secs: body.lock_timeout_secs,
+        ..BackupSpec::default()
+    });
+    let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
+    Act::done("backup.create", format!("app/{}", body.app))
+        .app(Some(&body.app))
+        .after(&body)
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(accepted)
 }
 
 /// What people say of a backup.

@@ -20,7 +20,9 @@ use utoipa_axum::routes;
 
 pub fn routes() -> Routes {
     Routes::new("backups").add(
-        needs(Permission::Download).throttle(ThrottleScope::BackupDownload),
+        needs(Permission::Download)
+            .throttle(ThrottleScope::BackupDownload)
+            .repeatable(),
         routes!(export),
     )
 }

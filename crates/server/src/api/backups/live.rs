@@ -17,7 +17,10 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 pub fn routes() -> Routes {
-    Routes::new("backups").add(needs(Permission::Operate), routes!(compare_live))
+    Routes::new("backups").add(
+        needs(Permission::Operate).repeatable(),
+        routes!(compare_live),
+    )
 }
 
 /// What is compared.

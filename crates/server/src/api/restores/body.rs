@@ -217,7 +217,10 @@ impl RestoreBody {
         };
         let name = self.name.clone().unwrap_or_default();
         if name.is_empty() || name.len() > 63 {
-            return Err(Problem::invalid("name", "1 to 63 bytes"));
+            return Err(Problem::invalid(
+                "name",
+                "say which database it becomes or replaces, in 1 to 63 bytes",
+            ));
         }
         Ok(match mode {
             Mode::Into => RestoreMode::Into(name),

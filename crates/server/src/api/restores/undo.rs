@@ -14,7 +14,7 @@ use crate::jobs::{kept_folders, kept_of};
 use crate::state::AppState;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use pgkeep_catalog::Job;
+use pgkeep_catalog::{Job, NewJob};
 use pgkeep_engine::files::restore::KeptFolder;
 use pgkeep_engine::restore::{self, PHRASE};
 use pgkeep_model::access::Permission;
@@ -32,8 +32,11 @@ const LOOK: Duration = Duration::from_secs(60);
 
 pub fn routes() -> Routes {
     Routes::new("restores")
-        .add(needs(Permission::Restore).streams_out(), routes!(undo))
-        .add(needs(Permission::Restore), routes!(undo_files))
+        .add(
+            needs(Permission::Restore).streams_out().repeatable(),
+            routes!(undo),
+        )
+        .add(needs(Permission::Restore).repeatable(), routes!(undo_files))
         .add(needs(Permission::View).streams_out(), routes!(kept))
 }
 
@@ -63,13 +66,20 @@ async fn undo(
     })?;
     confirmed(&body.confirm)?;
     let app = spec.app.clone();
-    let accepted = enqueue(&state, new_job(&state, &who, JobSpec::Undo(spec))).await?;
+    let accepted = enqueue(&state, undo_job(&state, &who, spec)).await?;
     Act::done("restore.undo", format!("restore/{}", job.id))
         .app(Some(&app))
         .reason(body.reason)
         .by(&state.catalog, &who, &client)
         .await?;
     Ok(accepted)
+}
+
+/// An undo swaps out live data as the restore did, and needs the same yes of a second person.
+pub fn undo_job(state: &AppState, who: &Principal, spec: UndoSpec) -> NewJob {
+    let mut job = new_job(state, who, JobSpec::Undo(spec));
+    job.needs_approval = state.settings.auth.two_person_restore;
+    job
 }
 
 fn confirmed(phrase: &str) -> Result<(), Problem> {
@@ -190,7 +200,7 @@ async fn undo_files(
         ..UndoSpec::default()
     };
     let object = format!("app/{}/files/{}", body.app, spec.trees.join(","));
-    let accepted = enqueue(&state, new_job(&state, &who, JobSpec::Undo(spec))).await?;
+    let accepted = enqueue(&state, undo_job(&state, &who, spec)).await?;
     Act::done("restore.undo_files", object)
         .app(Some(&body.app))
         .reason(body.reason)

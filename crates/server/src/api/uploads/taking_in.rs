@@ -1,0 +1,179 @@
+//! The file of an upload: where it lies, how it grows, how it goes.
+
+use super::{CreateUpload, Row};
+use crate::api::problem::{Code, Problem};
+use crate::auth::Principal;
+use crate::state::AppState;
+use axum::body::Body;
+use futures_util::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use pgkeep_catalog::people::uploads::NewUpload;
+use rustix::fs::OFlags;
+use std::io::SeekFrom;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+
+/// A client that sends nothing for so long is cut off.
+const SILENCE: Duration = Duration::from_secs(30);
+/// The catalog learns at least this often how far an upload has come.
+const STEP: u64 = 64 << 20;
+
+/// Makes an upload that fits, with room for its file.
+pub(super) async fn begin(
+    state: &AppState,
+    who: &Principal,
+    body: CreateUpload,
+) -> Result<Row, Problem> {
+    let limits = &state.settings.uploads;
+    if body.file_name.len() > 255 || body.file_name.chars().any(char::is_control) {
+        return Err(Problem::invalid(
+            "fileName",
+            "at most 255 bytes, no control characters",
+        ));
+    }
+    let is_hash = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if body.sha256.as_ref().is_some_and(|text| !is_hash(text)) {
+        return Err(Problem::invalid("sha256", "64 hexadecimal digits"));
+    }
+    let size = body.size_bytes.unwrap_or(0);
+    if size > limits.max_file_bytes {
+        return Err(Problem::new(
+            Code::TooLarge,
+            format!("at most {} bytes are taken", limits.max_file_bytes),
+        ));
+    }
+    let totals = state.catalog.upload_totals(&who.user_id).await?;
+    if totals.of_owner >= u64::from(limits.max_per_user) {
+        return Err(Problem::new(
+            Code::Conflict,
+            format!("you have {} uploads already", totals.of_owner),
+        )
+        .hint("finish or abort one of them"));
+    }
+    if totals.bytes.saturating_add(size) > limits.max_total_bytes {
+        return Err(Problem::new(Code::Busy, "the room for uploads is taken").retry_after(600));
+    }
+    let new = NewUpload {
+        owner: who.user_id.clone(),
+        app: None,
+        file_name: body.file_name,
+        size_bytes: body.size_bytes,
+        sha256: body.sha256.map(|text| text.to_lowercase()),
+        expires_at: expiry(state),
+    };
+    let folder = state.settings.places.incoming();
+    let made = tokio::task::spawn_blocking(move || {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
+        let free = rustix::fs::statvfs(&folder)?;
+        Ok::<_, std::io::Error>(free.f_bavail.saturating_mul(free.f_frsize))
+    });
+    let free = made
+        .await
+        .map_err(Problem::internal)?
+        .map_err(Problem::internal)?;
+    if free < size.saturating_add(256 << 20) {
+        return Err(Problem::new(
+            Code::NoSpace,
+            "there is no room for it on the server's disk",
+        )
+        .retry_after(600));
+    }
+    Ok(state.catalog.create_upload(&new).await?)
+}
+
+fn expiry(state: &AppState) -> Timestamp {
+    let time = SignedDuration::try_from(state.settings.uploads.expire)
+        .unwrap_or(SignedDuration::from_hours(24));
+    state.catalog.now() + time
+}
+
+pub(super) fn place(state: &AppState, id: &str) -> PathBuf {
+    state.settings.places.incoming().join(id)
+}
+
+/// Writes a body at the end of an upload's file; gives how long that is then.
+pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u64, Problem> {
+    let _writing = state.uploads.begin(&row.id)?;
+    // Another request may have added to it before this one had the file for itself.
+    if state.catalog.upload(&row.id).await?.received_bytes != row.received_bytes {
+        return Err(Problem::new(
+            Code::WrongState,
+            "another request has added to this upload",
+        ));
+    }
+    let most = row.size_bytes.unwrap_or(u64::MAX);
+    let most = most.min(state.settings.uploads.max_file_bytes);
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    let mut file = tokio::fs::OpenOptions::from(options)
+        .open(place(state, &row.id))
+        .await
+        .map_err(Problem::internal)?;
+    file.set_len(row.received_bytes)
+        .await
+        .map_err(Problem::internal)?;
+    file.seek(SeekFrom::Start(row.received_bytes))
+        .await
+        .map_err(Problem::internal)?;
+    let mut stream = body.into_data_stream();
+    let (mut known, mut received) = (row.received_bytes, row.received_bytes);
+    let ended = loop {
+        let piece = match tokio::time::timeout(SILENCE, stream.next()).await {
+            Err(_) => break Err(Problem::new(Code::TimedOut, "nothing came for too long")),
+            Ok(None) => break Ok(()),
+            Ok(Some(Err(_))) => {
+                break Err(Problem::new(Code::InvalidRequest, "the body broke off"));
+            }
+            Ok(Some(Ok(piece))) => piece,
+        };
+        if received + piece.len() as u64 > most {
+            break Err(Problem::new(
+                Code::TooLarge,
+                format!("the file may have {most} bytes"),
+            ));
+        }
+        file.write_all(&piece).await.map_err(Problem::internal)?;
+        received += piece.len() as u64;
+        if received - known >= STEP {
+            stored(state, &mut file, &row.id, known, received).await?;
+            known = received;
+        }
+    };
+    if received > known {
+        stored(state, &mut file, &row.id, known, received).await?;
+    }
+    ended.map(|()| received)
+}
+
+async fn stored(
+    state: &AppState,
+    file: &mut tokio::fs::File,
+    id: &str,
+    from: u64,
+    to: u64,
+) -> Result<(), Problem> {
+    file.flush().await.map_err(Problem::internal)?;
+    file.sync_data().await.map_err(Problem::internal)?;
+    let expires = expiry(state);
+    Ok(state.catalog.advance_upload(id, from, to, expires).await?)
+}
+
+/// Removes an upload and its file.
+pub(super) async fn discard(state: &AppState, id: &str) -> Result<(), Problem> {
+    match tokio::fs::remove_file(place(state, id)).await {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Problem::internal(e)),
+        _ => {}
+    }
+    state.catalog.drop_upload(id).await?;
+    Ok(())
+}
