@@ -12,6 +12,7 @@ use super::repositories::RepositoryBody;
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
 use crate::state::AppState;
+use pgkeep_catalog::Stored;
 use pgkeep_model::access::Permission;
 use serde::Serialize;
 use serde_json::Value;
@@ -87,9 +88,8 @@ async fn app(
     Json(body): Json<AppBody>,
 ) -> Result<Json<Changes>, Problem> {
     seen(&who, name.as_str(), "app", name.as_str())?;
-    let before = state.catalog.app(name.as_str()).await?.value;
-    let after = body.into_definition(Some(&before));
-    Changes::between(&before, &after).map(Json)
+    let stored = state.catalog.app(name.as_str()).await?;
+    told(stored, |before| body.into_definition(Some(before)))
 }
 
 /// Tells in which fields a repository would be changed by a put of this definition; nothing is changed.
@@ -101,9 +101,8 @@ async fn repository(
     Json(body): Json<RepositoryBody>,
 ) -> Result<Json<Changes>, Problem> {
     sees_everything(&who)?;
-    let before = state.catalog.repository(name.as_str()).await?.value;
-    let after = body.into_definition(Some(&before));
-    Changes::between(&before, &after).map(Json)
+    let stored = state.catalog.repository(name.as_str()).await?;
+    told(stored, |before| body.into_definition(Some(before)))
 }
 
 /// Tells in which fields a notification target would be changed by a put of this definition; nothing is changed.
@@ -115,9 +114,16 @@ async fn target(
     Json(body): Json<TargetBody>,
 ) -> Result<Json<Changes>, Problem> {
     sees_everything(&who)?;
-    let before = state.catalog.target(name.as_str()).await?.value;
-    let after = body.into_target(name.as_str(), Some(&before));
-    Changes::between(&before, &after).map(Json)
+    let stored = state.catalog.target(name.as_str()).await?;
+    told(stored, |before| body.into_target(name.as_str(), Some(before)))
+}
+
+fn told<T: Serialize>(
+    stored: Stored<T>,
+    put: impl FnOnce(&T) -> T,
+) -> Result<Json<Changes>, Problem> {
+    let after = put(&stored.value);
+    Changes::between(&stored.value, &after).map(Json)
 }
 
 #[cfg(test)]

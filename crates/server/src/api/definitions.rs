@@ -1,9 +1,11 @@
 //! What apps, repositories, policies and notification targets have in common as resources.
 
-use super::etag::Expected;
+use super::etag::{Expected, Tagged};
 use super::problem::{Code, Problem};
 use super::words::ManagedBy;
 use crate::auth::Principal;
+use crate::auth::audit::Act;
+use crate::http::Client;
 use crate::state::AppState;
 use jiff::Timestamp;
 use pgkeep_catalog::{CatalogError, Stored};
@@ -45,8 +47,82 @@ pub struct PutQuery {
     pub managed_by: Option<ManagedBy>,
 }
 
+/// Who changes something, and from where.
+pub struct By<'a> {
+    pub state: &'a AppState,
+    pub who: &'a Principal,
+    pub client: &'a Client,
+}
+
+/// A put on its way.
+pub struct Put<T> {
+    before: Option<Stored<T>>,
+    /// Who has the last word from now on.
+    pub managed_by: pgkeep_catalog::ManagedBy,
+    /// What the catalog must meet: what was read before, so that masked secrets are put back into what they came from.
+    pub revision: Option<i64>,
+}
+
+impl<T> Put<T> {
+    /// Of what is stored, if anything is, and what the request says of it.
+    pub fn begin(
+        stored: Result<Stored<T>, CatalogError>,
+        query: &PutQuery,
+        expected: Expected,
+    ) -> Result<Self, Problem> {
+        let before = found(stored, expected)?;
+        Ok(Self {
+            managed_by: manager(query, before.as_ref()),
+            revision: meets(before.as_ref(), expected),
+            before,
+        })
+    }
+
+    /// Of what must not be there yet.
+    pub fn fresh() -> Self {
+        Self {
+            before: None,
+            managed_by: pgkeep_catalog::ManagedBy::Api,
+            revision: Some(0),
+        }
+    }
+
+    /// Of what was read and is changed in part.
+    pub fn change(before: Stored<T>) -> Self {
+        Self {
+            managed_by: before.managed_by,
+            revision: Some(before.revision),
+            before: Some(before),
+        }
+    }
+
+    /// What is stored so far.
+    pub fn before(&self) -> Option<&T> {
+        self.before.as_ref().map(|stored| &stored.value)
+    }
+
+    /// Writes down what was changed, and answers with what is stored now.
+    pub async fn done<S: Serialize, A>(
+        self,
+        act: Act,
+        stored: &Stored<T>,
+        by: &By<'_>,
+        shown: impl Fn(&T) -> S,
+        answer: A,
+    ) -> Result<Tagged<A>, Problem> {
+        let act = match self.before() {
+            Some(before) => act.before(shown(before)),
+            None => act,
+        };
+        act.after(shown(&stored.value))
+            .by(&by.state.catalog, by.who, by.client)
+            .await?;
+        Ok(Tagged::put(self.before.is_none(), stored.revision, answer))
+    }
+}
+
 /// What is stored, if anything is. `If-Match: *` and `If-Match: "7"` ask for something to be there.
-pub fn found<T>(
+fn found<T>(
     result: Result<Stored<T>, CatalogError>,
     expected: Expected,
 ) -> Result<Option<Stored<T>>, Problem> {
@@ -63,8 +139,7 @@ pub fn found<T>(
     }
 }
 
-/// The revision that a put must meet: what was read before, so that masked secrets are put back into what they came from.
-pub fn meets<T>(before: Option<&Stored<T>>, expected: Expected) -> Option<i64> {
+fn meets<T>(before: Option<&Stored<T>>, expected: Expected) -> Option<i64> {
     match (expected, before) {
         (Expected::Anything | Expected::Present, Some(stored)) => Some(stored.revision),
         (Expected::Anything, None) => Some(0),
@@ -72,8 +147,7 @@ pub fn meets<T>(before: Option<&Stored<T>>, expected: Expected) -> Option<i64> {
     }
 }
 
-/// Who has the last word after a put.
-pub fn manager<T>(query: &PutQuery, before: Option<&Stored<T>>) -> pgkeep_catalog::ManagedBy {
+fn manager<T>(query: &PutQuery, before: Option<&Stored<T>>) -> pgkeep_catalog::ManagedBy {
     match (query.managed_by, before) {
         (Some(named), _) => named.into(),
         (None, Some(stored)) => stored.managed_by,

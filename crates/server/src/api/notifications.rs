@@ -1,8 +1,6 @@
 //! Notification targets: where people are told what happened.
 
-use super::definitions::{
-    PutQuery, Standing, found, manager, meets, sees_everything, wrong_fields,
-};
+use super::definitions::{By, Put, PutQuery, Standing, sees_everything, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, Path, Query};
 use super::masks;
@@ -334,26 +332,21 @@ async fn put(
 ) -> Result<Tagged<Target>, Problem> {
     sees_everything(&who)?;
     let name = name.as_str();
-    let before = found(state.catalog.target(name).await, expected)?;
-    let target = body.into_target(name, before.as_ref().map(|stored| &stored.value));
+    let put = Put::begin(state.catalog.target(name).await, &query, expected)?;
+    let target = body.into_target(name, put.before());
     check(&target)?;
-    let managed_by = manager(&query, before.as_ref());
-    let revision = meets(before.as_ref(), expected);
     let stored = state
         .catalog
-        .put_target(name, &target, managed_by, revision)
+        .put_target(name, &target, put.managed_by, put.revision)
         .await?;
-    let mut act =
-        Act::done("target.put", format!("target/{name}")).after(TargetBody::shown(&stored.value));
-    if let Some(before) = &before {
-        act = act.before(TargetBody::shown(&before.value));
-    }
-    act.by(&state.catalog, &who, &client).await?;
-    Ok(Tagged::put(
-        before.is_none(),
-        stored.revision,
-        Target::of(&stored),
-    ))
+    let act = Act::done("target.put", format!("target/{name}"));
+    let by = By {
+        state: &state,
+        who: &who,
+        client: &client,
+    };
+    put.done(act, &stored, &by, TargetBody::shown, Target::of(&stored))
+        .await
 }
 
 /// Removes a target; while policies name it, it is refused.
