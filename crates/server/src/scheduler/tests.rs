@@ -101,6 +101,19 @@ impl Scene {
         )
     }
 
+    async fn repositories(&self, names: &[&str]) {
+        for name in names {
+            let repository = RepositoryDefinition {
+                address: Some(format!("/backups/{name}")),
+                ..RepositoryDefinition::default()
+            };
+            let put = self
+                .catalog
+                .put_repository(name, &repository, ManagedBy::Api, None);
+            put.await.expect("stored");
+        }
+    }
+
     async fn put(&self, policy: Policy) {
         assert_eq!(policy.validate(), Ok(()));
         self.catalog
@@ -351,6 +364,7 @@ async fn the_next_run_waits_until_the_last_one_is_over() {
 #[tokio::test]
 async fn each_repository_gets_a_job_of_its_own() {
     let scene = Scene::at("2026-05-01T00:00:00Z").await;
+    scene.repositories(&["offsite"]).await;
     let repositories = vec!["main".to_owned(), "offsite".to_owned()];
     scene
         .put(Policy {
@@ -375,6 +389,7 @@ async fn each_repository_gets_a_job_of_its_own() {
 #[tokio::test]
 async fn what_is_missing_of_a_run_is_made_up_for() {
     let scene = Scene::at("2026-05-01T00:00:00Z").await;
+    scene.repositories(&["offsite", "third"]).await;
     let policy = Policy {
         repositories: vec!["main".to_owned(), "offsite".to_owned()],
         ..daily("02:00")
