@@ -28,6 +28,9 @@ fn pointed(error: CliError) -> CliError {
     let list = match &error {
         CliError { hint: Some(_), .. } => return error,
         error if error.message.contains("there is no app") => "`pgkeep app list` shows the apps",
+        error if error.message.contains("no file trees") => {
+            "describe them as [[app.NAME.files]] and run `pgkeep apply`, or take another --kind"
+        }
         CliError {
             exit: Exit::NotFound,
             ..
@@ -91,9 +94,8 @@ fn policy_in(document: &Value) -> CliResult<Policy> {
     if let Value::Object(fields) = &mut definition {
         fields.insert("name".into(), document["name"].clone());
     }
-    serde_json::from_value(definition).map_err(|e| {
-        CliError::strange_answer(format!("the server's policy cannot be read: {e}"))
-    })
+    serde_json::from_value(definition)
+        .map_err(|e| CliError::strange_answer(format!("the server's policy cannot be read: {e}")))
 }
 
 fn body(policy: &Policy) -> Value {
