@@ -213,7 +213,7 @@ fn backups_go_beside_a_running_backup_and_their_space_later() {
         .expect("locked");
     let plan = plan_of(&[&first]);
     let report = forget::execute(&place.repository, &plan, &context).expect("beside a backup");
-    assert_eq!(report.removed, [first.clone()]);
+    assert_eq!(report.removed, std::slice::from_ref(&first));
     assert_eq!(ids(&place), [second.clone(), third.clone()]);
     let pruned = forget::prune_after(&place.repository, &now, &context).expect("no failure");
     assert!(pruned.is_none(), "a prune needs the repository for itself");
@@ -309,7 +309,7 @@ fn what_is_taken_over_from_a_backup_that_goes_meanwhile_is_whole() {
     forget::prune_after(&repository, &at_once, quiet)
         .expect("pruned")
         .expect("alone");
-    assert_eq!(ids(&meanwhile.place), [report.id.clone()]);
+    assert_eq!(ids(&meanwhile.place), std::slice::from_ref(&report.id));
     let verified = pgkeep_engine::verify::run(
         &repository,
         &pgkeep_engine::verify::VerifyRequest {

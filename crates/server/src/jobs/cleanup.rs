@@ -142,9 +142,11 @@ fn clean(
         (work.still_ours)()?;
         let report = forget::execute(&repository, &plan.to_forget(), &context)?;
         for id in &report.removed {
-            let row = own.iter().find(|row| row.id == *id);
-            let files = row.map(|row| remove_exports(work, policy, row));
-            cleaned.files_removed.extend(files.into_iter().flatten());
+            if let Some(row) = own.iter().find(|row| row.id == *id) {
+                cleaned
+                    .files_removed
+                    .extend(remove_exports(work, policy, row));
+            }
             rows::remove(work, name, id)?;
         }
         cleaned.removed = report.removed;
@@ -161,14 +163,15 @@ fn clean(
 }
 
 /// Removes the files that were exported together with a backup, as its job wrote them down. Only files in the folder of
-/// exports are touched, and only those on this machine.
+/// exports are touched, and only those on this machine. Where the catalog does not tell which they are, they stay, and that is
+/// told: nothing else knows of them once the backup's row is gone.
 fn remove_exports(work: &Work<'_>, policy: &Policy, row: &BackupRow) -> Vec<PathBuf> {
     let Some(job) = &row.job else {
         return Vec::new();
     };
     let job = match work.wait(|catalog| async move { catalog.job(job).await }) {
         Ok(job) => job,
-        // Jobs are forgotten in the end, and what they had exported with them.
+        // Jobs are forgotten in the end, and what they exported with them.
         Err(failure) if failure.code == ErrorCode::NotFound => return Vec::new(),
         Err(failure) => {
             work.progress.warn(&format!(
