@@ -6,13 +6,13 @@ use crate::{
     config::{Settings, Source, read_secret},
     error::{CliError, CliResult},
     exit::Exit,
-    output::human,
+    output::{Text, human},
     recording::Recording,
     session::{Session, connection_flags, required_repository},
 };
 use pgkeep_engine::{
     ErrorCode,
-    drill::{self, DrillReport, DrillRequest, FurtherChecks},
+    drill::{self, DrillReport, DrillRequest, DrilledDatabase, DrilledTree, FurtherChecks},
 };
 use pgkeep_model::{
     job::{DrillSpec, JobSpec},
@@ -169,7 +169,7 @@ fn reference_words(check: &ReferenceCheck) -> String {
     }
 }
 
-fn render(text: &mut crate::output::Text, report: &DrillReport) {
+fn render(text: &mut Text, report: &DrillReport) {
     if !report.removed.is_empty() {
         text.line(format!(
             "removed what earlier drills left behind: {}",
@@ -181,86 +181,10 @@ fn render(text: &mut crate::output::Text, report: &DrillReport) {
         return;
     }
     for database in &report.databases {
-        text.heading(&format!("database {}", database.name));
-        let name = if database.kept {
-            format!("{} (kept)", database.restored_as)
-        } else {
-            format!("{} (dropped again)", database.restored_as)
-        };
-        text.facts([
-            ("restored as", name),
-            ("restored in", human::seconds(database.restore_seconds)),
-            ("proven in", human::seconds(database.prove_seconds)),
-            ("proof", proof_words(&database.proof)),
-            ("schema version", schema_version(&database.migrations)),
-            (
-                "structure",
-                database
-                    .structure
-                    .as_ref()
-                    .map(|s| s.words())
-                    .unwrap_or_default(),
-            ),
-        ]);
-        for problem in database.structure.iter().flat_map(|s| &s.problems) {
-            text.line(format!("not in order: {problem}"));
-        }
-        for difference in &database.migrations.differences {
-            text.line(format!("schema version differs: {difference}"));
-        }
-        for check in &database.checks {
-            let word = if check.succeeded { "passed" } else { "FAILED" };
-            text.line(format!("check {word}: {}", check.command));
-            if !check.succeeded {
-                text.line(&check.output);
-            }
-        }
-        for difference in &database.proof.differences {
-            text.line(format!("differs: {difference}"));
-        }
-        for assertion in &database.assertions {
-            let (sql, answer) = (&assertion.sql, &assertion.answer);
-            text.line(if assertion.passed {
-                format!("assertion passed: {sql} (answer: {answer})")
-            } else if assertion.could_not_run {
-                format!("assertion could not run: {sql} ({answer})")
-            } else {
-                format!("assertion FAILED: {sql} (answer: {answer})")
-            });
-        }
+        render_database(text, database);
     }
     for tree in &report.files {
-        text.heading(&format!("files {}", tree.name));
-        let references = tree.references.as_ref();
-        text.facts([
-            (
-                "restored",
-                format!(
-                    "{} files, {} (removed again)",
-                    human::count(tree.files),
-                    human::bytes(tree.bytes)
-                ),
-            ),
-            ("restored and proven in", human::seconds(tree.seconds)),
-            (
-                "proof",
-                match (tree.proven, tree.owners) {
-                    (false, _) => "NOT proven".into(),
-                    (true, true) => "every byte and attribute is as it was".into(),
-                    (true, false) => {
-                        "every byte and attribute is as it was; owners can be set by root only"
-                            .into()
-                    }
-                },
-            ),
-            (
-                "expected by the database",
-                references.map(reference_words).unwrap_or_default(),
-            ),
-        ]);
-        if let Some(difference) = &tree.difference {
-            text.line(format!("differs: {difference}"));
-        }
+        render_tree(text, tree);
     }
     text.blank();
     let recovery = match report.databases.is_empty() && report.files.is_empty() {
@@ -278,6 +202,89 @@ fn render(text: &mut crate::output::Text, report: &DrillReport) {
             human::seconds(objective.seconds),
             if objective.met { "met" } else { "NOT met" }
         ));
+    }
+}
+
+fn render_database(text: &mut Text, database: &DrilledDatabase) {
+    text.heading(&format!("database {}", database.name));
+    let name = if database.kept {
+        format!("{} (kept)", database.restored_as)
+    } else {
+        format!("{} (dropped again)", database.restored_as)
+    };
+    text.facts([
+        ("restored as", name),
+        ("restored in", human::seconds(database.restore_seconds)),
+        ("proven in", human::seconds(database.prove_seconds)),
+        ("proof", proof_words(&database.proof)),
+        ("schema version", schema_version(&database.migrations)),
+        (
+            "structure",
+            database
+                .structure
+                .as_ref()
+                .map(|s| s.words())
+                .unwrap_or_default(),
+        ),
+    ]);
+    for problem in database.structure.iter().flat_map(|s| &s.problems) {
+        text.line(format!("not in order: {problem}"));
+    }
+    for difference in &database.migrations.differences {
+        text.line(format!("schema version differs: {difference}"));
+    }
+    for check in &database.checks {
+        let word = if check.succeeded { "passed" } else { "FAILED" };
+        text.line(format!("check {word}: {}", check.command));
+        if !check.succeeded {
+            text.line(&check.output);
+        }
+    }
+    for difference in &database.proof.differences {
+        text.line(format!("differs: {difference}"));
+    }
+    for assertion in &database.assertions {
+        let (sql, answer) = (&assertion.sql, &assertion.answer);
+        text.line(if assertion.passed {
+            format!("assertion passed: {sql} (answer: {answer})")
+        } else if assertion.could_not_run {
+            format!("assertion could not run: {sql} ({answer})")
+        } else {
+            format!("assertion FAILED: {sql} (answer: {answer})")
+        });
+    }
+}
+
+fn render_tree(text: &mut Text, tree: &DrilledTree) {
+    text.heading(&format!("files {}", tree.name));
+    let references = tree.references.as_ref();
+    text.facts([
+        (
+            "restored",
+            format!(
+                "{} files, {} (removed again)",
+                human::count(tree.files),
+                human::bytes(tree.bytes)
+            ),
+        ),
+        ("restored and proven in", human::seconds(tree.seconds)),
+        (
+            "proof",
+            match (tree.proven, tree.owners) {
+                (false, _) => "NOT proven".into(),
+                (true, true) => "every byte and attribute is as it was".into(),
+                (true, false) => {
+                    "every byte and attribute is as it was; owners can be set by root only".into()
+                }
+            },
+        ),
+        (
+            "expected by the database",
+            references.map(reference_words).unwrap_or_default(),
+        ),
+    ]);
+    if let Some(difference) = &tree.difference {
+        text.line(format!("differs: {difference}"));
     }
 }
 

@@ -43,15 +43,11 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
     let settings = session.settings_with(flags)?;
     let context = session.context(&settings);
     let repository = session.repository(&settings, &context)?;
-    let app = app_filter(&settings);
-    let entry = catalog::find(
-        &repository,
-        &args.backup,
-        &ListFilter {
-            app: app.clone(),
-            ..ListFilter::default()
-        },
-    )?;
+    let filter = ListFilter {
+        app: app_filter(&settings),
+        ..ListFilter::default()
+    };
+    let entry = catalog::find(&repository, &args.backup, &filter)?;
     let database = chosen_database(args.database.as_deref(), &entry)?;
     let target = target(args, session, &settings, &database)?;
     if args.with_files && !args.replace && args.files_into.is_none() {
@@ -60,12 +56,68 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
                 .with_hint("say with --files-into which new folder they go to"),
         );
     }
-    let mut application = session.application(&settings, Some(target.name()))?;
+    let request = request_of(args, &entry, database, target, &settings, session)?;
+    let plan = restore::plan(&repository, &request, &context)?;
+    session.progress.finish();
+    let files = match args.with_files {
+        true => {
+            let planned =
+                restore_files::plan(args, &entry.id, &settings, session, &repository, &context)?;
+            Some(planned)
+        }
+        false => None,
+    };
+    if args.dry_run {
+        return Ok(match &files {
+            None => answer_plan(&plan.summary, session),
+            Some(files) => restore_files::answer_both_plans(&plan.summary, &files.summary, session),
+        });
+    }
+    if let Some(files) = &files {
+        restore_files::show(&files.summary, session)?;
+    }
+    agree(&plan.summary, args.confirm.as_deref(), session)?;
+    let chosen = required_repository(&settings)?.address.value.clone();
+    let spec = spec_of(&plan.summary, args, chosen.clone(), session);
+    let recording = Recording::begin(session, JobSpec::Restore(spec))?.changing(&chosen);
+    let context = recording.context(context);
+    let mut placed = None;
+    let done = match &files {
+        None => restore::execute(&repository, plan, &context),
+        Some(files) => files::restore::execute_with_database(&repository, files, plan, &context)
+            .map(|(report, files)| {
+                placed = files;
+                report
+            }),
+    }
+    .map_err(CliError::from);
+    let report = recording.finish_unless(done, session, |report| {
+        let differences = report.proof.differences.len() as u64;
+        let what = || format!("{} found", human::counted(differences, "difference"));
+        (differences > 0).then(|| (ErrorCode::ProofFailed, what()))
+    })?;
+    session.progress.finish();
+    Ok(match &placed {
+        None => answer(&report, session),
+        Some(placed) => restore_files::answer_both(&report, placed, session),
+    })
+}
+
+/// What the options and the settings in force ask for.
+fn request_of(
+    args: &RestoreArgs,
+    entry: &BackupEntry,
+    database: String,
+    target: RestoreTarget,
+    settings: &Settings,
+    session: &Session,
+) -> CliResult<RestoreRequest> {
+    let mut application = session.application(settings, Some(target.name()))?;
     application.fence.read_only |= args.read_only;
-    let request = RestoreRequest {
+    Ok(RestoreRequest {
         backup: entry.id.clone(),
-        app,
-        admin: session.admin(&settings)?,
+        app: app_filter(settings),
+        admin: session.admin(settings)?,
         target,
         database: Some(database),
         selection: Selection {
@@ -92,51 +144,6 @@ pub fn run(args: &RestoreArgs, session: &Session) -> CliResult<Exit> {
             check: args.check,
             keep_failed: args.keep_failed,
         },
-    };
-    let plan = restore::plan(&repository, &request, &context)?;
-    let summary = &plan.summary;
-    session.progress.finish();
-    let files = match args.with_files {
-        true => {
-            let planned =
-                restore_files::plan(args, &entry.id, &settings, session, &repository, &context)?;
-            Some(planned)
-        }
-        false => None,
-    };
-    if args.dry_run {
-        return Ok(match &files {
-            None => answer_plan(summary, session),
-            Some(files) => restore_files::answer_both_plans(summary, &files.summary, session),
-        });
-    }
-    if let Some(files) = &files {
-        restore_files::show(&files.summary, session)?;
-    }
-    agree(summary, args.confirm.as_deref(), session)?;
-    let chosen = required_repository(&settings)?.address.value.clone();
-    let spec = spec_of(summary, args, chosen.clone(), session);
-    let recording = Recording::begin(session, JobSpec::Restore(spec))?.changing(&chosen);
-    let context = recording.context(context);
-    let mut placed = None;
-    let done = match &files {
-        None => restore::execute(&repository, plan, &context),
-        Some(files) => files::restore::execute_with_database(&repository, files, plan, &context)
-            .map(|(report, files)| {
-                placed = files;
-                report
-            }),
-    }
-    .map_err(CliError::from);
-    let report = recording.finish_unless(done, session, |report| {
-        let differences = report.proof.differences.len() as u64;
-        let what = || format!("{} found", human::counted(differences, "difference"));
-        (differences > 0).then(|| (ErrorCode::ProofFailed, what()))
-    })?;
-    session.progress.finish();
-    Ok(match &placed {
-        None => answer(&report, session),
-        Some(placed) => restore_files::answer_both(&report, placed, session),
     })
 }
 
