@@ -133,7 +133,11 @@ fn changes_and_removals_follow_the_file_and_what_others_made_stays() {
         .filter(|entry| entry["reason"] == "pgkeep apply")
         .map(|entry| {
             let word = |name: &str| entry[name].as_str();
-            (word("action").unwrap(), word("object").unwrap(), word("app"))
+            (
+                word("action").unwrap(),
+                word("object").unwrap(),
+                word("app"),
+            )
         })
         .collect();
     found.sort_unstable();

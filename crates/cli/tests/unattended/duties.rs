@@ -223,13 +223,19 @@ fn what_is_defined_is_removed_in_its_order_and_backups_go_from_afar() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["id"], second.as_str());
 
-    let in_use = house.run(&["repository", "delete", "main", "--yes"]).fails_with(8);
+    let in_use = house
+        .run(&["repository", "delete", "main", "--yes"])
+        .fails_with(8);
     assert!(in_use.stderr.contains("shop"), "{}", in_use.stderr);
     house.run(&["app", "delete", "shop", "--yes"]).fails_with(8);
-    house.run(&["policy", "delete", "release", "--yes"]).succeeds();
+    house
+        .run(&["policy", "delete", "release", "--yes"])
+        .succeeds();
     house.run(&["app", "delete", "shop", "--yes"]).succeeds();
     house.run(&["app", "delete", "shop"]).fails_with(3);
-    house.run(&["repository", "delete", "main", "--yes"]).succeeds();
+    house
+        .run(&["repository", "delete", "main", "--yes"])
+        .succeeds();
     house.run(&["repository", "show", "main"]).fails_with(3);
     let stored = house.run(&["list", "--repo", "./backups", "--json"]);
     let stored = stored.succeeds().json();
@@ -403,5 +409,8 @@ fn a_question_leaves_the_terminal_as_it_was_however_it_ends() {
     assert_eq!(terminal.end(), 8);
     assert!(terminal.is_as_usual());
     let list = Running::start(command(&["policy", "list", "--json"])).finish();
-    assert_eq!(list.succeeds().json()["policies"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        list.succeeds().json()["policies"].as_array().unwrap().len(),
+        1
+    );
 }
