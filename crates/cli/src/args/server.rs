@@ -209,6 +209,14 @@ pub enum RepositoryCommand {
         #[arg(value_name = "REPOSITORY")]
         name: String,
     },
+    /// Say that the recovery kit of a repository's key is in a safe place
+    #[command(
+        after_help = "Examples:\n  pgkeep repository confirm-kit main\n  pgkeep repository confirm-kit main --json\n\n`pgkeep key kit` prints the kit on the machine that has the key. `pgkeep status` reminds of it until somebody\nsays that it is kept, and again once the key has changed."
+    )]
+    ConfirmKit {
+        #[arg(value_name = "REPOSITORY")]
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -94,6 +94,16 @@ pub fn repository(command: &RepositoryCommand, session: &Session) -> CliResult<E
             });
             Ok(Exit::Done)
         }
+        RepositoryCommand::ConfirmKit { name } => {
+            let path = format!("/repositories/{}/recovery-kit/confirm", encoded(name));
+            let answer = api.document(&Call::post(path))?;
+            session.screen.answer(&answer, |text| {
+                text.line(format!(
+                    "it is noted that the recovery kit of {name} is in a safe place"
+                ));
+            });
+            Ok(Exit::Done)
+        }
     }
 }
 

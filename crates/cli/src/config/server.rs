@@ -545,8 +545,14 @@ mod tests {
             ("PGKEEP_WORKERS", "5"),
             ("PGKEEP_THROTTLE_LOGIN", "off"),
             ("PGKEEP_CATALOG", "./c.sqlite"),
+            ("PGKEEP_THROTTLE_LOGINS", "2/hour"),
         ];
-        let (settings, _) = server(file, &variables).unwrap();
+        let (settings, warnings) = server(file, &variables).unwrap();
+        let misspelt = "PGKEEP_THROTTLE_LOGINS limits nothing";
+        assert!(
+            warnings.iter().any(|warning| warning.starts_with(misspelt)),
+            "{warnings:?}"
+        );
         assert_eq!(settings.http.listen.to_string(), "0.0.0.0:80");
         assert_eq!(settings.work.slots, 5);
         assert_eq!(settings.throttles.rate(ThrottleScope::Login), Rate::Off);

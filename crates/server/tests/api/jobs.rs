@@ -335,7 +335,7 @@ async fn a_misspelt_filter_is_refused_and_not_ignored() {
         .expect(404)
         .json();
     assert!(
-        refused["hint"].as_str().unwrap().contains("main"),
+        refused["hint"].as_str().unwrap().contains("shop-store"),
         "{refused}"
     );
     // The backup before a guarded command has a limit of its own.
