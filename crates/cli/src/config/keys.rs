@@ -240,6 +240,7 @@ pub const THROTTLE: Keys = &[
     ("status", Value),
     ("login", Value),
     ("upload", Value),
+    ("guard", Value),
 ];
 
 /// The kinds of jobs, and `default` for those without limits of their own.
