@@ -62,8 +62,8 @@ Examples:
 Apps, repositories, policies and notification targets become what the file says. What the file
 created before and no longer holds is removed; what was made by the API or by other commands stays,
 unless --prune is given. Applying twice changes nothing. [server] is read when the server starts.
-Without a file, what the environment describes (DATABASE_URL, BACKUP_SCHEDULE_CRON and their like) is
-taken in, and nothing is removed. Where something goes, a script must say --yes.")]
+Without a file, what the environment describes (DATABASE_URL, BACKUP_SCHEDULE_CRON and their like)
+is taken in, and nothing is removed. Where something goes, a script must say --yes.")]
 pub struct ApplyArgs {
     /// File to apply [default: the configuration file in force]
     #[arg(value_name = "FILE")]
