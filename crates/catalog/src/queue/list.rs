@@ -156,25 +156,6 @@ impl Catalog {
         .await
     }
 
-    /// The job that ended last of those that a policy made (its cleanups are not among them); with `good`, of those that
-    /// succeeded or had nothing to do.
-    pub async fn newest_job_of_policy(&self, policy: &str, good: bool) -> Result<Option<Job>> {
-        let states = if good {
-            "('succeeded', 'skipped')"
-        } else {
-            "('succeeded', 'skipped', 'failed', 'cancelled')"
-        };
-        let sql = format!(
-            "SELECT * FROM jobs WHERE {RUNS} AND policy = $1 AND state IN {states}
-             ORDER BY finished_at DESC, id DESC LIMIT 1"
-        );
-        let row = self
-            .db()
-            .row(sqlx::AssertSqlSafe(sql), params![policy])
-            .await?;
-        row.as_ref().map(Job::read).transpose()
-    }
-
     /// What is known of the runs of every policy that ever ran.
     pub async fn policy_runs(&self) -> Result<Vec<PolicyRuns>> {
         let sql = format!(

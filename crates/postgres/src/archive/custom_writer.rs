@@ -46,16 +46,6 @@ impl<W: Write> CustomWriter<W> {
         })
     }
 
-    /// The entries whose data must be given, in order.
-    pub fn entries_with_data(&self) -> Vec<Entry> {
-        self.toc
-            .entries
-            .iter()
-            .filter(|e| e.has_data)
-            .cloned()
-            .collect()
-    }
-
     /// Writes the data of an entry (a table's COPY text with its end mark).
     pub fn data(&mut self, dump_id: i64, content: impl Read) -> Result<(), ArchiveError> {
         self.begin_block(BLOCK_DATA, dump_id)?;

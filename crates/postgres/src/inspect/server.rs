@@ -104,12 +104,7 @@ pub struct CurrentUser {
     pub member_of: Vec<String>,
 }
 
-impl CurrentUser {
-    pub fn is_member_of(&self, role: &str) -> bool {
-        self.superuser || self.member_of.iter().any(|m| m == role)
-    }
-}
-
+/// Who a connection is logged in as, and what it may do.
 pub fn current_user(connection: &mut Connection) -> Result<CurrentUser> {
     let rows = connection.query_one(
         "SELECT current_user AS name, session_user AS session_name, r.rolsuper, r.rolcreatedb, r.rolcreaterole,

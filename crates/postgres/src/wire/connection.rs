@@ -39,7 +39,6 @@ pub struct Connection {
     cancel_hook: Option<CancelHook>,
     to: String,
     options: ConnectOptions,
-    notices_loss: bool,
     /// The conversation is out of step or over; nothing more can be said.
     pub(super) broken: bool,
 }
@@ -165,7 +164,6 @@ impl Connection {
             cancel_hook: None,
             to: session.to,
             options: options.clone(),
-            notices_loss: false,
             broken: false,
         })
     }
@@ -216,16 +214,9 @@ impl Connection {
     /// Lets the server look now and then whether its client is still there, so that a statement that sends nothing
     /// (building an index) does not outlive a killed client. Not every platform's server can; then nothing is lost.
     fn notice_a_lost_client(&mut self) {
-        self.notices_loss = self.server_version_num() >= 140_000
-            && self
-                .execute("SET client_connection_check_interval = '5s'")
-                .is_ok();
-    }
-
-    /// True when the server ends a running statement soon after its client is gone, because
-    /// `client_connection_check_interval` works there; client programs may then be given that setting too.
-    pub fn server_notices_loss(&self) -> bool {
-        self.notices_loss
+        if self.server_version_num() >= 140_000 {
+            let _ = self.execute("SET client_connection_check_interval = '5s'");
+        }
     }
 
     /// Lets a token stop this connection: what runs is cancelled on the server, what follows fails at once.

@@ -105,11 +105,6 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Passes over the content of the folder that was given out last.
-    pub fn skip_folder(&mut self) {
-        self.next = None;
-    }
-
     fn step(&mut self) -> Result<Option<(PathBuf, Node)>> {
         if let Some((path, tree)) = self.next.take() {
             let nodes = self.reader.load_folder(&tree)?;

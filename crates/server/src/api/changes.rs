@@ -115,7 +115,9 @@ async fn target(
 ) -> Result<Json<Changes>, Problem> {
     sees_everything(&who)?;
     let stored = state.catalog.target(name.as_str()).await?;
-    told(stored, |before| body.into_target(name.as_str(), Some(before)))
+    told(stored, |before| {
+        body.into_target(name.as_str(), Some(before))
+    })
 }
 
 fn told<T: Serialize>(

@@ -51,7 +51,6 @@ pub struct Guard {
 #[derive(Debug, Clone, Copy)]
 enum BodyLimit {
     FromSettings,
-    Bytes(u64),
     /// The handler reads the stream and bounds it.
     Stream,
 }
@@ -93,12 +92,6 @@ impl Guard {
     /// Counts requests under `scope`, by account, or by address where nobody is logged in.
     pub fn throttle(mut self, scope: ThrottleScope) -> Self {
         self.throttle = Some(scope);
-        self
-    }
-
-    /// Lets the body be larger or smaller than the settings say.
-    pub fn body_limit(mut self, bytes: u64) -> Self {
-        self.body = BodyLimit::Bytes(bytes);
         self
     }
 
@@ -511,7 +504,6 @@ async fn admit(gate: &Gate, request: &mut Request) -> Result<Admitted, Response>
 
     let bytes = match guard.body {
         BodyLimit::FromSettings => Some(state.settings.http.max_body_bytes as u64),
-        BodyLimit::Bytes(bytes) => Some(bytes),
         BodyLimit::Stream => None,
     };
     if let Some(bytes) = bytes {
