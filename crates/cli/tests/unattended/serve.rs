@@ -200,6 +200,11 @@ fn a_lost_catalog_comes_back_from_the_copy_in_the_repository() {
     house.run(&ann).succeeds();
     let none = house.run(&["catalog", "restore"]).fails_with(3);
     assert!(none.stderr.contains("holds no copy"), "{}", none.stderr);
+    let none = house.run(&["catalog", "restore", "no-such-file"]);
+    let none = none.fails_with(3);
+    assert!(none.stderr.contains("catalog backup"), "{}", none.stderr);
+    let none = house.run(&["catalog", "restore", "pgkeep.toml"]);
+    none.fails_with(2);
     // Among the first that it does.
     let served = house.serve();
     let copies = || {

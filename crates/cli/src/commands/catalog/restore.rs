@@ -273,7 +273,18 @@ fn facts_of(source: &Path) -> CliResult<CopyFacts> {
         .enable_all()
         .build()
         .map_err(|e| CliError::new(Exit::Failed, format!("no thread can be started: {e}")))?;
-    Ok(runtime.block_on(CopyFacts::of(source))?)
+    runtime.block_on(CopyFacts::of(source)).map_err(|error| {
+        let mut told = CliError::from(error);
+        if !source.exists() {
+            told.exit = Exit::NotFound;
+        }
+        match told.hint {
+            Some(_) => told,
+            None => told.with_hint(
+                "name a file that `pgkeep catalog backup` wrote, or none for the newest copy in the repository",
+            ),
+        }
+    })
 }
 
 /// The key that the copy's secrets are sealed under must lie in its place.
