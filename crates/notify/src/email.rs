@@ -55,9 +55,10 @@ pub(crate) async fn send(
             }
         })?;
     let credentials = match (username, password) {
-        (Some(username), Some(password)) => {
-            Some(Credentials::new(username.clone(), password.as_str().to_owned()))
-        }
+        (Some(username), Some(password)) => Some(Credentials::new(
+            username.clone(),
+            password.as_str().to_owned(),
+        )),
         (None, None) => None,
         _ => {
             return Err(SendError::lasting(

@@ -16,7 +16,9 @@ impl Redactor {
     pub(crate) fn of(channel: &Channel) -> Redactor {
         let mut secrets = Vec::new();
         match channel {
-            Channel::Email { password, .. } => secrets.extend(password.as_deref().map(str::to_owned)),
+            Channel::Email { password, .. } => {
+                secrets.extend(password.as_deref().map(str::to_owned))
+            }
             Channel::Slack { url }
             | Channel::Discord { url }
             | Channel::Teams { url }

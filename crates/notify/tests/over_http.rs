@@ -13,7 +13,9 @@ const CANARY: &str = "T0CANARYTOKEN42";
 
 fn slack(receiver: &HttpReceiver) -> Channel {
     Channel::Slack {
-        url: receiver.url(&format!("/services/{CANARY}?key={CANARY}x")).into(),
+        url: receiver
+            .url(&format!("/services/{CANARY}?key={CANARY}x"))
+            .into(),
     }
 }
 

@@ -119,7 +119,10 @@ pub(super) fn of_job(job: &Job, public_url: Option<&Url>) -> Option<News> {
 /// relief that begins with another policy's success, for that one may make something else.
 pub(super) fn by_hand_made_good(job: &Job) -> Option<String> {
     let good = job.kind == JobKind::Backup && job.state == JobState::Succeeded;
-    let app = job.app.as_deref().filter(|_| good && job.policy.is_some())?;
+    let app = job
+        .app
+        .as_deref()
+        .filter(|_| good && job.policy.is_some())?;
     Some(format!("job/{}/{app}//", job.kind.as_str()))
 }
 
