@@ -212,15 +212,14 @@ fn folders_packages_and_pipes_travel_and_what_is_named_wrongly_is_told() {
     assert!(folder.join("toc.dat").is_file());
     afar.run(&export).fails_with(8);
     let packed = afar.elsewhere.path().join("packed.tar");
-    let tar = std::process::Command::new("tar")
+    assert_cmd::Command::new("tar")
         .arg("-cf")
         .arg(&packed)
         .arg("-C")
         .arg(&folder)
         .arg(".")
-        .status()
-        .unwrap();
-    assert!(tar.success());
+        .assert()
+        .success();
     let package = afar.json(&["export", id, "--package"]);
     let package = package["location"].as_str().unwrap();
     for (at, what) in ["shop.dir", "packed.tar", package].iter().enumerate() {

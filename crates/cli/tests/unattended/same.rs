@@ -346,6 +346,9 @@ fn what_is_done_is_told_alike_from_afar() {
         "{}",
         refused.stderr
     );
+    // What the undo of the database leaves is told, with what takes it back.
+    let folders = "pgkeep undo --files media";
+    assert!(refused.stderr.contains(folders), "{}", refused.stderr);
     both.alike(
         &["undo", "shop", "--confirm", PHRASE],
         &["undo", "shop", "--confirm", PHRASE],

@@ -25,6 +25,8 @@ pub struct TarFiles<R> {
     /// Bytes of the current member that were not read, and what fills its last block.
     left: u64,
     padding: u64,
+    /// The current file lies in a folder.
+    below: bool,
 }
 
 impl<R: Read> TarFiles<R> {
@@ -44,6 +46,7 @@ impl<R: Read> TarFiles<R> {
             offset: 0,
             left: 0,
             padding: 0,
+            below: false,
         }
     }
 
@@ -81,6 +84,8 @@ impl<R: Read> TarFiles<R> {
             match block[156] {
                 0 | b'0' => {
                     let name = long_name.take().unwrap_or_else(|| name.to_vec());
+                    // The rest of a long path stands apart.
+                    self.below = name.contains(&b'/') || block[345] != 0;
                     return Ok(Some((last_part(&name)?, size)));
                 }
                 b'L' | b'x' => {
@@ -175,7 +180,8 @@ impl PackedDirectory {
         let mut members = HashMap::new();
         let (mut begins_with_toc, mut compressed) = (None, false);
         while let Some((name, size)) = files.next_file()? {
-            begins_with_toc.get_or_insert(name == "toc.dat" && files.offset == BLOCK as u64);
+            let comes_first = files.offset == BLOCK as u64;
+            begins_with_toc.get_or_insert(name == "toc.dat" && comes_first && !files.below);
             let suffixes = [Compression::Gzip, Compression::Lz4, Compression::Zstd];
             compressed |= suffixes.iter().any(|c| name.ends_with(c.suffix()));
             if members.insert(name, (files.offset, size)).is_some() {
@@ -278,7 +284,7 @@ mod tests {
 
     #[test]
     fn long_names_of_extended_headers_are_read() {
-        let record = b"27 mtime=1789999999.123456\n30 path=some/where/else/toc.dat\n";
+        let record = b"27 mtime=1789999999.123456\n32 path=some/where/else/toc.dat\n";
         let path = path_of_record(record).unwrap();
         assert_eq!(last_part(&path).unwrap(), "toc.dat");
         assert!(last_part(b"a/..").is_err());
