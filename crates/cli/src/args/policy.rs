@@ -31,14 +31,14 @@ Examples:
   pgkeep policy create release --app shop --on-demand --keep-max 20
   pgkeep policy create often --app shop --daily --after-written 1GiB --at-most-every 30m --keep 7/4/12
   pgkeep policy create quiet --app shop --daily --at 01:00 --max-sessions 40 --wait-at-most 3h --cleanup-cron '0 6 * * 0'")]
-    Create(PolicyArgs),
+    Create(Box<PolicyArgs>),
     /// Change a policy: only what is given changes
     #[command(after_help = "\
 Examples:
   pgkeep policy edit nightly --at 03:30
   pgkeep policy edit nightly --weekly --weekday sunday --keep-max 12
   pgkeep policy edit nightly --notify ops --notify chat")]
-    Edit(PolicyArgs),
+    Edit(Box<PolicyArgs>),
     /// Let a policy run by its schedule
     #[command(
         after_help = "Examples:\n  pgkeep policy enable nightly\n  pgkeep policy enable nightly --json"

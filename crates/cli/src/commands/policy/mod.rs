@@ -44,7 +44,7 @@ fn carried_out(command: &PolicyCommand, api: &Api, session: &Session) -> CliResu
     match command {
         PolicyCommand::List => list(api, session),
         PolicyCommand::Show { name } => {
-            let policy = document(&api, name)?;
+            let policy = document(api, name)?;
             session
                 .screen
                 .answer(&policy, |text| show::one(text, &policy));
