@@ -2,15 +2,16 @@
 
 use crate::{
     pgkeep::scene::wait_until,
-    workshop::{APP, REPOSITORY, Workshop},
+    workshop::{APP, REPOSITORY, TestClock, Workshop},
 };
-use pgkeep_catalog::{Job, ManagedBy};
+use pgkeep_catalog::{Job, ManagedBy, NewJob};
 use pgkeep_model::{
     app::{AppDefinition, FileTree},
     job::{ForgetSpec, JobSpec, JobState, Trigger},
     policy::{Policy, PolicyKind, Retention},
     retention::KeepPolicy,
 };
+use pgkeep_repository::{LockMode, Repository, storage::LocalStorage};
 use pgkeep_server::{
     scheduler::{jobs_of_policy, retention::cleanup_job},
     settings::JobLimits,
@@ -65,6 +66,19 @@ impl Workshop {
     fn end_of(&self, id: &str) -> Job {
         wait_until("the job is over", || self.job(id).state.is_final());
         self.job(id)
+    }
+
+    /// The repository as somebody else on this machine opens it.
+    fn open_repository(&self) -> Repository {
+        let key = fs::read_to_string(self.key_file()).unwrap();
+        let folder = self.scene.pgkeep.path().join("backups");
+        let clock = Arc::new(TestClock);
+        Repository::open(
+            Arc::new(LocalStorage::new(folder)),
+            &key.trim().into(),
+            clock,
+        )
+        .unwrap()
     }
 
     fn ids(&self) -> Vec<String> {
@@ -305,5 +319,66 @@ fn each_kind_of_policy_makes_what_it_says() {
     assert!(package.ends_with(".tar.zst.age"), "{package}");
     let start = fs::read(package).unwrap();
     assert!(start.starts_with(b"age-encryption.org/v1\n-> X25519 "));
+    node.stop();
+}
+
+#[test]
+fn a_cleanup_removes_beside_another_apps_backup_and_gives_the_space_back_afterwards() {
+    let workshop = Workshop::on_postgres();
+    let node = workshop.node("one");
+    let policy = nightly();
+    workshop.put_policy(&policy);
+    for _ in 0..2 {
+        workshop.run_policy(&policy, false);
+    }
+    // A backup of another app, as far as the repository can tell.
+    let repository = workshop.open_repository();
+    let held = repository.lock(LockMode::Shared, "backup").unwrap();
+    let now = workshop.catalog.catalog().now();
+    let limits = JobLimits::default();
+    let draft = || cleanup_job(&policy, false, Trigger::Api, "a test", now, &limits);
+    let id = workshop.enqueue(draft());
+    wait_until("it is put back for the sake of the space", || {
+        let job = workshop.job(&id);
+        assert!(!job.state.is_final(), "{job:#?}");
+        job.state == JobState::Queued && job.error.is_some()
+    });
+    let error = workshop.job(&id).error.unwrap();
+    assert!(error.message.contains("1 backup is removed"), "{error:#?}");
+    assert_eq!(workshop.ids().len(), 1);
+
+    drop(held);
+    let at_once = format!("UPDATE pgkeep.jobs SET run_at = created_at WHERE id = '{id}'");
+    workshop.scene.server.psql("keeper", &at_once);
+    let cleaned = workshop.end_of(&id);
+    assert_eq!(cleaned.state, JobState::Succeeded, "{cleaned:#?}");
+    let report = cleaned.result.unwrap();
+    assert!(
+        report["repositories"][0]["pruned"].is_object(),
+        "{report:#}"
+    );
+
+    // What must not be changed while packs are deleted is not changed by hand either.
+    let prune = repository.lock(LockMode::Exclusive, "prune").unwrap();
+    let tag = ["tag", "latest", "--add", "seen", "--pin"];
+    workshop.scene.run(&tag).fails_with(5);
+    drop(prune);
+
+    // The last attempt leaves the space to the next cleanup: what was to go is gone.
+    workshop.run_policy(&policy, false);
+    let held = repository.lock(LockMode::Shared, "backup").unwrap();
+    let last = NewJob {
+        max_attempts: 1,
+        ..draft()
+    };
+    let id = workshop.enqueue(last);
+    let cleaned = workshop.end_of(&id);
+    assert_eq!(cleaned.state, JobState::Succeeded, "{cleaned:#?}");
+    let report = cleaned.result.unwrap();
+    let report = &report["repositories"][0];
+    assert_eq!(report["removed"].as_array().unwrap().len(), 1);
+    assert_eq!(report["space_waits"], true, "{report:#}");
+    assert_eq!(workshop.ids().len(), 1);
+    drop(held);
     node.stop();
 }

@@ -27,7 +27,7 @@ pub const APP: &str = "shop";
 pub const REPOSITORY: &str = "main";
 
 #[derive(Debug)]
-struct TestClock;
+pub struct TestClock;
 
 impl Clock for TestClock {
     #[expect(clippy::disallowed_methods, reason = "the binary has its own clock")]
@@ -88,7 +88,7 @@ impl Workshop {
         workshop
     }
 
-    fn key_file(&self) -> PathBuf {
+    pub fn key_file(&self) -> PathBuf {
         let folder = self.scene.pgkeep.path().join(".config/pgkeep");
         let mut files = std::fs::read_dir(folder).unwrap().flatten();
         files.next().unwrap().path()
