@@ -1,7 +1,7 @@
 use crate::place::{LEASE, Place, backup_job, backup_row};
 use pgkeep_catalog::{
-    BackupFilter, BackupRow, BackupSort, Catalog, CatalogError, KeySource, LogLevel, LogLine,
-    ManagedBy, OpenOptions, Outcome, Page,
+    BackupFilter, BackupRow, BackupSort, Catalog, CatalogError, CopyFacts, KeySource, LogLevel,
+    LogLine, ManagedBy, OpenOptions, Outcome, Page, key_id_in,
 };
 use pgkeep_model::app::AppDefinition;
 use pgkeep_model::job::JobState;
@@ -166,6 +166,68 @@ pub async fn a_copy_goes_into_a_new_catalog_of_either_kind(place: Place) {
             .expect("it goes on");
         assert!(catalog.newest_event_id().await.expect("a number") > newest_event);
     }
+}
+
+pub async fn a_copy_takes_the_place_of_all_that_a_catalog_holds_or_of_nothing(place: Place) {
+    let catalog = place.open().await;
+    fill(&place, &catalog).await;
+    let copy = place.dir.path().join("copy");
+    catalog.snapshot_to(&copy).await.expect("copied");
+    let facts = CopyFacts::of(&copy).await.expect("told");
+    assert_eq!(facts.key_id, catalog.key_id());
+    assert_eq!(
+        key_id_in(&place.key_file()).expect("read"),
+        Some(facts.key_id.clone())
+    );
+    assert_eq!(facts.holds, catalog.holdings().await.expect("told"));
+    let counts: Vec<_> = facts.holds.iter().filter(|(_, n)| *n > 0).collect();
+    assert_eq!(
+        counts,
+        [("app", 1), ("job", 3), ("listed backup", 1200)],
+        "and nothing else"
+    );
+
+    // What came later is gone; a setting that the copy does not have is gone as well.
+    let later = AppDefinition::default();
+    catalog
+        .put_app("later", &later, ManagedBy::Api, None)
+        .await
+        .expect("stored");
+    catalog.put_setting("y", &json!(1)).await.expect("stored");
+    let instance = catalog.instance_id().to_owned();
+    catalog.replace_from(&copy).await.expect("replaced");
+    assert_eq!(facts.holds, catalog.holdings().await.expect("told"));
+    let names: Vec<_> = catalog.apps().await.expect("a list");
+    assert_eq!(names.len(), 1);
+    assert_eq!(names[0].name, "shop");
+    assert_eq!(catalog.setting("y").await.expect("an answer"), None);
+    assert_eq!(
+        catalog.setting("x").await.expect("an answer"),
+        Some(json!([1, 2.5, null]))
+    );
+    assert_eq!(place.open().await.instance_id(), instance);
+
+    // One that breaks off leaves everything as it was.
+    let mut broken = std::fs::read(&copy).expect("ours");
+    match &place.location {
+        // Tables come first in the file, indexes after them.
+        pgkeep_catalog::Location::Sqlite(_) => {
+            let early = broken.len() / 8;
+            broken[early..].fill(0xff);
+        }
+        pgkeep_catalog::Location::Postgres(_) => {
+            broken.truncate(broken.len() / 2);
+            broken.push(b'{');
+        }
+    }
+    let torn = place.dir.path().join("torn");
+    std::fs::write(&torn, broken).expect("ours");
+    catalog.replace_from(&torn).await.expect_err("it is torn");
+    assert_eq!(facts.holds, catalog.holdings().await.expect("told"));
+    catalog
+        .enqueue(backup_job(&catalog, "shop"))
+        .await
+        .expect("it goes on");
 }
 
 pub async fn a_copy_is_refused_by_a_catalog_that_is_in_use_or_has_another_key(place: Place) {

@@ -148,6 +148,7 @@ cases! {
     }
     copies {
         a_copy_goes_into_a_new_catalog_of_either_kind,
+        a_copy_takes_the_place_of_all_that_a_catalog_holds_or_of_nothing,
         a_copy_is_refused_by_a_catalog_that_is_in_use_or_has_another_key,
     }
 }
