@@ -312,6 +312,39 @@ mod tests {
     }
 
     #[test]
+    fn neither_a_file_nor_an_option_tells_its_secrets_in_its_debug_text() {
+        let text = "
+            catalog = \"postgres://u:canary@h/plain\"
+            [app.shop]
+            databases = [\"postgres://u:canary@h/shop\"]
+            admin_url = \"canary\"
+            [repository.main]
+            secret_access_key = \"canary\"
+            [notify.chat]
+            channel = \"slack\"
+            url = \"https://canary\"
+            [server]
+            sentry_dsn = \"canary\"
+            [server.oidc]
+            issuer = \"https://issuer\"
+            client_id = \"id\"
+            client_secret = \"canary\"
+        ";
+        let raw = RawConfig::parse(text, Path::new("pgkeep.toml")).unwrap();
+        let options = crate::args::ConnectionArgs {
+            database_url: Some("postgres://u:canary@h/db".into()),
+            admin_url: Some("canary".into()),
+            ..Default::default()
+        };
+        let shown = format!("{raw:?} {options:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(
+            shown.contains("https://issuer"),
+            "the rest is shown: {shown}"
+        );
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_line() {
         let errors: Vec<String> = [
             "[app.shop]\ndatabase = [\"shop\"]\n",
