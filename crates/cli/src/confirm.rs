@@ -57,11 +57,10 @@ pub fn removal(to: &str, yes: bool, session: &Session) -> CliResult<()> {
         return Ok(());
     }
     if !is_somebody_there(session) {
-        return Err(CliError::new(
-            Exit::Refused,
-            format!("{to}: nobody is there to be asked"),
-        )
-        .with_hint("nothing was changed; add --yes where this is meant"));
+        return Err(
+            CliError::new(Exit::Refused, format!("{to}: nobody is there to be asked"))
+                .with_hint("nothing was changed; add --yes where this is meant"),
+        );
     }
     agree(to, session)
 }

@@ -201,7 +201,9 @@ impl Session {
                     Exit::Failed,
                     format!("cannot tell where this program is: {e}"),
                 )
-                .with_hint("it may have been replaced while it ran; start it again by its whole path")
+                .with_hint(
+                    "it may have been replaced while it ran; start it again by its whole path",
+                )
             })?,
         };
         let (value, warnings) = resolve(&sources)?;
@@ -375,11 +377,10 @@ impl Session {
         url: Option<&str>,
         source: &Source,
     ) -> CliResult<ConnectOptions> {
-        let options = ConnectOptions::resolve(url, &self.environment)
-            .map_err(|e| {
-                CliError::usage(format!("connection from {source}: {e}"))
-                    .with_hint("a connection looks like postgres://user@host:5432/database")
-            })?;
+        let options = ConnectOptions::resolve(url, &self.environment).map_err(|e| {
+            CliError::usage(format!("connection from {source}: {e}"))
+                .with_hint("a connection looks like postgres://user@host:5432/database")
+        })?;
         for warning in &options.warnings {
             self.progress.warn(warning);
         }

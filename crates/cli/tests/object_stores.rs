@@ -113,8 +113,15 @@ impl Remote {
             .succeeds();
         assert_eq!(self.scene.fingerprint("shop"), before);
 
-        self.run(&["forget", "--keep-last", "1", "--protect-newest", "0", "--yes"])
-            .succeeds();
+        self.run(&[
+            "forget",
+            "--keep-last",
+            "1",
+            "--protect-newest",
+            "0",
+            "--yes",
+        ])
+        .succeeds();
         self.run(&["prune", "--grace", "0"]).succeeds();
         self.run(&["check", "--read-data"]).succeeds();
         self.run(&["drill"]).succeeds();

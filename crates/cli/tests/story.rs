@@ -220,8 +220,15 @@ fn forget_keeps_the_pinned_and_prune_frees_the_rest() {
         .succeeds()
         .json();
     assert_eq!(plan["plan"]["remove"].as_array().unwrap().len(), 1);
-    shop.run(&["forget", "--keep-last", "1", "--protect-newest", "0", "--yes"])
-        .succeeds();
+    shop.run(&[
+        "forget",
+        "--keep-last",
+        "1",
+        "--protect-newest",
+        "0",
+        "--yes",
+    ])
+    .succeeds();
     assert_eq!(
         shop.run(&["list", "--json"]).succeeds().json()["backups"]
             .as_array()

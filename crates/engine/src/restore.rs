@@ -13,8 +13,8 @@ mod swap;
 mod undo;
 mod unfinished;
 
-pub(crate) use execute::{is_of_the_whole, note_proof};
 pub use execute::{CheckOutcome, MigrateReport, ProofReport, RestoreReport, execute};
+pub(crate) use execute::{is_of_the_whole, note_proof};
 /// What must be said, exactly, before live data is overwritten.
 pub const PHRASE: &str = "I understand this will irreversibly overwrite data";
 

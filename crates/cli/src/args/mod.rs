@@ -35,8 +35,8 @@ pub use repository::{
 };
 pub use restore::{DrillArgs, ProofArg, RestoreArgs, UndoArgs};
 pub use server::{
-    AppCommand, ApplyArgs, CatalogCommand, CatalogRestoreArgs, DeleteArgs, RepositoryCommand, RunJobArgs, ServeArgs,
-    StatusArgs, WorkerArgs,
+    AppCommand, ApplyArgs, CatalogCommand, CatalogRestoreArgs, DeleteArgs, RepositoryCommand,
+    RunJobArgs, ServeArgs, StatusArgs, WorkerArgs,
 };
 pub use upgrade::{
     UpgradeAcceptArgs, UpgradeArgs, UpgradeCommand, UpgradeRollbackArgs, UpgradeRunArgs,

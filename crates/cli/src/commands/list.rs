@@ -119,12 +119,10 @@ fn kind_named(name: &str) -> BackupKind {
 }
 
 fn at(moment: Moment, now: Timestamp) -> CliResult<Timestamp> {
-    moment
-        .resolve(now, &TimeZone::system())
-        .ok_or_else(|| {
-            CliError::usage("the time given lies outside of the calendar")
-                .with_hint("give a date such as 2026-03-01, or an age such as 30d")
-        })
+    moment.resolve(now, &TimeZone::system()).ok_or_else(|| {
+        CliError::usage("the time given lies outside of the calendar")
+            .with_hint("give a date such as 2026-03-01, or an age such as 30d")
+    })
 }
 
 fn table(backups: &[BackupEntry], now: Timestamp) -> Rows {

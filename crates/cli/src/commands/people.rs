@@ -253,13 +253,10 @@ fn create_token(args: &TokenArgs, api: &Api, session: &Session) -> CliResult<Exi
         body["owner"] = owner.into();
     }
     if let Some(time) = args.expires {
-        let at = SystemClock
-            .now()
-            .checked_add(time)
-            .map_err(|_| {
-                CliError::usage("the token would end outside of the calendar")
-                    .with_hint("give a shorter time, such as --expires 365d")
-            })?;
+        let at = SystemClock.now().checked_add(time).map_err(|_| {
+            CliError::usage("the token would end outside of the calendar")
+                .with_hint("give a shorter time, such as --expires 365d")
+        })?;
         body["expires_at"] = at.to_string().into();
     }
     let token = api.document(&Call::post("/tokens").body(body))?;

@@ -85,9 +85,9 @@ fn announce(ready: &Ready, screen: &Screen) {
     screen.note(&format!("pgkeep listens on {}", ready.url));
     // An address that means all of this machine's is none to open.
     let open = ready.public_url.as_ref().unwrap_or(&ready.url);
-    let open = open
-        .replacen("//0.0.0.0:", "//localhost:", 1)
-        .replacen("//[::]:", "//localhost:", 1);
+    let open =
+        open.replacen("//0.0.0.0:", "//localhost:", 1)
+            .replacen("//[::]:", "//localhost:", 1);
     if let Some(token) = &ready.setup_token {
         // Also with --quiet: it is not shown again, and without it nobody gets in.
         eprintln!(

@@ -26,15 +26,13 @@ pub fn run(_: &StatusArgs, session: &Session) -> CliResult<Exit> {
     }
     let apps = status["apps"].as_array().cloned().unwrap_or_default();
     let alarm = apps.is_empty() || apps.iter().any(|app| app["alarm"] != false);
-    session
-        .screen
-        .answer(&status, |text| {
-            render(text, &status, &apps);
-            if let Some(pause) = &pause {
-                text.blank();
-                text.line(pause);
-            }
-        });
+    session.screen.answer(&status, |text| {
+        render(text, &status, &apps);
+        if let Some(pause) = &pause {
+            text.blank();
+            text.line(pause);
+        }
+    });
     Ok(match alarm {
         true => Exit::Unprotected,
         false => Exit::Done,

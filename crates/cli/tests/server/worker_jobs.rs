@@ -216,7 +216,10 @@ fn a_sync_takes_in_what_was_done_elsewhere_and_a_copy_of_the_catalog_is_no_backu
 
     let copied = workshop.result_of(JobSpec::CatalogBackup(main_repository()));
     assert!(copied["bytes"].as_u64().unwrap() > 0);
-    workshop.scene.run(&["forget", &elsewhere, "--yes"]).succeeds();
+    workshop
+        .scene
+        .run(&["forget", &elsewhere, "--yes"])
+        .succeeds();
     let synced = workshop.result_of(JobSpec::Sync(main_repository()));
     assert_eq!(
         (&synced["added"], &synced["removed"]),

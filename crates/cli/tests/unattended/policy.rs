@@ -71,7 +71,8 @@ fn a_nightly_policy_is_made_changed_switched_and_removed() {
     assert_eq!(shown["definition"]["enabled"], true);
     let unasked = desk.run(&["policy", "delete", "nightly"]).fails_with(8);
     assert!(unasked.stderr.contains("add --yes"), "{}", unasked.stderr);
-    desk.run(&["policy", "delete", "nightly", "--yes"]).succeeds();
+    desk.run(&["policy", "delete", "nightly", "--yes"])
+        .succeeds();
     desk.run(&["policy", "show", "nightly"]).fails_with(3);
 }
 

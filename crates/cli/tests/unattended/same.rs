@@ -375,7 +375,9 @@ fn what_is_done_is_told_alike_from_afar() {
     };
     both.alike(&by_rule("5"), &by_rule("4"));
     both.afar(&["forget", &all[2], "--yes"]).fails_with(8);
-    let gone = both.afar(&["forget", &newest, "--force", "--reason", "a test", "--yes", "--json"]);
+    let gone = both.afar(&[
+        "forget", &newest, "--force", "--reason", "a test", "--yes", "--json",
+    ]);
     assert_eq!(
         gone.succeeds().json()["report"]["removed"]
             .as_array()
