@@ -4,6 +4,7 @@
 //! process can never leave a stale one behind, and two machines see the same lock.
 
 use crate::{Error, ErrorCode, Result};
+use pgkeep_model::CancelToken;
 use pgkeep_postgres::{connect::ConnectOptions, wire::Connection};
 use std::time::Duration;
 
@@ -19,15 +20,17 @@ pub struct DatabaseLease {
 }
 
 impl DatabaseLease {
-    /// Takes the lease of the database that `options` names; `purpose` is shown to whoever is turned away.
-    pub fn acquire(options: &ConnectOptions, purpose: &str) -> Result<Self> {
+    /// Takes the lease of the database that `options` names; `purpose` is shown to whoever is turned away. The token ends the
+    /// taking, not the lease: that is given back last.
+    pub fn acquire(options: &ConnectOptions, purpose: &str, cancel: &CancelToken) -> Result<Self> {
         let mut options = options.clone();
         options.application_name = format!("pgkeep {purpose}");
-        let mut connection = Connection::open(&options)?;
+        let mut connection = Connection::open_with(&options, cancel)?;
         let rows = connection.query(&format!(
             "SELECT pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, 1)"
         ))?;
         if rows.first().is_some_and(|row| row.is_true(0)) {
+            connection.ignore_cancel();
             return Ok(Self { connection });
         }
         let holder = connection.query(&format!(

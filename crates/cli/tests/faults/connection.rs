@@ -2,7 +2,7 @@
 
 use crate::pgkeep::{
     Run,
-    proxy::{HoldingProxy, Side},
+    proxy::{HoldingProxy, Passing, Side},
     scene::{Scene, reading},
 };
 use rustix::process::Signal;
@@ -80,6 +80,25 @@ fn a_backup_ends_when_told_to_also_where_nothing_comes_through_any_more() {
     backup.signal(Signal::TERM);
     let run = backup.finish().fails_with(130);
     assert!(run.stderr.contains("cancelled"), "{}", run.stderr);
+    scene.wait_until_nothing_is_left();
+    assert_as_before(&scene, &first);
+}
+
+#[test]
+fn a_backup_ends_when_told_to_also_while_it_connects() {
+    let scene = Scene::new();
+    let (first, _) = scene.backup();
+    let in_login = |passing: &Passing<'_>| passing.from == Side::Server;
+    let after_login = |passing: &Passing<'_>| {
+        passing.from == Side::Client && passing.says("SET statement_timeout = 0")
+    };
+    for way in [scene.way(in_login), scene.way(after_login)] {
+        let mut backup = scene.start_by(&way, &["backup"]);
+        backup.wait_for("nobody answers", || way.holds());
+        backup.signal(Signal::TERM);
+        let run = backup.finish().fails_with(130);
+        assert!(run.stderr.contains("cancelled"), "{}", run.stderr);
+    }
     scene.wait_until_nothing_is_left();
     assert_as_before(&scene, &first);
 }

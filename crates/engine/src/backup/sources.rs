@@ -24,7 +24,7 @@ pub(super) fn open_sources(request: &BackupRequest, context: &Context) -> Result
         .databases
         .iter()
         .map(|options| {
-            let lease = lease::DatabaseLease::acquire(options, "backup")?;
+            let lease = lease::DatabaseLease::acquire(options, "backup", &context.cancel)?;
             let tools = Tools::for_dump(lease.server_version_num() / 10_000, &context.tool_dirs)?;
             Ok(Source {
                 options: options.clone(),

@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
 
     fn fill(&mut self, target: &ConnectOptions) -> Result<Filled> {
         let begun = Instant::now();
-        let _lease = DatabaseLease::acquire(target, "restore")?;
+        let _lease = DatabaseLease::acquire(target, "restore", &self.context.cancel)?;
         let summary = pg::restore_into(
             target,
             self.database,

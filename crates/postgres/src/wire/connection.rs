@@ -65,6 +65,19 @@ impl Connection {
     /// # Errors
     /// The last host's failure when none will do.
     pub fn open(options: &ConnectOptions) -> Result<Self> {
+        Self::open_until(options, None)
+    }
+
+    /// Connects, and lets the token stop this connection, also while it is being made.
+    pub fn open_with(options: &ConnectOptions, cancel: &CancelToken) -> Result<Self> {
+        cancel.check()?;
+        Self::open_until(options, Some(cancel)).or_else(|error| {
+            cancel.check()?;
+            Err(error)
+        })
+    }
+
+    fn open_until(options: &ConnectOptions, cancel: Option<&CancelToken>) -> Result<Self> {
         let mut last = None;
         let passes: &[TargetSession] = match options.target_session {
             TargetSession::PreferStandby => &[TargetSession::Standby, TargetSession::Any],
@@ -76,7 +89,7 @@ impl Connection {
         };
         for wanted in passes {
             for host in &options.hosts {
-                match Self::open_host(options, host, *wanted) {
+                match Self::open_host(options, host, *wanted, cancel) {
                     Ok(connection) => return Ok(connection),
                     Err(e) => last = Some(e),
                 }
@@ -88,14 +101,6 @@ impl Connection {
         }))
     }
 
-    /// Connects, and lets the token stop this connection from then on.
-    pub fn open_with(options: &ConnectOptions, cancel: &CancelToken) -> Result<Self> {
-        cancel.check()?;
-        let mut connection = Self::open(options)?;
-        connection.cancel_with(cancel);
-        Ok(connection)
-    }
-
     /// Connects to something that speaks the protocol without being PostgreSQL, such as PgBouncer's console: nothing is set.
     pub fn open_console(options: &ConnectOptions) -> Result<Self> {
         let mut last = None;
@@ -105,7 +110,7 @@ impl Connection {
                 source,
             })?;
             for address in addresses {
-                match startup::start(options, host, &address) {
+                match startup::start(options, host, &address, None) {
                     Ok(session) => return Self::from_session(session, options),
                     Err(e) => last = Some(e),
                 }
@@ -117,16 +122,24 @@ impl Connection {
         }))
     }
 
-    fn open_host(options: &ConnectOptions, host: &Host, wanted: TargetSession) -> Result<Self> {
+    fn open_host(
+        options: &ConnectOptions,
+        host: &Host,
+        wanted: TargetSession,
+        cancel: Option<&CancelToken>,
+    ) -> Result<Self> {
         let unreachable = |source| Error::Connect {
             to: format!("database \"{}\" on {host}", options.dbname),
             source,
         };
         let mut last = None;
         for address in Address::of(host).map_err(unreachable)? {
-            match startup::start(options, host, &address) {
+            match startup::start(options, host, &address, cancel) {
                 Ok(session) => {
                     let mut connection = Self::from_session(session, options)?;
+                    if let Some(token) = cancel {
+                        connection.cancel_with(token);
+                    }
                     connection.require(wanted)?;
                     connection.lift_timeouts()?;
                     connection.notice_a_lost_client();

@@ -5,7 +5,7 @@ use super::{
     cancel::Target,
     error::PgError,
     input::{Body, Input},
-    socket::{Address, Socket, Transport},
+    socket::{Address, Socket, Transport, shut},
     tls::Tls,
 };
 use crate::{
@@ -13,7 +13,9 @@ use crate::{
     error::{Error, Result},
 };
 use bytes::BytesMut;
+use pgkeep_model::CancelToken;
 use postgres_protocol::message::frontend;
+use rustix::fd::AsFd;
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
@@ -29,8 +31,14 @@ pub(super) struct Session {
     pub to: String,
 }
 
-/// Opens a session on one address.
-pub(super) fn start(options: &ConnectOptions, host: &Host, address: &Address) -> Result<Session> {
+/// Opens a session on one address. Hangs up when the token is cancelled meanwhile: a server that lets nobody in any more must
+/// not hold up whoever wants to end.
+pub(super) fn start(
+    options: &ConnectOptions,
+    host: &Host,
+    address: &Address,
+    cancel: Option<&CancelToken>,
+) -> Result<Session> {
     let to = format!(
         "database \"{}\" on {host} as user \"{}\"",
         options.dbname, options.user
@@ -45,7 +53,7 @@ pub(super) fn start(options: &ConnectOptions, host: &Host, address: &Address) ->
     };
     let mut first_error = None;
     for encryption in attempts {
-        match attempt(options, host, address, *encryption, &to) {
+        match attempt(options, host, address, *encryption, &to, cancel) {
             Ok(session) => return Ok(session),
             Err(e) => {
                 // pg_hba.conf may let us in only with encryption, or only without.
@@ -74,13 +82,22 @@ fn attempt(
     address: &Address,
     encryption: Encryption,
     to: &str,
+    cancel: Option<&CancelToken>,
 ) -> Result<Session> {
+    let unreachable = |source| Error::Connect {
+        to: to.to_owned(),
+        source,
+    };
     let socket = address
         .connect(options.connect_timeout, &options.keepalive)
-        .map_err(|source| Error::Connect {
-            to: to.to_owned(),
-            source,
-        })?;
+        .map_err(unreachable)?;
+    let _hangs_up = match cancel {
+        Some(token) => {
+            let fd = socket.try_clone_fd().map_err(unreachable)?;
+            Some(token.on_cancel(move || shut(fd.as_fd())))
+        }
+        None => None,
+    };
     let tls = match encryption {
         Encryption::Never => None,
         _ => Some(Tls::new(options, to)?),

@@ -24,7 +24,7 @@
 //!   content_type = "application/problem+json")))]`.
 //! - Extractors come from [`extract`] (`Json`, `OptionalJson`, `Query`, `Path`, [`extract::Name`], [`extract::Id`],
 //!   [`extract::BackupId`]), never from axum, so that what does not fit is a problem. [`AppState`], [`Principal`],
-//!   [`crate::http::Client`], [`etag::Expected`] and [`idempotency::Key`] are extractors, too.
+//!   [`crate::http::Client`] and [`etag::Expected`] are extractors, too.
 //! - Apps out of the principal's scope are answered like those that do not exist ([`Problem::not_found`]); lists are
 //!   filtered by [`Principal::app_filter`].
 //! - Bodies refuse unknown fields and are written in camelCase.

@@ -379,8 +379,14 @@ fn refuse_beside_workers(catalog: &Blocking) -> CliResult<()> {
 /// Writes a copy of what is about to be replaced.
 fn keep(catalog: &Blocking, places: &Places, session: &Session) -> CliResult<PathBuf> {
     let now = session.machine().clock.now();
-    let name = format!("catalog-before-{}.copy", now.strftime("%Y%m%dT%H%M%SZ"));
-    let path = places.data_dir.join(name);
+    let time = now.strftime("%Y%m%dT%H%M%SZ");
+    // Two within a second stand beside each other.
+    let names = std::iter::once(format!("catalog-before-{time}.copy"))
+        .chain((2..).map(|number| format!("catalog-before-{time}-{number}.copy")));
+    let path = names
+        .map(|name| places.data_dir.join(name))
+        .find(|path| !path.exists())
+        .expect("numbers do not run out");
     let to = path.as_path();
     std::fs::create_dir_all(&places.data_dir)
         .map_err(|e| CliError::file(Exit::Storage, "make", &places.data_dir, &e))?;

@@ -26,7 +26,7 @@ impl Run<'_> {
             false => Some(self.safety_backup(name)?),
         };
         let target = self.plan.request.admin.with_dbname(name);
-        let _lease = DatabaseLease::acquire(&target, "restore")?;
+        let _lease = DatabaseLease::acquire(&target, "restore", &self.context.cancel)?;
         let begun = Instant::now();
         let expected = self.expected()?;
         let level = self.proof_level();
