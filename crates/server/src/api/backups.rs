@@ -7,6 +7,7 @@ mod export;
 mod live;
 mod schema;
 
+pub(super) use change::order;
 pub use change::{Objection, objections};
 
 use super::extract::{BackupId, Json, Query};

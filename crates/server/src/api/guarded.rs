@@ -1,7 +1,7 @@
 //! Guarded commands that ran somewhere else: the server keeps the record, as a job that has ended.
 
-use super::accepted::{Accepted, enqueue, new_job};
-use super::backups::{bounded, load};
+use super::accepted::{Accepted, new_job};
+use super::backups::{load, order};
 use super::definitions::seen;
 use super::extract::{BackupId, Json, Name, Path};
 use super::problem::Problem;
@@ -82,16 +82,8 @@ async fn guarded_backup(
     if let Some(repository) = &body.repository {
         state.catalog.repository(repository).await?;
     }
-    if body.jobs.is_some_and(|jobs| !(1..=256).contains(&jobs)) {
-        return Err(Problem::invalid("jobs", "1 to 256"));
-    }
-    if body.description.len() > 1_000 {
-        return Err(Problem::invalid("description", "at most 1000 bytes"));
-    }
-    bounded("tags", &body.tags)?;
-    bounded("databases", &body.databases)?;
-    let spec = JobSpec::Backup(BackupSpec {
-        app: app.clone(),
+    let spec = BackupSpec {
+        app,
         repository: body.repository.clone(),
         backup_kind: PolicyKind::Database,
         description: body.description.clone(),
@@ -99,14 +91,8 @@ async fn guarded_backup(
         jobs: body.jobs,
         databases: body.databases.clone(),
         ..BackupSpec::default()
-    });
-    let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
-    Act::done("backup.create", format!("app/{app}"))
-        .app(Some(&app))
-        .after(&body)
-        .by(&state.catalog, &who, &client)
-        .await?;
-    Ok(accepted)
+    };
+    order(&state, &who, &client, spec, &body).await
 }
 
 /// The record.

@@ -94,32 +94,7 @@ async fn create(
         ));
     }
     let kind = body.kind.unwrap_or(BackupKind::Full);
-    if body
-        .compression
-        .is_some_and(|level| !(-7..=22).contains(&level))
-    {
-        return Err(Problem::invalid("compression", "-7 to 22"));
-    }
-    if body.jobs.is_some_and(|jobs| !(1..=256).contains(&jobs)) {
-        return Err(Problem::invalid("jobs", "1 to 256"));
-    }
-    if body.description.len() > 1_000 {
-        return Err(Problem::invalid("description", "at most 1000 bytes"));
-    }
-    bounded("tags", &body.tags)?;
-    bounded("databases", &body.databases)?;
-    bounded("schemas", &body.schemas)?;
-    bounded("excludeTableData", &body.exclude_table_data)?;
-    if let Some(environment) = &body.environment {
-        bounded("environment", std::slice::from_ref(environment))?;
-    }
-    if body
-        .lock_timeout_secs
-        .is_some_and(|secs| !(1..=86_400).contains(&secs))
-    {
-        return Err(Problem::invalid("lockTimeoutSecs", "1 to 86400"));
-    }
-    let spec = JobSpec::Backup(BackupSpec {
+    let spec = BackupSpec {
         app: body.app.clone(),
         repository: body.repository.clone(),
         backup_kind: kind.into(),
@@ -135,12 +110,49 @@ async fn create(
         exclude_table_data: body.exclude_table_data.clone(),
         lock_timeout_secs: body.lock_timeout_secs,
         ..BackupSpec::default()
-    });
-    let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
-    Act::done("backup.create", format!("app/{}", body.app))
-        .app(Some(&body.app))
-        .after(&body)
-        .by(&state.catalog, &who, &client)
+    };
+    order(&state, &who, &client, spec, &body).await
+}
+
+/// Refuses what is out of bounds, makes a job of the rest, and writes down what was asked for.
+pub(in crate::api) async fn order(
+    state: &AppState,
+    who: &Principal,
+    client: &Client,
+    spec: BackupSpec,
+    asked: &impl Serialize,
+) -> Result<Accepted, Problem> {
+    if spec
+        .compression
+        .is_some_and(|level| !(-7..=22).contains(&level))
+    {
+        return Err(Problem::invalid("compression", "-7 to 22"));
+    }
+    if spec.jobs.is_some_and(|jobs| !(1..=256).contains(&jobs)) {
+        return Err(Problem::invalid("jobs", "1 to 256"));
+    }
+    if spec.description.len() > 1_000 {
+        return Err(Problem::invalid("description", "at most 1000 bytes"));
+    }
+    bounded("tags", &spec.tags)?;
+    bounded("databases", &spec.databases)?;
+    bounded("schemas", &spec.schemas)?;
+    bounded("excludeTableData", &spec.exclude_table_data)?;
+    if let Some(environment) = &spec.environment {
+        bounded("environment", std::slice::from_ref(environment))?;
+    }
+    if spec
+        .lock_timeout_secs
+        .is_some_and(|secs| !(1..=86_400).contains(&secs))
+    {
+        return Err(Problem::invalid("lockTimeoutSecs", "1 to 86400"));
+    }
+    let app = spec.app.clone();
+    let accepted = enqueue(state, new_job(state, who, JobSpec::Backup(spec))).await?;
+    Act::done("backup.create", format!("app/{app}"))
+        .app(Some(&app))
+        .after(asked)
+        .by(&state.catalog, who, client)
         .await?;
     Ok(accepted)
 }
