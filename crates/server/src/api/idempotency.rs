@@ -9,11 +9,12 @@
 //! is not kept, only that there was one. A body that is streamed in is not part of what makes two requests the same; its
 //! announced length is.
 
+use super::extract::body_problem;
 use super::problem::{Code, Problem};
 use crate::auth::Principal;
 use crate::state::AppState;
-use axum::body::Body;
-use axum::extract::Request;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -146,22 +147,8 @@ async fn fingerprint(request: Request, streamed: bool) -> Result<(Request, Strin
         return Ok((request, hex::encode(hash.finalize())));
     }
     let (parts, body) = request.into_parts();
-    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|e| {
-        let mut source = std::error::Error::source(&e);
-        while let Some(cause) = source {
-            if cause.is::<http_body_util::LengthLimitError>() {
-                return Problem::new(
-                    Code::TooLarge,
-                    "the body is larger than this request may be",
-                );
-            }
-            source = cause.source();
-        }
-        Problem::new(
-            Code::InvalidRequest,
-            "the body could not be read to its end",
-        )
-    })?;
+    let read = Request::from_parts(parts.clone(), body);
+    let bytes = Bytes::from_request(read, &()).await.map_err(body_problem)?;
     match serde_json::from_slice::<Value>(&bytes) {
         Ok(mut content) => {
             if let Some(fields) = content.as_object_mut() {

@@ -431,13 +431,12 @@ async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Res
 
 /// Runs the handler, or finds the answer that it gave to the same request before.
 async fn answer(guard: Guard, request: Request, next: Next) -> Response {
+    let Some(keeping) = guard.repeatable else {
+        return next.run(request).await;
+    };
     let extensions = request.extensions();
-    let known = (
-        guard.repeatable,
-        extensions.get::<AppState>().cloned(),
-        extensions.get::<Principal>().cloned(),
-    );
-    let (Some(keeping), Some(state), Some(who)) = known else {
+    let state = extensions.get::<AppState>().cloned();
+    let (Some(state), Some(who)) = (state, extensions.get::<Principal>().cloned()) else {
         return next.run(request).await;
     };
     let streamed = matches!(guard.body, BodyLimit::Stream);
