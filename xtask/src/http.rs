@@ -59,6 +59,12 @@ impl Client {
         Ok(self.stream.get_mut().write_all(request.as_bytes())?)
     }
 
+    /// Waits until an answer begins to arrive.
+    pub(crate) fn wait(&mut self) -> anyhow::Result<()> {
+        self.stream.fill_buf()?;
+        Ok(())
+    }
+
     pub(crate) fn answer(&mut self) -> anyhow::Result<Answer> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;

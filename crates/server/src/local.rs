@@ -5,7 +5,7 @@
 //! server that works on the same catalog.
 
 use crate::api;
-use crate::auth::{Credential, Principal};
+use crate::auth::{Credential, Principal, Recognised};
 use crate::http::Client;
 use crate::settings::ServerSettings;
 use crate::state::AppState;
@@ -52,14 +52,14 @@ impl Local {
     pub fn new(catalog: Blocking, settings: ServerSettings, machine: Machine) -> Self {
         let name = machine.username.clone();
         let state = catalog.block_on(|catalog| async { AppState::new(settings, catalog, machine) });
-        let principal = Principal {
+        let principal = Principal::new(Recognised {
             user_id: "local".into(),
             name,
             role: Role::Admin,
             permissions: Role::Admin.permissions(),
             apps: None,
             credential: Credential::Local,
-        };
+        });
         Self {
             catalog,
             router: api::router(state),

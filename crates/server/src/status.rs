@@ -70,7 +70,8 @@ impl StatusCache {
             return Ok(answer);
         }
         let answer = Arc::new(Answer {
-            report: report(catalog).await?,
+            // Apart, so that whoever is answered from memory does not carry the room that judging takes.
+            report: Box::pin(report(catalog)).await?,
             wire: OnceLock::new(),
         });
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
@@ -252,9 +253,9 @@ async fn of_app(
 
 /// The newest backup that is whole as far as is known: one whose drill failed is not.
 async fn newest_good(catalog: &Catalog, app: &str) -> Result<Option<BackupRow>, CatalogError> {
-    let newest = catalog.newest_good_backup(app).await?;
-    let Some(row) = newest.filter(|row| row.drill_failed_at.is_some()) else {
-        return catalog.newest_good_backup(app).await;
+    let row = match catalog.newest_good_backup(app).await? {
+        Some(row) if row.drill_failed_at.is_some() => row,
+        newest => return Ok(newest),
     };
     let mut page = Page::default();
     let before = BackupFilter {

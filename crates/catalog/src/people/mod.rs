@@ -75,11 +75,13 @@ impl Catalog {
 }
 
 /// Reads the columns `role`, `grants` and `apps` that accounts and tokens share.
-fn access_of(row: &Row) -> Result<Access> {
-    let role = row.text("role")?;
+/// `prefix` stands before the names of the columns.
+fn access_of(row: &Row, prefix: &str) -> Result<Access> {
+    let column = |name| format!("{prefix}{name}");
+    let role = row.text(&column("role"))?;
     Ok(Access {
         role: Role::named(&role).ok_or_else(|| CatalogError::corrupt("a role", &role))?,
-        grants: row.json("grants")?,
-        apps: row.opt_json("apps")?,
+        grants: row.json(&column("grants"))?,
+        apps: row.opt_json(&column("apps"))?,
     })
 }

@@ -1,7 +1,6 @@
 //! API tokens. A token belongs to an account and never does more than that account may at the moment of use.
 
 use super::access_of;
-use super::users::{User, user_of};
 use crate::Catalog;
 use crate::db::{Row, json, params};
 use crate::error::{CatalogError, Result};
@@ -94,27 +93,20 @@ impl Catalog {
     }
 
     /// The token and its owner, while both are good.
-    pub async fn token_by_hash(&self, token_hash: &str) -> Result<Option<(ApiToken, User)>> {
+    pub async fn token_by_hash(&self, token_hash: &str) -> Result<Option<(ApiToken, Access)>> {
         let now = self.now();
         let row = self
             .db()
             .row(
-                "SELECT t.*, u.name AS owner FROM tokens t JOIN users u ON u.id = t.user_id
-                 WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)",
+                "SELECT t.*, u.name AS owner, u.role AS owner_role, u.grants AS owner_grants, u.apps AS owner_apps
+                 FROM tokens t JOIN users u ON u.id = t.user_id
+                 WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)
+                 AND u.disabled = 0",
                 params![token_hash, now],
             )
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        let token = token_of(&row)?;
-        let user = self
-            .db()
-            .row(
-                "SELECT * FROM users WHERE id = $1 AND disabled = 0",
-                params![&token.user_id],
-            )
-            .await?;
-        match user {
-            Some(user) => Ok(Some((token, user_of(&user)?))),
+        match row {
+            Some(row) => Ok(Some((token_of(&row)?, access_of(&row, "owner_")?))),
             None => Ok(None),
         }
     }
@@ -177,7 +169,7 @@ fn token_of(row: &Row) -> Result<ApiToken> {
         owner: row.text("owner")?,
         name: row.text("name")?,
         prefix: row.text("prefix")?,
-        access: access_of(row)?,
+        access: access_of(row, "")?,
         created_at: row.time("created_at")?,
         expires_at: row.opt_time("expires_at")?,
         last_used_at: row.opt_time("last_used_at")?,

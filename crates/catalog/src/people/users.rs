@@ -461,7 +461,7 @@ pub(super) fn user_of(row: &Row) -> Result<User> {
         id: row.text("id")?,
         name: row.text("name")?,
         email: row.opt_text("email")?,
-        access: access_of(row)?,
+        access: access_of(row, "")?,
         disabled: row.bool("disabled")?,
         has_password: row.opt_text("password_hash")?.is_some(),
         has_totp: row.bool("totp_confirmed")?,

@@ -421,7 +421,7 @@ pub async fn a_token_is_good_until_it_expires_or_is_revoked(place: Place) {
         .await
         .expect("an answer")
         .expect("there");
-    assert_eq!((found, owner.name.as_str()), (made.clone(), "ann"));
+    assert_eq!((found, owner), (made.clone(), ann.access.clone()));
 
     place.advance(3600);
     assert!(!alive("short").await, "its hour is over");

@@ -82,7 +82,6 @@ pub use problem::Problem;
 use crate::state::AppState;
 use crate::web;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use routes::{RouteEntry, Routes, unknown_method};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -131,7 +130,7 @@ pub fn document() -> OpenApi {
 fn assemble() -> (Router<AppState>, OpenApi) {
     let (router, _) = nouns().into_parts();
     OpenApiRouter::with_openapi(openapi::base())
-        .nest("/api/v1", router)
+        .merge(router)
         .split_for_parts()
 }
 
@@ -148,7 +147,6 @@ pub fn router(state: AppState) -> Router {
         .route("/api/docs/{*path}", axum::routing::get(openapi::pages))
         .fallback(web::serve)
         .method_not_allowed_fallback(unknown_method)
-        .layer(DefaultBodyLimit::disable())
         .layer(axum::Extension(state.clone()))
         .with_state(state)
 }

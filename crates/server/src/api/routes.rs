@@ -12,7 +12,7 @@ use crate::http::limits::{Standing, Verdict};
 use crate::settings::{ServerSettings, ThrottleScope};
 use crate::state::AppState;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +25,9 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Ref, RefOr, Required};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+/// Before the path of every route.
+const BASE: &str = "/api/v1";
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,6 +226,11 @@ impl Routes {
             query: Arc::new(Known::of(&mut paths)),
         };
         let methods = methods.route_layer(from_fn_with_state(gate, pass));
+        // Not by nesting routers, which every request would pass through.
+        let below = std::mem::take(&mut paths.paths).into_iter();
+        paths.paths = below
+            .map(|(path, item)| (format!("{BASE}{path}"), item))
+            .collect();
         self.router = self.router.routes((schemas, paths, methods));
         self
     }
@@ -440,7 +448,8 @@ async fn answer(guard: Guard, request: Request, next: Next) -> Response {
         return next.run(request).await;
     };
     let streamed = matches!(guard.body, BodyLimit::Stream);
-    idempotency::once(&state, &who, keeping, streamed, request, next)
+    // Apart, so that other requests do not carry the room that this takes.
+    Box::pin(idempotency::once(&state, &who, keeping, streamed, request, next))
         .await
         .unwrap_or_else(IntoResponse::into_response)
 }
@@ -501,6 +510,8 @@ async fn admit(gate: &Gate, request: &mut Request) -> Result<Admitted, Response>
         request.extensions_mut().insert(principal);
     }
 
+    // What bounds bodies is below, not axum's own limit.
+    DefaultBodyLimit::disable().apply(request);
     let bytes = match guard.body {
         BodyLimit::FromSettings => Some(state.settings.http.max_body_bytes as u64),
         BodyLimit::Stream => None,

@@ -5,6 +5,7 @@
 //! that is revoked ends at once, whichever process revoked it; and for [`MOMENT`] at most.
 
 use super::Principal;
+use super::secret::Digest;
 use jiff::Timestamp;
 use pgkeep_catalog::Stamp;
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ const MOMENT: Duration = Duration::from_millis(500);
 const MOST: usize = 256;
 
 #[derive(Debug, Default)]
-pub struct KnownTokens(Mutex<HashMap<String, Known>>);
+pub struct KnownTokens(Mutex<HashMap<Digest, Known>>);
 
 #[derive(Debug)]
 struct Known {
@@ -26,10 +27,10 @@ struct Known {
 }
 
 impl KnownTokens {
-    /// Whose token has this hash, if it was recognised under the same stamp and has not run out.
-    pub fn find(&self, hash: &str, stamp: &Stamp, now: Timestamp) -> Option<Principal> {
+    /// Whose token has this digest, if it was recognised under the same stamp and has not run out.
+    pub fn find(&self, digest: &Digest, stamp: &Stamp, now: Timestamp) -> Option<Principal> {
         let known = self.all();
-        let known = known.get(hash)?;
+        let known = known.get(digest)?;
         let good = known.stamp == *stamp
             && known.since.elapsed() < MOMENT
             && known.expires_at.is_none_or(|at| at > now);
@@ -39,7 +40,7 @@ impl KnownTokens {
     /// Remembers what was read after `stamp` was taken.
     pub fn remember(
         &self,
-        hash: String,
+        digest: Digest,
         stamp: Stamp,
         expires_at: Option<Timestamp>,
         principal: &Principal,
@@ -54,10 +55,10 @@ impl KnownTokens {
             stamp,
             since: Instant::now(),
         };
-        all.insert(hash, known);
+        all.insert(digest, known);
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Digest, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,7 +22,7 @@ pub mod secret;
 pub mod totp;
 
 pub use error::AuthError;
-pub use principal::{Credential, Principal};
+pub use principal::{Credential, Principal, Recognised};
 
 use crate::settings::{AuthSettings, ServerSettings};
 use axum::http::{HeaderMap, Method, header};
@@ -30,7 +30,7 @@ use jiff::SignedDuration;
 use known::KnownTokens;
 use oidc::Oidc;
 use password::PasswordHasher;
-use pgkeep_catalog::Catalog;
+use pgkeep_catalog::{Catalog, Stamp};
 use std::sync::Arc;
 
 /// Passwords that are hashed at the same time.
@@ -80,7 +80,7 @@ impl Auth {
                 .await;
         }
         let session = cookie::get(headers, cookie::SESSION).ok_or(AuthError::Unauthenticated)?;
-        let (principal, csrf) = self.by_session(session).await?;
+        let (principal, csrf) = Box::pin(self.by_session(session)).await?;
         if !csrf::is_safe(method) {
             csrf::check_origin(headers, self.0.public_origin.as_deref())?;
             csrf::check_token(headers, &csrf)?;
@@ -89,33 +89,46 @@ impl Auth {
     }
 
     async fn by_token(&self, token: &str) -> Result<Principal, AuthError> {
-        let (catalog, known) = (&self.0.catalog, &self.0.tokens);
-        let (hash, now) = (secret::hash(token), catalog.now());
+        let (digest, catalog) = (secret::digest(token), &self.0.catalog);
         let stamp = catalog.stamp();
-        if let Some(stamp) = &stamp
-            && let Some(principal) = known.find(&hash, stamp, now)
-        {
-            return Ok(principal);
+        let known = stamp
+            .as_ref()
+            .and_then(|stamp| self.0.tokens.find(&digest, stamp, catalog.now()));
+        match known {
+            Some(principal) => Ok(principal),
+            // Apart, so that requests with a known token do not carry the room that this takes.
+            None => Box::pin(self.by_catalog(digest, stamp)).await,
         }
-        let found = catalog.token_by_hash(&hash).await?;
-        let (token, user) = found.ok_or(AuthError::UnknownCredential)?;
+    }
+
+    /// Asks the catalog for a token, after `stamp` was taken.
+    async fn by_catalog(
+        &self,
+        digest: secret::Digest,
+        stamp: Option<Stamp>,
+    ) -> Result<Principal, AuthError> {
+        let catalog = &self.0.catalog;
+        let now = catalog.now();
+        let found = catalog.token_by_hash(&hex::encode(digest)).await?;
+        let (token, owner) = found.ok_or(AuthError::UnknownCredential)?;
         if token.last_used_at.is_none_or(|at| at + NOTE_EVERY <= now) {
             catalog.touch_token(&token.id).await?;
         }
-        let (permissions, apps) = token.access.within(&user.access);
-        let principal = Principal {
-            user_id: user.id,
-            name: user.name,
-            role: token.access.role.min(user.access.role),
+        let (permissions, apps) = token.access.within(&owner);
+        let principal = Principal::new(Recognised {
+            user_id: token.user_id,
+            name: token.owner,
+            role: token.access.role.min(owner.role),
             permissions,
             apps,
             credential: Credential::Token {
                 id: token.id,
                 name: token.name,
             },
-        };
+        });
         if let Some(stamp) = stamp {
-            known.remember(hash, stamp, token.expires_at, &principal);
+            let known = &self.0.tokens;
+            known.remember(digest, stamp, token.expires_at, &principal);
         }
         Ok(principal)
     }
@@ -128,7 +141,7 @@ impl Auth {
         if session.seen_at + NOTE_EVERY <= now {
             catalog.touch_session(&session.id, self.idle()).await?;
         }
-        let principal = Principal {
+        let principal = Principal::new(Recognised {
             permissions: user.access.permissions(),
             user_id: user.id,
             name: user.name,
@@ -139,7 +152,7 @@ impl Auth {
                 csrf: session.csrf.clone(),
                 expires_at: session.expires_at,
             },
-        };
+        });
         Ok((principal, session.csrf))
     }
 

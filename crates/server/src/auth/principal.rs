@@ -3,10 +3,24 @@
 use jiff::Timestamp;
 use pgkeep_model::access::{Access, Permission, Role};
 use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
 
-/// An account or token that was recognised.
+/// An account or token that was recognised; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
+pub struct Principal(Arc<Recognised>);
+
+impl Deref for Principal {
+    type Target = Recognised;
+
+    fn deref(&self) -> &Recognised {
+        &self.0
+    }
+}
+
+/// What is known of a [`Principal`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recognised {
     /// Id of the account, also where a token of it was used.
     pub user_id: String,
     /// Name of the account.
@@ -19,7 +33,7 @@ pub struct Principal {
 }
 
 /// What the principal showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A browser's cookie. Requests that change something also need the CSRF token.
     Session {
@@ -34,6 +48,10 @@ pub enum Credential {
 }
 
 impl Principal {
+    pub fn new(recognised: Recognised) -> Self {
+        Self(Arc::new(recognised))
+    }
+
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(&permission)
     }

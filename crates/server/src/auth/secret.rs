@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 /// API tokens begin with this, so that scanners for leaked secrets can find them.
 pub const TOKEN_PREFIX: &str = "pgk_";
@@ -17,7 +17,15 @@ pub fn random() -> String {
 
 /// What the catalog keeps of a secret. These have 256 bits of their own, so a plain hash is enough.
 pub fn hash(secret: &str) -> String {
-    hex::encode(Sha256::digest(secret))
+    hex::encode(digest(secret))
+}
+
+/// SHA-256 of a secret.
+pub type Digest = [u8; 32];
+
+/// What [`hash`] writes in hexadecimal digits.
+pub fn digest(secret: &str) -> Digest {
+    <Sha256 as sha2::Digest>::digest(secret).into()
 }
 
 /// A new API token.

@@ -20,14 +20,11 @@ pub async fn scope<T>(id: String, work: impl Future<Output = T>) -> T {
 
 /// A new id: random for the process, counted within it.
 pub fn make() -> String {
-    static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(|| {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).expect("the system gives random bytes");
-        bytes
-    });
+    static PROCESS: LazyLock<u64> =
+        LazyLock::new(|| getrandom::u64().expect("the system gives random bytes"));
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}{count:08x}", hex::encode(*PROCESS))
+    format!("{:016x}{count:08x}", *PROCESS)
 }
 
 /// An id that came from a trusted proxy, if it may stand in a log line.

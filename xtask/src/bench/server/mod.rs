@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 24.0)]
     scale: f64,
     /// Backups without requests and with them, in turn
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 15)]
     rounds: usize,
     /// PostgreSQL major
     #[arg(long, default_value_t = 17)]
@@ -157,26 +157,33 @@ fn beside_backups(
     let mut served = Vec::new();
     let (mut answering, mut asking) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        source.settle();
-        let quiet = cpu_of(site.process()?);
-        alone.push(site.back_up(2 * round + 1)?);
-        let quiet = cpu_of(site.process()?) - quiet;
-
-        source.settle();
-        let (busy, own) = (cpu_of(site.process()?), cpu_of(std::process::id()));
-        let (seconds, requests) = beside_requests(site, 2 * round + 2)?;
-        let (busy, own) = (
-            cpu_of(site.process()?) - busy,
-            cpu_of(std::process::id()) - own,
-        );
-        beside.push(seconds);
+        let (mut quiet, mut busy, mut own) = Default::default();
+        let mut requests = Served::default();
+        for turn in 0..2 {
+            source.settle();
+            let server = cpu_of(site.process()?);
+            let repository = 2 * round + turn + 1;
+            // The first of two has a disk and a processor that have rested, so each is the first as often.
+            if (round + turn).is_multiple_of(2) {
+                alone.push(site.back_up(repository)?);
+                quiet = cpu_of(site.process()?) - server;
+            } else {
+                let before = cpu_of(std::process::id());
+                let (seconds, served) = beside_requests(site, repository)?;
+                busy = cpu_of(site.process()?) - server;
+                own = cpu_of(std::process::id()) - before;
+                beside.push(seconds);
+                requests = served;
+            }
+        }
         let of_each = |spent: Duration| spent.as_secs_f64() * 1e6 / requests.requests as f64;
         answering.push(of_each(busy.saturating_sub(quiet)));
         asking.push(of_each(own));
         eprintln!(
-            "round {}: {:.2} s alone, {seconds:.2} s beside {:.0} requests/s",
+            "round {}: {:.2} s alone, {:.2} s beside {:.0} requests/s",
             round + 1,
             alone[round],
+            beside[round],
             requests.per_second()
         );
         served.push(requests);
