@@ -1,7 +1,8 @@
 //! As much HTTP as it takes to ask the server on this machine, without anything between that would cost time.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -86,6 +87,41 @@ impl Client {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
         Ok(Answer { status, body })
+    }
+}
+
+/// A server that gives everybody the same answer, as fast as that can be done; it ends with the process.
+pub(crate) struct Idler {
+    address: SocketAddr,
+}
+
+impl Idler {
+    pub(crate) fn start(body: &[u8]) -> anyhow::Result<Idler> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let answer: Arc<[u8]> = [head.as_bytes(), body].concat().into();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let answer = answer.clone();
+                std::thread::spawn(move || Self::answer(stream, &answer));
+            }
+        });
+        Ok(Idler { address })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers each request, which comes in one piece and has no body, until the client goes.
+    fn answer(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut request = [0; 4096];
+        while stream.read(&mut request)? > 0 {
+            stream.write_all(answer)?;
+        }
+        Ok(())
     }
 }
 

@@ -449,9 +449,11 @@ async fn answer(guard: Guard, request: Request, next: Next) -> Response {
     };
     let streamed = matches!(guard.body, BodyLimit::Stream);
     // Apart, so that other requests do not carry the room that this takes.
-    Box::pin(idempotency::once(&state, &who, keeping, streamed, request, next))
-        .await
-        .unwrap_or_else(IntoResponse::into_response)
+    Box::pin(idempotency::once(
+        &state, &who, keeping, streamed, request, next,
+    ))
+    .await
+    .unwrap_or_else(IntoResponse::into_response)
 }
 
 struct Admitted {

@@ -3,12 +3,12 @@
 //! Everything shares the machine: the server, the database that it backs up, and who asks. So a backup beside requests is
 //! slowed by the asking, too; how much processor time the server itself spent on a request is told apart from that.
 
+mod beside;
 mod catalog;
 mod load;
 mod table;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -16,7 +16,6 @@ use anyhow::{Context, ensure};
 use super::database::{DATABASE, Shape, Source};
 use super::measure::{cpu_of, memory_of_families};
 use crate::site::{APP, Site};
-use load::Served;
 use table::{Aim, Table};
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +26,7 @@ pub(crate) struct Options {
     /// Size of the shop that is backed up: 100 is about 2.7 GB
     #[arg(long, default_value_t = 24.0)]
     scale: f64,
-    /// Backups without requests and with them, in turn
+    /// Backups alone, beside requests to a server that does nothing, and beside requests to pgkeep, in turn
     #[arg(long, default_value_t = 15)]
     rounds: usize,
     /// PostgreSQL major
@@ -42,7 +41,6 @@ pub(crate) struct Options {
 }
 
 const BACKUPS: u32 = 10_000;
-const REQUESTS_PER_SECOND: u32 = 1_000;
 const MIB: f64 = (1 << 20) as f64;
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -55,7 +53,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut table = Table::new(options.major, source.size_bytes());
     // One repository for each backup, so that each has everything to store.
     let (shop, admin) = (source.url(DATABASE), source.url("postgres"));
-    let mut site = Site::prepare(&shop, &admin, &program, 2 * rounds + 1)?;
+    let mut site = Site::prepare(&shop, &admin, &program, beside::REPOSITORIES * rounds + 1)?;
     catalog::add_backups(&site.data(), APP, BACKUPS)?;
 
     starts(&mut site, if options.quick { 2 } else { 7 }, &mut table)?;
@@ -70,7 +68,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         claims,
         Aim::AtLeast(500.0),
     );
-    beside_backups(&site, &source, rounds, &mut table)?;
+    beside::backups(&site, &source, rounds, &mut table)?;
     site.stop()?;
 
     println!("{}", table.to_markdown());
@@ -143,104 +141,6 @@ fn lists(site: &Site, table: &mut Table) -> anyhow::Result<()> {
     let millis = begun.elapsed().as_secs_f64() * 1e3;
     table.add("all 10,000 as CSV, ms", millis, Aim::None);
     Ok(())
-}
-
-/// Backups alone and beside requests, in turn, so that whatever else changes on the machine meets both.
-fn beside_backups(
-    site: &Site,
-    source: &Source,
-    rounds: usize,
-    table: &mut Table,
-) -> anyhow::Result<()> {
-    site.back_up(0)?;
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    let mut served = Vec::new();
-    let (mut answering, mut asking) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        let (mut quiet, mut busy, mut own) = Default::default();
-        let mut requests = Served::default();
-        for turn in 0..2 {
-            source.settle();
-            let server = cpu_of(site.process()?);
-            let repository = 2 * round + turn + 1;
-            // The first of two has a disk and a processor that have rested, so each is the first as often.
-            if (round + turn).is_multiple_of(2) {
-                alone.push(site.back_up(repository)?);
-                quiet = cpu_of(site.process()?) - server;
-            } else {
-                let before = cpu_of(std::process::id());
-                let (seconds, served) = beside_requests(site, repository)?;
-                busy = cpu_of(site.process()?) - server;
-                own = cpu_of(std::process::id()) - before;
-                beside.push(seconds);
-                requests = served;
-            }
-        }
-        let of_each = |spent: Duration| spent.as_secs_f64() * 1e6 / requests.requests as f64;
-        answering.push(of_each(busy.saturating_sub(quiet)));
-        asking.push(of_each(own));
-        eprintln!(
-            "round {}: {:.2} s alone, {:.2} s beside {:.0} requests/s",
-            round + 1,
-            alone[round],
-            beside[round],
-            requests.per_second()
-        );
-        served.push(requests);
-    }
-    let of = |value: fn(&Served) -> f64| median(&served.iter().map(value).collect::<Vec<_>>());
-    table.add(
-        "status requests a second beside a backup",
-        of(Served::per_second),
-        Aim::AtLeast(f64::from(REQUESTS_PER_SECOND) * 0.99),
-    );
-    table.add(
-        "half of them answered within, ms",
-        of(|s| millis(s.percentile(50))),
-        Aim::None,
-    );
-    table.add(
-        "99 of 100 answered within, ms",
-        of(|s| millis(s.percentile(99))),
-        Aim::None,
-    );
-    table.add(
-        "the server's processor time for one of them, µs",
-        median(&answering),
-        Aim::None,
-    );
-    table.add(
-        "the asking's processor time, µs",
-        median(&asking),
-        Aim::None,
-    );
-    let (alone, beside) = (median(&alone), median(&beside));
-    table.add("that backup alone, s", alone, Aim::None);
-    table.add("beside the requests, s", beside, Aim::None);
-    table.add(
-        "slower by, %",
-        (beside / alone - 1.0) * 100.0,
-        Aim::Below(5.0),
-    );
-    Ok(())
-}
-
-fn beside_requests(site: &Site, repository: usize) -> anyhow::Result<(f64, Served)> {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            let (address, token) = (site.address(), site.token());
-            load::at_rate(address, token, "/status", REQUESTS_PER_SECOND, &stop)
-        });
-        let seconds = site.back_up(repository);
-        stop.store(true, Ordering::Relaxed);
-        let served = asking.join().expect("asking does not panic")?;
-        Ok((seconds?, served))
-    })
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 fn median(values: &[f64]) -> f64 {
