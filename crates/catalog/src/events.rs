@@ -115,6 +115,17 @@ impl Catalog {
             .map_or(Ok(0), |row| row.int("id"))
     }
 
+    /// Number of the newest event that tells more than how far a job is.
+    pub async fn newest_change_id(&self) -> Result<i64> {
+        self.db()
+            .row(
+                "SELECT id FROM events WHERE topic NOT IN ('progress', 'log') ORDER BY id DESC LIMIT 1",
+                params![],
+            )
+            .await?
+            .map_or(Ok(0), |row| row.int("id"))
+    }
+
     /// Number of the oldest event that is kept; who asks for what came before has missed something.
     pub async fn oldest_event_id(&self) -> Result<i64> {
         self.db()

@@ -1,6 +1,7 @@
 //! How safe each app is at this moment.
 //!
-//! Everything comes from the catalog, so it can be asked as often as a monitor likes: an answer is shared for a second.
+//! Everything comes from the catalog, so it can be asked as often as a monitor likes: an answer is shared for a second, or until
+//! something happens.
 
 pub mod doubts;
 pub mod facts;
@@ -11,14 +12,14 @@ use jiff::{SignedDuration, Timestamp};
 use keeping::Kept;
 use pgkeep_catalog::{
     BackupFilter, BackupRow, BackupSort, BackupState, Catalog, CatalogError, Holding, Page,
-    PolicyRuns, Stored,
+    PolicyRuns, Stamp, Stored,
 };
 use pgkeep_model::app::AppDefinition;
 use pgkeep_model::health::{self, AppFacts, Bad, HealthState, Point, PolicyFacts, Trouble};
 use pgkeep_model::policy::Policy;
 use pgkeep_model::status::{AppStatus, PolicyStatus, QueueStatus, RepositoryHolding, StatusReport};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, RwLock};
 use tokio::sync::Mutex;
 
 /// The setting that says after how many days a proof is stale.
@@ -35,12 +36,43 @@ const STALE: SignedDuration = SignedDuration::from_secs(5);
 pub struct Answer {
     pub report: StatusReport,
     wire: OnceLock<Bytes>,
+    /// The newest change before it was judged.
+    change: i64,
+    /// When that was last seen to be the newest.
+    stamp: std::sync::Mutex<Option<Stamp>>,
 }
 
 impl Answer {
     /// The whole report on the wire, written by `write` once for all who ask.
     pub fn wire(&self, write: impl FnOnce(&StatusReport) -> Bytes) -> Bytes {
         self.wire.get_or_init(|| write(&self.report)).clone()
+    }
+
+    async fn judge(catalog: &Catalog) -> Result<Self, CatalogError> {
+        let stamp = catalog.stamp();
+        Ok(Self {
+            change: catalog.newest_change_id().await?,
+            stamp: std::sync::Mutex::new(stamp),
+            report: report(catalog).await?,
+            wire: OnceLock::new(),
+        })
+    }
+
+    /// Whether nothing has happened since.
+    async fn holds(&self, catalog: &Catalog) -> Result<bool, CatalogError> {
+        let stamp = catalog.stamp();
+        if stamp.is_some() && *self.stamp() == stamp {
+            return Ok(true);
+        }
+        let holds = Box::pin(catalog.newest_change_id()).await? == self.change;
+        if holds {
+            *self.stamp() = stamp;
+        }
+        Ok(holds)
+    }
+
+    fn stamp(&self) -> MutexGuard<'_, Option<Stamp>> {
+        self.stamp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,37 +85,45 @@ pub struct StatusCache {
 }
 
 impl StatusCache {
-    /// The report, at most a second old. While it is being made anew, others get the one before, or wait if there is none
-    /// that is good enough.
+    /// The report, at most a second old, and of after the newest change. While it is being made anew only because of its age,
+    /// others get the one before.
     pub async fn report(&self, catalog: &Catalog) -> Result<Arc<Answer>, CatalogError> {
-        if let Some(answer) = self.newest(catalog, FRESH) {
+        if let Some(answer) = self.newest(catalog, FRESH).await? {
             return Ok(answer);
         }
         let making = match self.making.try_lock() {
             Ok(making) => making,
-            Err(_) => match self.newest(catalog, STALE) {
+            Err(_) => match self.newest(catalog, STALE).await? {
                 Some(answer) => return Ok(answer),
                 None => self.making.lock().await,
             },
         };
-        if let Some(answer) = self.newest(catalog, FRESH) {
+        if let Some(answer) = self.newest(catalog, FRESH).await? {
             return Ok(answer);
         }
-        let answer = Arc::new(Answer {
-            // Apart, so that whoever is answered from memory does not carry the room that judging takes.
-            report: Box::pin(report(catalog)).await?,
-            wire: OnceLock::new(),
-        });
+        // Apart, so that whoever is answered from memory does not carry the room that judging takes.
+        let answer = Arc::new(Box::pin(Answer::judge(catalog)).await?);
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
         drop(making);
         Ok(answer)
     }
 
-    fn newest(&self, catalog: &Catalog, within: SignedDuration) -> Option<Arc<Answer>> {
-        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
-        let good =
-            |answer: &&Arc<Answer>| catalog.now().duration_since(answer.report.time).abs() < within;
-        newest.as_ref().filter(good).cloned()
+    async fn newest(
+        &self,
+        catalog: &Catalog,
+        within: SignedDuration,
+    ) -> Result<Option<Arc<Answer>>, CatalogError> {
+        let newest = {
+            let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+            newest.clone()
+        };
+        let age = |answer: &Answer| catalog.now().duration_since(answer.report.time).abs();
+        match newest {
+            Some(answer) if age(&answer) < within && answer.holds(catalog).await? => {
+                Ok(Some(answer))
+            }
+            _ => Ok(None),
+        }
     }
 }
 

@@ -83,6 +83,12 @@ pub async fn a_change_and_its_event_are_one(place: Place) {
         (&end.data["kind"], &end.data["state"], &end.data["policy"]),
         (&json!("backup"), &json!("succeeded"), &json!("nightly"))
     );
+
+    let newest = events.last().map_or(0, |event| event.id);
+    let progress = NewEvent::new("progress", &id);
+    catalog.publish(progress).await.expect("written");
+    assert!(catalog.newest_event_id().await.expect("a number") > newest);
+    assert_eq!(catalog.newest_change_id().await.expect("a number"), newest);
 }
 
 pub async fn a_change_that_fails_leaves_no_event(place: Place) {

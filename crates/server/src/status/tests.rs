@@ -1,6 +1,5 @@
 use super::*;
-use futures_util::FutureExt;
-use pgkeep_catalog::{JobError, KeySource, Location, ManagedBy, OpenOptions, Outcome};
+use pgkeep_catalog::{JobError, KeySource, Location, ManagedBy, NewEvent, OpenOptions, Outcome};
 use pgkeep_model::app::{AppDefinition, RepositoryDefinition};
 use pgkeep_model::growth::Size;
 use pgkeep_model::job::{JobKind, Trigger};
@@ -367,10 +366,28 @@ async fn an_answer_is_shared_for_a_second() {
     let cache = StatusCache::default();
     let ask = async || cache.report(&scene.catalog).await.expect("a report");
     let first = ask().await;
-    scene.app("shop").await;
+    let progress = NewEvent::new("progress", "of a job");
+    scene.catalog.publish(progress).await.expect("written");
     assert!(Arc::ptr_eq(&ask().await, &first));
     scene.clock.advance(FRESH);
-    assert_eq!(ask().await.report.apps.len(), 1);
+    assert!(!Arc::ptr_eq(&ask().await, &first));
+}
+
+#[tokio::test]
+async fn what_happened_is_in_the_next_answer() {
+    let scene = Scene::new().await;
+    let cache = StatusCache::default();
+    let ask = async || cache.report(&scene.catalog).await.expect("a report");
+    let apps = async || ask().await.report.apps.len();
+    assert_eq!(apps().await, 0);
+    scene.app("shop").await;
+    assert_eq!(apps().await, 1);
+    let making = cache.making.lock().await;
+    scene.app("blog").await;
+    let waits = tokio::time::timeout(Duration::from_millis(100), apps());
+    assert!(waits.await.is_err(), "the answer before is out of date");
+    drop(making);
+    assert_eq!(apps().await, 2);
 }
 
 #[tokio::test]
@@ -383,7 +400,8 @@ async fn while_a_newer_answer_is_made_the_one_before_is_given_for_a_while() {
     scene.clock.advance(FRESH);
     assert!(Arc::ptr_eq(&ask().await, &first));
     scene.clock.advance(STALE);
-    assert!(ask().now_or_never().is_none(), "it is too old");
+    let waits = tokio::time::timeout(Duration::from_millis(100), ask());
+    assert!(waits.await.is_err(), "it is too old");
     drop(making);
     assert!(!Arc::ptr_eq(&ask().await, &first));
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::database::Source;
 use super::super::measure::cpu_of;
-use super::load::{self, Served};
+use super::load::{self, Rate, Served};
 use super::median;
 use super::table::{Aim, Table};
 use crate::http::Idler;
@@ -38,8 +38,13 @@ pub(super) fn backups(
     site: &Site,
     source: &Source,
     rounds: usize,
+    screens: u32,
     table: &mut Table,
 ) -> anyhow::Result<()> {
+    let rate = Rate {
+        screens,
+        per_second: REQUESTS_PER_SECOND,
+    };
     site.back_up(0)?;
     let canned = site.client()?.get(PATH)?.body;
     let idler = Idler::start(&canned)?;
@@ -51,10 +56,10 @@ pub(super) fn backups(
             match (round + turn) % REPOSITORIES {
                 0 => seen.alone(site, repository)?,
                 1 => {
-                    let (seconds, _) = beside_requests(site, repository, idler.address())?;
+                    let (seconds, _) = beside_requests(site, repository, idler.address(), rate)?;
                     seen.beside_idler.push(seconds);
                 }
-                _ => seen.beside(site, repository)?,
+                _ => seen.beside(site, repository, rate)?,
             }
         }
         eprintln!(
@@ -78,9 +83,9 @@ impl Seen {
         Ok(())
     }
 
-    fn beside(&mut self, site: &Site, repository: usize) -> anyhow::Result<()> {
+    fn beside(&mut self, site: &Site, repository: usize, rate: Rate) -> anyhow::Result<()> {
         let (server, own) = (cpu_of(site.process()?), cpu_of(std::process::id()));
-        let (seconds, served) = beside_requests(site, repository, site.address())?;
+        let (seconds, served) = beside_requests(site, repository, site.address(), rate)?;
         let of_each = |spent: Duration| spent.as_secs_f64() * 1e6 / served.requests as f64;
         self.answering
             .push(of_each(cpu_of(site.process()?) - server));
@@ -151,11 +156,11 @@ fn beside_requests(
     site: &Site,
     repository: usize,
     asked: SocketAddr,
+    rate: Rate,
 ) -> anyhow::Result<(f64, Served)> {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let asking =
-            scope.spawn(|| load::at_rate(asked, site.token(), PATH, REQUESTS_PER_SECOND, &stop));
+        let asking = scope.spawn(|| load::at_rate(asked, site.token(), PATH, rate, &stop));
         let seconds = site.back_up(repository);
         stop.store(true, Ordering::Relaxed);
         let served = asking.join().expect("asking does not panic")?;

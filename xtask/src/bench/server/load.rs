@@ -8,12 +8,19 @@ use anyhow::ensure;
 
 use crate::http::Client;
 
-/// Screens that ask at the same moment, each over a connection of its own.
-const SCREENS: u32 = 4;
-/// Of so many rounds of asking, one waits for its answer, to see how long that takes. The others fetch theirs when they ask
+/// How requests come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    /// Screens that ask at the same moment, each over a connection of its own.
+    pub screens: u32,
+    /// By all of them.
+    pub per_second: u32,
+}
+
+/// Of so many requests, one is waited for, to see how long it takes. The answers to others are fetched when their screen asks
 /// next: to be woken for each answer costs whoever asks as much as the answer costs the server, and in life that is paid on
 /// other machines.
-const WAITS_EVERY: u32 = 10;
+const WAITS_EVERY: u64 = 40;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Served {
@@ -40,13 +47,13 @@ pub(super) fn at_rate(
     address: SocketAddr,
     token: &str,
     path: &str,
-    per_second: u32,
+    rate: Rate,
     stop: &AtomicBool,
 ) -> anyhow::Result<Served> {
-    let mut screens = (0..SCREENS)
+    let mut screens = (0..rate.screens)
         .map(|_| Client::connect(address, token))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let every = Duration::from_secs(1) * SCREENS / per_second;
+    let every = Duration::from_secs(1) * rate.screens / rate.per_second;
     let begun = Instant::now();
     let (mut due, mut requests, mut latencies) = (begun, 0, Vec::new());
     let answered = |screen: &mut Client| {
@@ -58,7 +65,7 @@ pub(super) fn at_rate(
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         if round > 0 {
             screens.iter_mut().try_for_each(answered)?;
-            requests += u64::from(SCREENS);
+            requests += u64::from(rate.screens);
         }
         if stop.load(Ordering::Relaxed) {
             break;
@@ -66,7 +73,7 @@ pub(super) fn at_rate(
         for screen in &mut screens {
             screen.ask("GET", path, "")?;
         }
-        if round.is_multiple_of(WAITS_EVERY) {
+        if requests % WAITS_EVERY < u64::from(rate.screens) {
             screens[0].wait()?;
             latencies.push(due.elapsed());
         }

@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Backups alone, beside requests to a server that does nothing, and beside requests to pgkeep, in turn
     #[arg(long, default_value_t = 15)]
     rounds: usize,
+    /// Connections that ask at the same moment, together a thousand times a second
+    #[arg(long, default_value_t = 4)]
+    screens: u32,
     /// PostgreSQL major
     #[arg(long, default_value_t = 17)]
     major: u32,
@@ -68,7 +71,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         claims,
         Aim::AtLeast(500.0),
     );
-    beside::backups(&site, &source, rounds, &mut table)?;
+    beside::backups(&site, &source, rounds, options.screens, &mut table)?;
     site.stop()?;
 
     println!("{}", table.to_markdown());
