@@ -74,8 +74,7 @@ impl Catalog {
     }
 }
 
-/// Reads the columns `role`, `grants` and `apps` that accounts and tokens share.
-/// `prefix` stands before the names of the columns.
+/// Reads the columns `role`, `grants` and `apps` that accounts and tokens share; `prefix` stands before their names.
 fn access_of(row: &Row, prefix: &str) -> Result<Access> {
     let column = |name| format!("{prefix}{name}");
     let role = row.text(&column("role"))?;

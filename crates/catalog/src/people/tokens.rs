@@ -92,7 +92,7 @@ impl Catalog {
         Ok(token)
     }
 
-    /// The token and its owner, while both are good.
+    /// The token and what its owner may do, while both are good.
     pub async fn token_by_hash(&self, token_hash: &str) -> Result<Option<(ApiToken, Access)>> {
         let now = self.now();
         let row = self

@@ -26,7 +26,7 @@ const WAITS_EVERY: u64 = 40;
 pub(super) struct Served {
     pub requests: u64,
     pub seconds: f64,
-    /// Of those that were waited for, sorted: from the moment at which a request was due to the end of its answer.
+    /// Of those that were waited for, sorted: from the moment at which a request was due to the beginning of its answer.
     pub latencies: Vec<Duration>,
 }
 
