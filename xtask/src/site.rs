@@ -215,6 +215,13 @@ impl Site {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+
+    /// Frees the room that a backup took which was only to be timed.
+    pub(crate) fn drop_data(&self, repository: usize) -> anyhow::Result<()> {
+        Ok(std::fs::remove_dir_all(
+            self.path(&format!("r{repository}")).join("data"),
+        )?)
+    }
 }
 
 impl Drop for Site {

@@ -26,12 +26,9 @@ pub(crate) struct Options {
     /// Size of the shop that is backed up: 100 is about 2.7 GB
     #[arg(long, default_value_t = 24.0)]
     scale: f64,
-    /// Backups alone, beside requests to a server that does nothing, and beside requests to pgkeep, in turn
+    /// Backups alone, and beside requests to pgkeep and to a server that does nothing, in turn
     #[arg(long, default_value_t = 15)]
     rounds: usize,
-    /// Connections that ask at the same moment, together a thousand times a second
-    #[arg(long, default_value_t = 4)]
-    screens: u32,
     /// PostgreSQL major
     #[arg(long, default_value_t = 17)]
     major: u32,
@@ -54,9 +51,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let program = super::program(options.pgkeep.as_deref())?;
     let source = Source::start(options.major, scale, Shape::Balanced)?;
     let mut table = Table::new(options.major, source.size_bytes());
-    // One repository for each backup, so that each has everything to store.
     let (shop, admin) = (source.url(DATABASE), source.url("postgres"));
-    let mut site = Site::prepare(&shop, &admin, &program, beside::REPOSITORIES * rounds + 1)?;
+    let mut site = Site::prepare(&shop, &admin, &program, beside::repositories(rounds))?;
     catalog::add_backups(&site.data(), APP, BACKUPS)?;
 
     starts(&mut site, if options.quick { 2 } else { 7 }, &mut table)?;
@@ -71,7 +67,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         claims,
         Aim::AtLeast(500.0),
     );
-    beside::backups(&site, &source, rounds, options.screens, &mut table)?;
+    beside::backups(&site, &source, rounds, &mut table)?;
     site.stop()?;
 
     println!("{}", table.to_markdown());

@@ -10,7 +10,7 @@ pub(super) struct Table {
 }
 
 struct Line {
-    what: &'static str,
+    what: String,
     value: f64,
     aim: Aim,
 }
@@ -52,7 +52,8 @@ impl Table {
         }
     }
 
-    pub(super) fn add(&mut self, what: &'static str, value: f64, aim: Aim) {
+    pub(super) fn add(&mut self, what: impl Into<String>, value: f64, aim: Aim) {
+        let what = what.into();
         eprintln!("{what}: {}", figure(value));
         self.lines.push(Line { what, value, aim });
     }
