@@ -839,10 +839,16 @@ export const de: Texts = {
     nextRuns: 'Die nächsten zehn Läufe',
     keep: 'Was bleibt',
     keepHint:
-      'Die Grenze, die zuerst erreicht ist, entfernt ein Backup, außer wenn eine der Zahlen darunter es will; üblich sind 7 tägliche, 4 wöchentliche und 12 monatliche. Angeheftete, das neueste bewiesene und die neuesten guten bleiben immer.',
-    keepDays: 'So viele Tage',
-    keepMost: 'Höchstens so viele Backups',
+      'Die Grenze, die zuerst erreicht ist, entfernt ein Backup, außer wenn eine der Zahlen darunter es will. Angeheftete, das neueste bewiesene und die neuesten guten bleiben immer.',
+    readyChoices: 'Fertige Vorgaben',
+    readyKeep: {
+      month: '30 Tage',
+      sevenFourTwelve: '7 tägliche, 4 wöchentliche, 12 monatliche',
+      everything: 'Alles',
+    },
+    limits: { keepDays: 'So viele Tage', keepMost: 'Höchstens so viele Backups' },
     noLimit: 'keine Grenze',
+    noCount: 'keine',
     buckets: {
       keepHourly: 'Stündlich',
       keepDaily: 'Täglich',

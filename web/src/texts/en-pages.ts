@@ -256,10 +256,16 @@ export const pages = {
     nextRuns: 'The next ten runs',
     keep: 'What is kept',
     keepHint:
-      'Whichever of the two limits is hit first removes a backup, unless one of the counts below wants it; 7 daily, 4 weekly and 12 monthly ones are a usual choice. Pinned backups, the newest proven one and the newest good ones always stay.',
-    keepDays: 'For so many days',
-    keepMost: 'At most so many backups',
+      'Whichever of the two limits is hit first removes a backup, unless one of the counts below wants it. Pinned backups, the newest proven one and the newest good ones always stay.',
+    readyChoices: 'Ready choices',
+    readyKeep: {
+      month: '30 days',
+      sevenFourTwelve: '7 daily, 4 weekly, 12 monthly',
+      everything: 'Everything',
+    },
+    limits: { keepDays: 'For so many days', keepMost: 'At most so many backups' },
     noLimit: 'no limit',
+    noCount: 'none',
     buckets: {
       keepHourly: 'Hourly',
       keepDaily: 'Daily',

@@ -21,6 +21,7 @@ import { useLocale, useTexts } from '../../texts/index.ts'
 import { Section } from '../../ui/bits.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { type Draft, definitionOf, WEEKDAYS } from './draft.ts'
+import { Keep } from './keep-fields.tsx'
 import { Package, Rest } from './rest-fields.tsx'
 import { scheduleWords } from './schedule-words.ts'
 
@@ -236,36 +237,4 @@ function usePreview(draft: Draft) {
     retry: false,
     refetchInterval: false,
   })
-}
-
-const BUCKETS = ['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const
-
-function Keep({ draft, change }: Part) {
-  const t = useTexts()
-  const number = (key: keyof Draft & (`keep${string}` | 'loadPercent'), label: string) => (
-    <NumberInput
-      key={key}
-      label={label}
-      min={0}
-      value={draft[key]}
-      onChange={(value) => change({ [key]: String(value) })}
-      placeholder={t.policies.noLimit}
-      allowDecimal={false}
-      hideControls
-    />
-  )
-  return (
-    <Section title={t.policies.keep}>
-      <Text size="sm" c="dimmed">
-        {t.policies.keepHint}
-      </Text>
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
-        {number('keepDays', t.policies.keepDays)}
-        {number('keepMost', t.policies.keepMost)}
-      </SimpleGrid>
-      <SimpleGrid cols={{ base: 2, sm: 5 }}>
-        {BUCKETS.map((bucket) => number(bucket, t.policies.buckets[bucket]))}
-      </SimpleGrid>
-    </Section>
-  )
 }
