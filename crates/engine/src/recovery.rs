@@ -1,6 +1,10 @@
 //! Getting a database out of a dump with PostgreSQL's own programs alone, in words for a shell. The recovery kit and the
 //! README of a package hold these lines, and the guides show them.
 
+use pgkeep_postgres::tools::dbname_argument;
+
+pub mod kit;
+
 /// Why it is three commands; stands beside them.
 pub const IN_THREE_STEPS: &str =
     "in this order: in one run, a trigger could be there before all rows are, and fire for them";
@@ -12,7 +16,8 @@ pub const IN_THREE_STEPS: &str =
 /// loaded. Between sections it waits for everything. (PostgreSQL 15, `--jobs 4`, a trigger and three partitions of a hundred
 /// rows: it fired for some of them in 17 of 30 runs.)
 pub fn stock_restore(target: &str, dump: &str) -> [String; 3] {
-    let (target, dump) = (shell_word(target), shell_word(dump));
+    let target = shell_word(&dbname_argument(target));
+    let dump = shell_word(dump);
     [
         "--section=pre-data",
         "--section=data --jobs=4",
@@ -44,5 +49,7 @@ mod tests {
                 r"pg_restore --exit-on-error --section=post-data --jobs=4 --dbname='it'\''s' databases/shop",
             ]
         );
+        let [first, ..] = stock_restore("a=b", "databases/shop");
+        assert!(first.contains(r"--dbname='dbname='\''a=b'\''' "), "{first}");
     }
 }

@@ -220,6 +220,19 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
         .collect()
 }
 
+/// A database's name as a program takes it after `--dbname=` or `--database=`: one that libpq would take for a connection
+/// string has to be wrapped in one.
+pub fn dbname_argument(name: &str) -> String {
+    if name.contains('=') || name.starts_with("postgres://") || name.starts_with("postgresql://") {
+        format!(
+            "dbname='{}'",
+            name.replace('\\', "\\\\").replace('\'', "\\'")
+        )
+    } else {
+        name.to_owned()
+    }
+}
+
 fn major_of(version: &str) -> Option<u32> {
     let end = version
         .find(|c: char| !c.is_ascii_digit())
@@ -255,6 +268,19 @@ mod tests {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))
             .expect("mode is set");
         dir
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_connection_string_is_wrapped_in_one() {
+        for (name, argument) in [
+            ("shop", "shop"),
+            ("what?", "what?"),
+            ("a=b'c", r"dbname='a=b\'c'"),
+            ("postgres://x", "dbname='postgres://x'"),
+            (r"a=\b", r"dbname='a=\\b'"),
+        ] {
+            assert_eq!(dbname_argument(name), argument);
+        }
     }
 
     #[test]

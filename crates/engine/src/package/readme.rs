@@ -3,6 +3,7 @@
 use super::{GLOBALS, SUMS, contents::Contents};
 use crate::recovery::{IN_THREE_STEPS, shell_word, stock_restore};
 use pgkeep_model::manifest::DatabaseContent;
+use pgkeep_postgres::tools::dbname_argument;
 use std::fmt::Write;
 
 /// `name` is the package's folder, `file` the name that it was written under.
@@ -61,7 +62,8 @@ pub(super) fn text(contents: &Contents, name: &str, file: &str) -> String {
             ),
             DatabaseContent::Plain => {
                 let file = shell_word(&packed.file);
-                let command = format!("psql --dbname={target} --file={file}");
+                let named = shell_word(&dbname_argument(&restored));
+                let command = format!("psql --dbname={named} --file={file}");
                 (vec![command], String::new())
             }
         };

@@ -1,7 +1,13 @@
 //! Roles and tablespaces, which belong to the server and not to a database.
 
 use super::{DumpSink, SegmentDone};
-use crate::{Error, Result, connect::ConnectOptions, inspect, tools::Tools, wire::Connection};
+use crate::{
+    Error, Result,
+    connect::ConnectOptions,
+    inspect,
+    tools::{Tools, dbname_argument},
+    wire::Connection,
+};
 use pgkeep_model::CancelToken;
 use std::io::{self, Write};
 
@@ -18,7 +24,10 @@ pub fn dump_globals(
     let mut command = tools
         .pg_dumpall(connection)
         .args(["--globals-only", "--no-password"])
-        .arg(format!("--database={}", connection.dbname));
+        .arg(format!(
+            "--database={}",
+            dbname_argument(&connection.dbname)
+        ));
     if !superuser {
         command = command.arg("--no-role-passwords");
     }

@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     archive::{Entry, Toc},
     connect::ConnectOptions,
-    tools::{ToolCommand, Tools},
+    tools::{ToolCommand, Tools, dbname_argument},
 };
 use pgkeep_model::CancelToken;
 use std::path::PathBuf;
@@ -175,18 +175,6 @@ impl PgRestore<'_> {
     }
 }
 
-/// A database name that libpq would take for a connection string has to be wrapped in one.
-fn dbname_argument(name: &str) -> String {
-    if name.contains('=') || name.starts_with("postgres://") || name.starts_with("postgresql://") {
-        format!(
-            "dbname='{}'",
-            name.replace('\\', "\\\\").replace('\'', "\\'")
-        )
-    } else {
-        name.to_owned()
-    }
-}
-
 /// Takes out the `\restrict KEY` and `\unrestrict KEY` lines that newer pg_restore wraps scripts for psql in.
 fn without_psql_commands(script: &str) -> String {
     let key = script
@@ -215,11 +203,5 @@ mod tests {
             "--\nSELECT '\n\\unrestrict abd\n';\n"
         );
         assert_eq!(without_psql_commands("SELECT 1;\n"), "SELECT 1;\n");
-    }
-
-    #[test]
-    fn odd_database_names_are_no_connection_strings() {
-        assert_eq!(dbname_argument("shop"), "shop");
-        assert_eq!(dbname_argument("a=b'c"), "dbname='a=b\\'c'");
     }
 }
