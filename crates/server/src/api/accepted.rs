@@ -3,6 +3,7 @@
 use super::extract::Json;
 use super::idempotency::Keyed;
 use super::problem::{Code, Problem};
+use super::routes::BASE;
 use crate::auth::Principal;
 use crate::http::request_id;
 use crate::jobs::draft;
@@ -30,7 +31,7 @@ impl Accepted {
     fn new(job: &Job) -> Self {
         Self {
             job_id: job.id.clone(),
-            status_url: format!("/api/v1/jobs/{}", job.id),
+            status_url: format!("{BASE}/jobs/{}", job.id),
             existing: false,
         }
     }

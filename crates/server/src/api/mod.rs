@@ -82,7 +82,7 @@ pub use problem::Problem;
 use crate::state::AppState;
 use crate::web;
 use axum::Router;
-use routes::{RouteEntry, Routes, unknown_method};
+use routes::{BASE, RouteEntry, Routes, unknown_method};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -140,7 +140,7 @@ pub fn router(state: AppState) -> Router {
     let document = openapi::Document::new(&document);
     router
         .route(
-            "/api/v1/openapi.json",
+            &format!("{BASE}/openapi.json"),
             axum::routing::get(move || async move { document.respond() }),
         )
         .route("/api/docs", axum::routing::get(openapi::pages))

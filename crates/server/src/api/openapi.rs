@@ -1,6 +1,7 @@
 //! The OpenAPI document, and its pages.
 
 use super::problem::{Code, Problem, ProblemBody};
+use super::routes::BASE;
 use axum::extract::Path;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -124,7 +125,9 @@ pub async fn pages(path: Option<Path<String>>) -> Response {
     let Some(Path(path)) = path else {
         return Redirect::permanent("/api/docs/index.html").into_response();
     };
-    let config = Arc::new(utoipa_swagger_ui::Config::from("/api/v1/openapi.json"));
+    let config = Arc::new(utoipa_swagger_ui::Config::from(format!(
+        "{BASE}/openapi.json"
+    )));
     match utoipa_swagger_ui::serve(&path, config) {
         Ok(Some(file)) => {
             let mut response = file.bytes.into_owned().into_response();

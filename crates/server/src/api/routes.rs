@@ -27,7 +27,7 @@ use utoipa::openapi::{Ref, RefOr, Required};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 /// Before the path of every route.
-const BASE: &str = "/api/v1";
+pub const BASE: &str = "/api/v1";
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ mod totp;
 use super::extract::{Id, Json, Path};
 use super::paging::PageOf;
 use super::problem::{Code, Problem};
-use super::routes::{Routes, anyone, public};
+use super::routes::{BASE, Routes, anyone, public};
 use super::words::{Permission, Role};
 use crate::auth::audit::Act;
 use crate::auth::login::{Opened, Origin};
@@ -58,7 +58,7 @@ pub struct LoginOptions {
 pub struct SignOn {
     name: String,
     /// Where the button leads.
-    url: &'static str,
+    url: String,
 }
 
 /// Who is logged in.
@@ -175,7 +175,7 @@ async fn options(state: AppState) -> Result<Json<LoginOptions>, Problem> {
         setup_needed: state.catalog.setup_needed().await?,
         sign_on: state.auth.sign_on_name().map(|name| SignOn {
             name: name.to_owned(),
-            url: "/api/v1/session/oidc/login",
+            url: format!("{BASE}/session/oidc/login"),
         }),
     }))
 }

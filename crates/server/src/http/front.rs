@@ -5,6 +5,7 @@ use super::client::Client;
 use super::request_id;
 use crate::api::Problem;
 use crate::api::problem::Code;
+use crate::api::routes::BASE;
 use crate::settings::{AddressRange, HttpSettings};
 use axum::Router;
 use axum::body::Body;
@@ -197,7 +198,7 @@ fn without_trailing_slash(request: &mut Request) {
 
 /// What a handler has set itself stays.
 fn harden(path: &str, secure: bool, headers: &mut HeaderMap) {
-    let api = path.starts_with("/api/v1");
+    let api = path.starts_with(BASE);
     let policy = if api { API_POLICY } else { PAGE_POLICY };
     // Once, instead of growing twice on the way.
     headers.reserve(12);
