@@ -10,11 +10,7 @@ use std::time::{Duration, SystemTime};
 /// Writes down that a job is over. Called once for each, by the server, wherever the job was done.
 pub fn job_ended(job: &Job) {
     let (id, kind) = (job.id.as_str(), job.kind.as_str());
-    let of = job
-        .app
-        .as_deref()
-        .or(job.repository.as_deref())
-        .unwrap_or("the server");
+    let of = subject(job.app.as_deref(), job.repository.as_deref());
     match (&job.state, &job.error) {
         (JobState::Failed, Some(error)) => tracing::error!(
             job = id,
@@ -50,10 +46,22 @@ pub fn job_ended(job: &Job) {
             ("pgkeep.request", job.correlation.as_deref()),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some(KeyValue::new(name, value?.to_owned())))
+        .filter_map(|(name, value)| {
+            let value = value.filter(|value| !value.is_empty())?;
+            Some(KeyValue::new(name, value.to_owned()))
+        })
         .collect(),
         failed: job.state == JobState::Failed,
     });
+}
+
+/// What a job is about. A job that finds out by itself which app a backup is of begins with an empty name.
+fn subject<'a>(app: Option<&'a str>, repository: Option<&'a str>) -> &'a str {
+    [app, repository]
+        .into_iter()
+        .flatten()
+        .find(|name| !name.is_empty())
+        .unwrap_or("the server")
 }
 
 /// Sends a span for a request that was answered just now.
@@ -74,4 +82,23 @@ pub fn request_answered(method: &'static str, route: Option<&str>, status: u16, 
             failed: status >= 500,
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_named_by_its_app_then_by_its_repository() {
+        for (app, repository, expected) in [
+            (Some("shop"), Some("main"), "shop"),
+            (Some(""), Some("main"), "main"),
+            (None, Some("main"), "main"),
+            (Some(""), None, "the server"),
+            (Some(""), Some(""), "the server"),
+            (None, None, "the server"),
+        ] {
+            assert_eq!(subject(app, repository), expected, "{app:?} {repository:?}");
+        }
+    }
 }
