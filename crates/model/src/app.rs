@@ -48,6 +48,18 @@ pub struct AppDefinition {
     pub fence: Fence,
     /// What drills ask of a restored copy besides its evidence.
     pub drill: Drill,
+    /// The servers that its databases move between.
+    pub upgrade: Upgrade,
+}
+
+/// Privileged connections to the two servers of a move to a newer major.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Upgrade {
+    /// To the old server; the app's privileged connection where absent. A secret.
+    pub from: Option<SecretText>,
+    /// To the new server. A secret.
+    pub to: Option<SecretText>,
 }
 
 /// What drills look at besides the evidence, and where they run.

@@ -6,7 +6,7 @@ mod state;
 pub use spec::{
     AppSpec, BackupSpec, CheckSpec, CleanupSpec, DiffSpec, DrillSpec, DumpFormat, ExportSpec,
     ForgetSpec, GuardSpec, ImportSpec, ProveLevel, PruneSpec, RepositorySpec, RestoreFiles,
-    RestoreMode, RestoreSpec, UndoSpec, UpgradeSpec, VerifySpec,
+    RestoreMode, RestoreSpec, UndoSpec, UpgradeSpec, UpgradeStep, VerifySpec,
 };
 pub use state::JobState;
 
@@ -38,7 +38,7 @@ pub enum JobSpec {
     CatalogBackup(RepositorySpec),
     /// A backup before a command, run by hand. Recorded, never queued.
     Guard(GuardSpec),
-    /// The move of databases to a server of another major, or its way back, run by hand. Recorded, never queued.
+    /// The move of databases to a server of another major, or its way back.
     Upgrade(UpgradeSpec),
 }
 

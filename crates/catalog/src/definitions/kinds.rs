@@ -66,6 +66,8 @@ impl Definition for AppDefinition {
             ("admin_url", &mut self.admin_url),
             ("fence.pgbouncer", &mut self.fence.pgbouncer),
             ("drill.admin_url", &mut self.drill.admin_url),
+            ("upgrade.from", &mut self.upgrade.from),
+            ("upgrade.to", &mut self.upgrade.to),
         ];
         databases
             .map(|(i, text)| (format!("databases.{i}"), text))

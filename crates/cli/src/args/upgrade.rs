@@ -43,10 +43,11 @@ Examples:
 /// The two servers. A URL that holds a password is better given by its variable, for others see a command line.
 #[derive(Debug, Clone, Args)]
 pub struct UpgradeArgs {
-    /// Privileged connection to the old server [env: PGKEEP_UPGRADE_FROM; default: the admin connection]
+    /// Privileged connection to the old server [env: PGKEEP_UPGRADE_FROM; default: `from` of
+    /// [app.NAME.upgrade], then the admin connection]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub from: Option<String>,
-    /// Privileged connection to the new server [env: PGKEEP_UPGRADE_TO]
+    /// Privileged connection to the new server [env: PGKEEP_UPGRADE_TO; default: `to` of [app.NAME.upgrade]]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub to: Option<String>,
     /// Folder of PostgreSQL's client programs, tried before the usual places (repeatable)
@@ -101,7 +102,7 @@ pub struct UpgradeRollbackArgs {
 
 #[derive(Debug, Args)]
 pub struct UpgradeAcceptArgs {
-    /// Privileged connection to the new server [env: PGKEEP_UPGRADE_TO]
+    /// Privileged connection to the new server [env: PGKEEP_UPGRADE_TO; default: `to` of [app.NAME.upgrade]]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub to: Option<String>,
     /// Which database (repeatable) [default: all that an upgrade made]

@@ -205,6 +205,8 @@ pub(super) fn absolute_app(mut app: AppDefinition, base: &Path) -> AppDefinition
             &mut app.admin_url,
             &mut app.fence.pgbouncer,
             &mut app.drill.admin_url,
+            &mut app.upgrade.from,
+            &mut app.upgrade.to,
         ]
         .into_iter()
         .flatten(),

@@ -57,6 +57,7 @@ pub const APP: Keys = &[
     ("hooks", List(HOOK)),
     ("fence", Table(FENCE)),
     ("drill", Table(DRILL)),
+    ("upgrade", Table(UPGRADE)),
 ];
 
 pub const FILES: Keys = &[
@@ -124,6 +125,8 @@ pub const DRILL: Keys = &[
     ("leave_free", Value),
     ("max_load_percent", Value),
 ];
+
+pub const UPGRADE: Keys = &[("from", Value), ("to", Value)];
 
 pub const REPOSITORY: Keys = &[
     ("address", Value),
@@ -261,6 +264,7 @@ const LIMITED: Keys = &[
     ("doctor", Table(LIMITS)),
     ("sync", Table(LIMITS)),
     ("catalog_backup", Table(LIMITS)),
+    ("upgrade", Table(LIMITS)),
 ];
 
 pub const LIMITS: Keys = &[("soft", Value), ("hard", Value)];

@@ -31,8 +31,8 @@ pub use plan::{
 };
 pub use roles::FoundRole;
 pub use rollback::{
-    FoundDatabase, RollbackPlan, RollbackReport, RollbackRequest, accept, execute_rollback,
-    plan_rollback,
+    FoundDatabase, RollbackPlan, RollbackReport, RollbackRequest, RollbackSummary, accept,
+    execute_rollback, plan_rollback,
 };
 pub use run::{ExtensionChange, UpgradeReport, UpgradedDatabase, run};
 pub use verify::{ComparedDatabase, VerifyReport, verify};

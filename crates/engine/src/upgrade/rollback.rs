@@ -28,7 +28,7 @@ use pgkeep_postgres::{
     wire::Connection,
 };
 use pgkeep_repository::Repository;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which upgrade to take back.
 #[derive(Clone)]
@@ -44,9 +44,17 @@ pub struct RollbackRequest {
     pub force: bool,
 }
 
-/// What a rollback would do.
-#[derive(Serialize)]
+/// A rollback as it will be carried out.
 pub struct RollbackPlan {
+    pub summary: RollbackSummary,
+    request: RollbackRequest,
+    /// The databases of the summary, as they are known again.
+    marked: Vec<MarkedDatabase>,
+}
+
+/// What a user sees of a plan.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RollbackSummary {
     pub from: ClusterFacts,
     pub to: ClusterFacts,
     /// Databases of the new server that the upgrade made.
@@ -59,12 +67,10 @@ pub struct RollbackPlan {
     pub refusals: Vec<Refusal>,
     /// True when databases are dropped, for which the phrase is needed.
     pub drops: bool,
-    #[serde(skip)]
-    request: RollbackRequest,
 }
 
 /// A database that an upgrade made.
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundDatabase {
     pub name: String,
     pub backup: String,
@@ -73,12 +79,10 @@ pub struct FoundDatabase {
     pub sessions: u64,
     /// What was written since, by name; `None` when that cannot be told.
     pub written: Option<Vec<String>>,
-    #[serde(skip)]
-    marked: MarkedDatabase,
 }
 
 /// What a rollback did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackReport {
     pub dropped: Vec<String>,
     /// Databases that changed between plan and execution, and stay.
@@ -103,6 +107,7 @@ pub fn plan_rollback(
     let from = ClusterFacts::of(&mut old, &request.from)?;
     let to = ClusterFacts::of(&mut new, &request.to)?;
     let mut databases = Vec::new();
+    let mut going = Vec::new();
     let mut refusals = Vec::new();
     for marked in marked(&mut new, &from, &request.databases)? {
         let Mark::Upgraded {
@@ -127,8 +132,8 @@ pub fn plan_rollback(
             size_bytes: marked.size_bytes,
             sessions: marked.sessions,
             written,
-            marked,
         });
+        going.push(marked);
     }
     let fenced = fenced(&mut old, &request.databases)?;
     if databases.is_empty() && fenced.is_empty() {
@@ -141,21 +146,23 @@ pub fn plan_rollback(
     let roles = match request.keep_new {
         true => Vec::new(),
         false => {
-            let going: Vec<String> = databases.iter().map(|d| d.name.clone()).collect();
-            let made = roles::of_marks(databases.iter().map(|d| &d.marked));
-            roles::look(&mut new, &made, &going)?
+            let names: Vec<String> = databases.iter().map(|d| d.name.clone()).collect();
+            roles::look(&mut new, &roles::of_marks(going.iter()), &names)?
         }
     };
     Ok(RollbackPlan {
-        steps: steps(request, &from, &databases, &fenced, &roles),
-        roles,
-        drops: !request.keep_new && !databases.is_empty(),
-        from,
-        to,
-        databases,
-        fenced,
-        refusals,
+        summary: RollbackSummary {
+            steps: steps(request, &from, &databases, &fenced, &roles),
+            roles,
+            drops: !request.keep_new && !databases.is_empty(),
+            from,
+            to,
+            databases,
+            fenced,
+            refusals,
+        },
         request: request.clone(),
+        marked: going,
     })
 }
 
@@ -304,7 +311,7 @@ fn steps(
 
 /// Does what the plan says: the fence first, so that the app can go back while databases are dropped.
 pub fn execute_rollback(plan: &RollbackPlan, context: &Context) -> Result<RollbackReport> {
-    if let Some(refusal) = plan.refusals.first() {
+    if let Some(refusal) = plan.summary.refusals.first() {
         return Err(Error::refused(refusal.message.clone()).hint(refusal.remedy.clone()));
     }
     let mut report = RollbackReport {
@@ -313,10 +320,10 @@ pub fn execute_rollback(plan: &RollbackPlan, context: &Context) -> Result<Rollba
         roles_dropped: Vec::new(),
         roles_left: Vec::new(),
         unfenced: Vec::new(),
-        next: format!("point the app at {}", plan.from.server),
+        next: format!("point the app at {}", plan.summary.from.server),
     };
     let mut old = cluster::connect(&plan.request.from, context)?;
-    for name in &plan.fenced {
+    for name in &plan.summary.fenced {
         if read_only::lift(&mut old, name)? {
             report.unfenced.push(name.clone());
         }
@@ -325,11 +332,11 @@ pub fn execute_rollback(plan: &RollbackPlan, context: &Context) -> Result<Rollba
         return Ok(report);
     }
     context.progress.phase(Phase::Cleanup, None);
-    for database in &plan.databases {
-        let mut admin = pg::connect_beside(&plan.request.to, &[&database.name])?;
-        match pg::drop_marked(&mut admin, &database.marked)? {
-            true => report.dropped.push(database.name.clone()),
-            false => report.left.push(database.name.clone()),
+    for marked in &plan.marked {
+        let mut admin = pg::connect_beside(&plan.request.to, &[&marked.name])?;
+        match pg::drop_marked(&mut admin, marked)? {
+            true => report.dropped.push(marked.name.clone()),
+            false => report.left.push(marked.name.clone()),
         }
     }
     drop_unused_roles(plan, &mut report, context)?;
@@ -343,7 +350,7 @@ fn drop_unused_roles(
     context: &Context,
 ) -> Result<()> {
     let mut new = cluster::connect(&plan.request.to, context)?;
-    let made = roles::of_marks(plan.databases.iter().map(|d| &d.marked));
+    let made = roles::of_marks(plan.marked.iter());
     let found = roles::look(&mut new, &made, &[])?;
     let (left, going): (Vec<FoundRole>, Vec<FoundRole>) = found
         .into_iter()

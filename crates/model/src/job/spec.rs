@@ -352,9 +352,48 @@ pub struct UpgradeSpec {
     pub from: String,
     /// The new server.
     pub to: String,
+    /// What moves, or goes back, as the plan found it.
     pub databases: Vec<String>,
     /// The way back.
     pub rollback: bool,
+    pub step: UpgradeStep,
+    /// Only these databases were asked for; all where empty.
+    pub only: Vec<String>,
+    /// Tables and indexes worked on at once; the app's where absent.
+    pub jobs: Option<u16>,
+    pub prove: ProveLevel,
+    /// Makes the old databases read-only before the backup.
+    pub fence: bool,
+    /// Everything belongs to the restoring role.
+    pub no_owner: bool,
+    /// The way back leaves the new databases.
+    pub keep_new: bool,
+    /// The way back drops what was written to since as well.
+    pub force: bool,
+    /// The plan that was shown: anything else is refused.
+    pub plan_hash: Option<String>,
+}
+
+/// Which part of an upgrade a job is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpgradeStep {
+    /// Says what would be done, of the move or of the way back.
+    Plan,
+    /// Does it.
+    #[default]
+    Run,
+    /// Compares both servers.
+    Verify,
+    /// Makes the new databases ordinary ones.
+    Accept,
+}
+
+impl UpgradeStep {
+    /// Whether it leaves both servers as they are.
+    pub fn only_reads(self) -> bool {
+        matches!(self, UpgradeStep::Plan | UpgradeStep::Verify)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

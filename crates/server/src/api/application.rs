@@ -1,5 +1,5 @@
 //! What an app is besides its databases, as it stands in requests and answers: files, migrations, commands, hooks, fence,
-//! drills.
+//! drills, upgrades.
 
 use super::masks;
 use pgkeep_model::app;
@@ -192,6 +192,18 @@ mirror! {
     }
 }
 
+mirror! {
+    /// Privileged connections to the two servers of a move to a newer major.
+    Upgrade of app::Upgrade as UpgradeServers {
+        /// To the old server; the app's privileged connection where absent.
+        #[schema(value_type = Option<String>)]
+        from: Option<SecretText>,
+        /// To the new server.
+        #[schema(value_type = Option<String>)]
+        to: Option<SecretText>,
+    }
+}
+
 /// A command that is run, or an address that is told, at a moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -314,5 +326,26 @@ impl Drill {
             .admin_url
             .map(|text| masks::unmask(text, known, masks::connection));
         drill
+    }
+}
+
+impl Upgrade {
+    pub fn shown(upgrade: &app::Upgrade) -> Self {
+        let shown =
+            |text: &Option<SecretText>| text.as_deref().map(masks::connection).map(Into::into);
+        Self {
+            from: shown(&upgrade.from),
+            to: shown(&upgrade.to),
+        }
+    }
+
+    pub fn into_upgrade(self, before: Option<&app::Upgrade>) -> app::Upgrade {
+        let known = |text: Option<SecretText>, stored: Option<&SecretText>| {
+            text.map(|text| masks::unmask(text, stored, masks::connection))
+        };
+        app::Upgrade {
+            from: known(self.from, before.and_then(|b| b.from.as_ref())),
+            to: known(self.to, before.and_then(|b| b.to.as_ref())),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Apps: what is protected.
 
 use super::accepted::{Accepted, enqueue, new_job};
-use super::application::{Commands, Drill, Fence, FileTree, Hook, Migrations};
+use super::application::{Commands, Drill, Fence, FileTree, Hook, Migrations, Upgrade};
 use super::definitions::{By, Put, PutQuery, Standing, seen, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, Path, Query};
@@ -63,6 +63,7 @@ pub struct AppBody {
     pub hooks: Vec<Hook>,
     pub fence: Fence,
     pub drill: Drill,
+    pub upgrade: Upgrade,
 }
 
 /// An app as it is stored.
@@ -101,6 +102,7 @@ impl AppBody {
             hooks: app.hooks.iter().map(Hook::shown).collect(),
             fence: Fence::shown(&app.fence),
             drill: Drill::shown(&app.drill),
+            upgrade: Upgrade::shown(&app.upgrade),
         }
     }
 
@@ -134,6 +136,7 @@ impl AppBody {
                 .collect(),
             fence: self.fence.into_fence(before.map(|app| &app.fence)),
             drill: self.drill.into_drill(before.map(|app| &app.drill)),
+            upgrade: self.upgrade.into_upgrade(before.map(|app| &app.upgrade)),
         }
     }
 }

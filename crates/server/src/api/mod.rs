@@ -72,6 +72,7 @@ pub mod sse;
 pub mod status;
 pub mod tokens;
 mod undo;
+mod upgrades;
 mod upkeep;
 pub mod uploads;
 pub mod users;
@@ -114,6 +115,7 @@ fn nouns() -> Routes {
         .merge(restores::routes())
         .merge(undo::routes())
         .merge(drills::routes())
+        .merge(upgrades::routes())
         .merge(uploads::routes())
 }
 

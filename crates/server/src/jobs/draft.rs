@@ -66,7 +66,15 @@ impl<'a> About<'a> {
             },
             JobSpec::Restore(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
             JobSpec::Guard(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
-            JobSpec::Upgrade(s) => about(Some(&s.app), Some(&s.repository), Scope::App),
+            JobSpec::Upgrade(s) => About {
+                app: Some(&s.app),
+                repository: Some(s.repository.as_str()).filter(|name| !name.is_empty()),
+                policy: None,
+                scope: match s.step.only_reads() {
+                    true => Scope::Anything,
+                    false => Scope::App,
+                },
+            },
             JobSpec::Undo(s) => about(Some(&s.app), None, Scope::App),
             JobSpec::Drill(s) => About {
                 policy: s.policy.as_deref(),

@@ -51,7 +51,7 @@ pub(super) fn plan(
         return Ok(None);
     };
     let plan = files::plan(repository, &request, context)?;
-    refuse(&plan.summary.refusals)?;
+    refuse("restore", &plan.summary.refusals)?;
     Ok(Some(plan))
 }
 

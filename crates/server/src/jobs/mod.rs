@@ -19,6 +19,7 @@ mod restore;
 mod rows;
 mod sync;
 mod unchanged;
+mod upgrade;
 mod verify;
 
 pub use application::application;
@@ -29,6 +30,7 @@ pub use files::{files_request, kept as kept_folders, kept_of};
 pub use restore::restore_request;
 pub use rows::row_of;
 pub use sync::take_in;
+pub use upgrade::{PlannedUpgrade, no_new_server};
 
 use crate::{settings::Places, targets::Machine};
 use pgkeep_catalog::{Catalog, Job, blocking::Blocking};
@@ -90,10 +92,7 @@ pub fn carry_out(work: &Work<'_>) -> Result<Done, Failure> {
             pgkeep_engine::ErrorCode::InvalidRequest,
             "a guarded command runs where it was typed, not on a worker",
         )),
-        JobSpec::Upgrade(_) => Err(Failure::new(
-            pgkeep_engine::ErrorCode::InvalidRequest,
-            "an upgrade runs where it was typed, not on a worker",
-        )),
+        JobSpec::Upgrade(spec) => upgrade::run(work, spec),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> 
     }
     let request = request(work, spec, &app)?;
     let plan = restore::plan(&repository, &request, &context)?;
-    refuse(&plan.summary.refusals)?;
+    refuse("restore", &plan.summary.refusals)?;
     (work.still_ours)()?;
     let (report, placed) = match &trees {
         None => (restore::execute(&repository, plan, &context)?, None),
@@ -126,13 +126,13 @@ pub(super) fn proof_of(level: ProveLevel) -> Proof {
 }
 
 /// A plan that cannot be carried out is a failure that says all that stands in its way.
-pub(super) fn refuse(refusals: &[Refusal]) -> Result<(), Failure> {
+pub(super) fn refuse(what: &str, refusals: &[Refusal]) -> Result<(), Failure> {
     let Some((first, others)) = refusals.split_first() else {
         return Ok(());
     };
     let mut failure = Failure::new(
         ErrorCode::Refused,
-        format!("cannot restore as asked: {}", first.message),
+        format!("cannot {what} as asked: {}", first.message),
     )
     .hint(first.remedy.clone());
     failure.details = others

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use pgkeep_catalog::Job;
 use pgkeep_model::{
-    job::{JobKind, JobSpec, JobState, Trigger},
+    job::{JobKind, JobSpec, JobState, Trigger, UpgradeStep},
     notice::{Notice, NoticeKind},
 };
 use serde_json::Value;
@@ -134,6 +134,9 @@ pub(super) fn link(public_url: Option<&Url>, page: &str) -> Option<String> {
 
 /// Whoever typed a command, or waits for an answer of the API, sees how it ends.
 fn is_watched(job: &Job) -> bool {
+    if let JobSpec::Upgrade(spec) = &job.spec {
+        return spec.step.only_reads();
+    }
     match job.kind {
         JobKind::Diff | JobKind::Doctor | JobKind::Import => true,
         // They concern others, too.
@@ -167,9 +170,10 @@ fn what(job: &Job) -> String {
         },
         JobSpec::Restore(_) => format!("restore of {app}"),
         JobSpec::Guard(_) => format!("guarded command of {app}"),
-        JobSpec::Upgrade(spec) => match spec.rollback {
-            true => format!("way back from the upgrade of {app}"),
-            false => format!("upgrade of {app}"),
+        JobSpec::Upgrade(spec) => match (spec.step, spec.rollback) {
+            (UpgradeStep::Accept, _) => format!("acceptance of the upgrade of {app}"),
+            (_, true) => format!("way back from the upgrade of {app}"),
+            (_, false) => format!("upgrade of {app}"),
         },
         JobSpec::Undo(spec) => {
             let database = spec.database.iter().cloned();

@@ -48,6 +48,11 @@ pub fn secrets_in(wanted: &Definitions) -> Vec<String> {
                 "drill.admin_url",
                 app.drill.admin_url.as_ref().filter(with_password),
             ),
+            (
+                "upgrade.from",
+                app.upgrade.from.as_ref().filter(with_password),
+            ),
+            ("upgrade.to", app.upgrade.to.as_ref().filter(with_password)),
         ];
         look("app", name, &fields);
     }

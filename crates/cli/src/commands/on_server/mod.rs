@@ -9,20 +9,24 @@ mod files;
 mod folders;
 mod forget;
 mod guard;
+mod keys;
 mod package;
 mod restore;
 mod rollback;
 mod sending;
 mod undo;
+mod upgrade;
 
 pub use care::{check, doctor, init, prune};
 pub use compare::{diff, migrations, schema_diff};
 pub use files::{export, import};
 pub use forget::forget;
 pub use guard::guard;
+pub use keys::key;
 pub use restore::restore;
 pub use rollback::rollback_migration;
 pub use undo::undo;
+pub use upgrade::upgrade;
 
 use super::{backup, drill, list, show, tag, verify};
 use crate::{
