@@ -2,7 +2,15 @@
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { Keyboard } from './keyboard.ts'
 import { LASTING_MS, logIn, PASSWORD, Scene } from './scene.ts'
+
+/** A backup, as far as it may be in doubt. */
+interface Doubted {
+  id: string
+  tags: string[]
+  shrunk?: string | null
+}
 
 let scene: Scene
 let backup: string
@@ -108,6 +116,43 @@ test('a viewer is offered nothing that the server would refuse', async () => {
   }, backup)
   expect(status).toBe(403)
   expect(faults).toEqual([])
+  await context.close()
+})
+
+test('a backup that lost content is in doubt until somebody who may says that it was meant', async () => {
+  scene.sql('TRUNCATE reviews CASCADE')
+  scene.command('policy', 'run', 'nightly')
+  const newest = (
+    (await (await scene.ask('GET', '/backups?app=shop&limit=1')).json()) as { items: Doubted[] }
+  ).items[0]
+  expect(newest?.shrunk).toMatch(/reviews/)
+
+  // A viewer is told, and who can do something about it.
+  const viewer = await scene.window()
+  await viewer.page.goto(`/backups/${newest?.id}`)
+  await logIn(viewer.page, 'vera')
+  await viewer.page.getByText('Whoever may start backups can accept it').waitFor()
+  expect(await viewer.page.getByRole('button', { name: 'Accept the loss' }).count()).toBe(0)
+
+  const { page, context, faults } = await scene.window()
+  const keys = new Keyboard(page)
+  await page.goto('/')
+  await logIn(page)
+  await page.getByText('shop: Lost content').waitFor({ timeout: LASTING_MS })
+  await keys.press('Accept the loss')
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('table public.reviews of shop holds 0 rows', { exact: false }).waitFor()
+  expect(await dialog.getByText('rules remove older backups again').count()).toBe(1)
+  await dialog.getByRole('button', { name: 'Accept the loss' }).click()
+  await dialog.waitFor({ state: 'hidden' })
+  await page.getByText('shop: Lost content').waitFor({ state: 'hidden', timeout: LASTING_MS })
+  const after = (await (await scene.ask('GET', `/backups/${newest?.id}`)).json()) as Doubted
+  expect(after).toMatchObject({ tags: ['accepted'] })
+  expect(after.shrunk ?? null).toBeNull()
+  // The page that the viewer still looks at follows.
+  await viewer.page.getByText('Lost content').first().waitFor({ state: 'hidden', timeout: LASTING_MS })
+  expect([...faults, ...viewer.faults, ...keys.unseen]).toEqual([])
+  await viewer.context.close()
   await context.close()
 })
 

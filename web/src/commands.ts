@@ -17,6 +17,8 @@ export const commands = {
     line('backup', '--app', word(app), description ? `--description ${word(description)}` : undefined),
   verify: (id: string) => line('verify', shortId(id)),
   forget: (id: string) => line('forget', shortId(id)),
+  acceptLoss: (id: string, repository: string) =>
+    line('tag', shortId(id), '--add', 'accepted', '--repo', word(repository)),
   show: (id: string) => line('show', shortId(id)),
   diff: (from: string, to: string) => line('diff', shortId(from), shortId(to)),
   schemaDiff: (from: string, to: string) => line('schema', 'diff', shortId(from), shortId(to)),

@@ -49,6 +49,14 @@ export const queries = {
         return typeof page === 'string' ? [] : page.items
       },
     }),
+  newestBackups: (app: string) =>
+    queryOptions({
+      queryKey: ['backup', 'newest', app],
+      queryFn: async () => {
+        const page = await call(api.GET('/api/v1/backups', { params: { query: { app, limit: 500 } } }))
+        return typeof page === 'string' ? [] : page.items
+      },
+    }),
   backup: (id: string, repository?: string) =>
     queryOptions({
       queryKey: ['backup', 'one', id, repository],

@@ -3,10 +3,12 @@ import type { Backup, Job } from '../api/types.ts'
 import type { Texts } from '../texts/index.ts'
 import type { State } from '../ui/mark.tsx'
 
-/** Stored, checked and proven are three things; only the last is calm green with a shield. */
-export function backupState(state: Backup['state'], t: Texts): State {
-  const words = t.backupStates[state]
-  switch (state) {
+/** Stored, checked and proven are three things; only the last is calm green with a shield. What is in doubt is none of them. */
+export function backupState(backup: Pick<Backup, 'state' | 'shrunk'>, t: Texts): State {
+  const bad = backup.state === 'damaged' || backup.state === 'drill_failed'
+  if (backup.shrunk && !bad) return { tone: 'bad', icon: 'warning', words: t.health.shrunk }
+  const words = t.backupStates[backup.state]
+  switch (backup.state) {
     case 'proven':
       return { tone: 'good', icon: 'shield', words }
     case 'checked':

@@ -1,10 +1,12 @@
 import '@testing-library/jest-dom/vitest'
-import { cleanup } from '@testing-library/react'
+import { cleanup, configure } from '@testing-library/react'
 import { afterEach, vi } from 'vitest'
 import { withAllTexts } from '../texts/index.ts'
 import { install } from './server.ts'
 
 afterEach(cleanup)
+// A slow machine is no fault.
+configure({ asyncUtilTimeout: 30_000 })
 install()
 await withAllTexts(Promise.resolve())
 

@@ -400,6 +400,7 @@ export const de: Texts = {
     noWorkerHint:
       'Backups, Wiederherstellungen und Proben warten, bis wieder ein Worker läuft. Starten Sie den Server neu oder pgkeep worker.',
     showWhy: 'Grund anzeigen',
+    acceptLoss: 'Verlust hinnehmen',
     showBackups: 'Backups anzeigen',
     showTargets: 'Benachrichtigungen anzeigen',
     showRepository: 'Repository anzeigen',
@@ -532,6 +533,20 @@ export const de: Texts = {
       `${database}: ${applied} Migrationen von ${framework}, die letzte ${latest}`,
     unfinished: 'Migrationen, die nicht fertig wurden',
     tree: (name, source, files, size) => `${name}: ${files} Dateien, ${size}, aus ${source}`,
+  },
+  doubt: {
+    title: 'Das enthält viel weniger als das Backup davor',
+    meanwhile: (app) =>
+      `Solange das im Zweifel ist, gilt es nicht als gutes Backup, und keine Regel entfernt ein älteres von ${app}. Der Zweifel endet von selbst mit dem nächsten Backup, das wieder enthält, was fehlt.`,
+    consequence: (app) =>
+      `Nehmen Sie es nur hin, wenn es so gewollt war. Von da an ist das ein gutes Backup von ${app}, spätere werden damit verglichen, und Regeln entfernen wieder ältere Backups, die noch enthalten, was hier fehlt.`,
+    compare: 'Mit dem Backup davor vergleichen',
+    accept: 'Verlust hinnehmen',
+    done: (app) => `Hingenommen. Spätere Backups von ${app} werden mit diesem verglichen.`,
+    settled: 'Kein Backup ist mehr im Zweifel.',
+    notYours: 'Wer Backups starten darf, kann es hinnehmen, wenn es so gewollt war.',
+    beforeRestore:
+      'Dieses Backup enthält viel weniger als das davor; wählen Sie ein früheres, um zurückzuholen, was fehlt.',
   },
   compare: {
     title: 'Zwei Backups vergleichen',

@@ -3,6 +3,21 @@
 const n = (amount: number, one: string, many: string) => (amount === 1 ? `1 ${one}` : `${amount} ${many}`)
 
 export const pages = {
+  /** Of backups that hold far less than the one before. */
+  doubt: {
+    title: 'This holds far less than the backup before',
+    meanwhile: (app: string) =>
+      `While this is in doubt, it does not count as a good backup, and no rule removes an older one of ${app}. The doubt ends by itself with the next backup that holds again what is missing.`,
+    consequence: (app: string) =>
+      `Accept it only if it was meant to go. From then on this is a good backup of ${app}, later ones are compared with it, and rules remove older backups again, which still hold what is missing here.`,
+    compare: 'Compare with the backup before',
+    accept: 'Accept the loss',
+    done: (app: string) => `Accepted. Later backups of ${app} are compared with this one.`,
+    settled: 'No backup is in doubt any more.',
+    notYours: 'Whoever may start backups can accept it if it was meant.',
+    beforeRestore:
+      'This backup holds far less than the one before; choose an earlier one to bring back what is missing.',
+  },
   compare: {
     title: 'Compare two backups',
     about: 'Which definitions and rows differ, from the older to the newer.',

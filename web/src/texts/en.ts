@@ -309,6 +309,7 @@ const first = {
       'Backups, restores and drills wait until a worker runs again. Restart the server, or start pgkeep worker.',
     showWhy: 'Show why',
     showBackups: 'Show the backups',
+    acceptLoss: 'Accept the loss',
     showTargets: 'Show the notifications',
     showRepository: 'Show the repository',
     makeRoom: 'Make room',

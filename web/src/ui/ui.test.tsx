@@ -88,9 +88,12 @@ test('a table says how it is sorted, and asks for another order', async () => {
 
 test('stored, checked and proven never look alike, and every state has words', () => {
   const states = (['stored', 'checked', 'proven', 'drill_failed', 'damaged'] as const).map((state) =>
-    backupState(state, en),
+    backupState({ state }, en),
   )
   expect(new Set(states.map((state) => `${state.icon} ${state.words}`)).size).toBe(states.length)
+  const doubted = { state: 'proven', shrunk: 'table reviews is not there' } as const
+  expect(backupState(doubted, en)).toMatchObject({ tone: 'bad', words: 'Lost content' })
+  expect(backupState({ ...doubted, state: 'damaged' }, en).words).toBe('Damaged')
   const job = { held: false, approval: { state: 'not_needed' as const }, cancelRequested: false }
   expect(jobState({ ...job, state: 'queued', held: true }, en).words).toBe('Held')
   expect(jobState({ ...job, state: 'queued', approval: { state: 'needed' } }, en).words).toBe(

@@ -15,7 +15,9 @@ import { ManagedByFile } from '../../ui/managed.tsx'
 import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { Prose } from '../../ui/prose.tsx'
 import { Snippet } from '../../ui/snippet.tsx'
+import { AcceptButton } from '../backups/accept-button.tsx'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
 import { findingWords } from '../findings.ts'
@@ -72,8 +74,10 @@ function Detail({ app }: { app: App }) {
               <List.Item key={finding.sentence}>
                 <Mark state={healthState(finding.state, t)} />
                 <Text size="sm">
-                  {findingWords({ ...finding, app: app.name }, t).sentence} ({t.apps.costs(finding.cost)})
+                  <Prose text={findingWords({ ...finding, app: app.name }, t).sentence} name={app.name} />
+                  {finding.cost > 0 && ` (${t.apps.costs(finding.cost)})`}
                 </Text>
+                {finding.state === 'shrunk' && may('operate') && <AcceptButton app={app.name} />}
               </List.Item>
             ))}
           </List>

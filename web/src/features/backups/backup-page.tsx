@@ -18,6 +18,7 @@ import { useMay } from '../session/session.ts'
 import { backupKind, backupState } from '../states.ts'
 import { Application } from './application.tsx'
 import { Actions } from './backup-actions.tsx'
+import { DoubtNote } from './doubt-note.tsx'
 import { Manifest } from './manifest.tsx'
 import { Tables } from './tables.tsx'
 
@@ -67,7 +68,7 @@ function Detail({ backup }: { backup: BackupDetail }) {
   return (
     <Stack gap="lg">
       <Group gap="sm">
-        <Mark state={backupState(backup.state, t)} pill />
+        <Mark state={backupState(backup, t)} pill />
         {backup.pinned && <Mark pill state={{ tone: 'note', icon: 'info', words: t.backups.pinned }} />}
         {backup.tags.map((tag) => (
           <Badge key={tag} variant="default" tt="none">
@@ -76,6 +77,7 @@ function Detail({ backup }: { backup: BackupDetail }) {
         ))}
       </Group>
       {backup.description && <Text>{backup.description}</Text>}
+      {backup.shrunk && <DoubtNote backup={backup} />}
       {backup.partial && (
         <Callout tone="warn">
           <Text size="sm">{t.backups.partial}</Text>

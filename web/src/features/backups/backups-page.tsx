@@ -131,7 +131,7 @@ function columns(t: ReturnType<typeof useTexts>): Column<Backup>[] {
         </Stack>
       ),
     },
-    { key: 'state', title: t.common.state, cell: (row) => <Mark state={backupState(row.state, t)} pill /> },
+    { key: 'state', title: t.common.state, cell: (row) => <Mark state={backupState(row, t)} pill /> },
     {
       key: 'app',
       title: t.common.app,

@@ -38,3 +38,9 @@ test('a manifest without them, or none at all, says nothing', () => {
   expect(manifestFacts({ databases: [{ name: 'shop' }] })).toEqual(nothing)
   expect(manifestFacts(null)).toEqual(nothing)
 })
+
+test('what a backup lacks is there only where it lacks something', () => {
+  const shrunk = { since: '0f', time: '2026-01-01T00:00:00Z', reasons: ['table a is not there', 'and b'] }
+  expect(manifestFacts({ shrunk }).shrunk).toEqual({ since: '0f', reasons: shrunk.reasons })
+  expect(manifestFacts({ shrunk: null })).not.toHaveProperty('shrunk')
+})

@@ -11,6 +11,8 @@ export interface ManifestFacts {
     latest?: string
     unfinished: string[]
   }[]
+  /** What it lacks that an earlier backup held. */
+  shrunk?: { since?: string; reasons: string[] }
 }
 
 type Document = Record<string, unknown>
@@ -47,6 +49,14 @@ export function manifestFacts(manifest: unknown): ManifestFacts {
         }
       }),
     ),
+    ...(whole.shrunk == null
+      ? {}
+      : {
+          shrunk: {
+            since: text(document(whole.shrunk).since),
+            reasons: texts(document(whole.shrunk).reasons),
+          },
+        }),
   }
 }
 

@@ -1,6 +1,7 @@
 import { api, call } from '../../api/client.ts'
 import type { components } from '../../api/schema.d.ts'
 import type { Backup } from '../../api/types.ts'
+import { ACCEPTED } from './doubt.ts'
 
 type Which = Pick<Backup, 'id' | 'repository'>
 
@@ -17,6 +18,11 @@ export function changeBackup(backup: Backup, change: components['schemas']['Patc
       body: change,
     }),
   )
+}
+
+/** Takes it as right that a backup holds less than the one before. */
+export function acceptLoss(backup: Backup) {
+  return changeBackup(backup, { addTags: [ACCEPTED] })
 }
 
 export function deleteBackup(backup: Which, options: { force?: boolean; reason?: string } = {}) {

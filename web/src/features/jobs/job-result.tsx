@@ -8,11 +8,13 @@ import { type Texts, useLocale, useTexts } from '../../texts/index.ts'
 import { Facts, Moment, Section } from '../../ui/bits.tsx'
 import { TextLink } from '../../ui/links.tsx'
 import { Callout, Mark, type State } from '../../ui/mark.tsx'
+import { Prose } from '../../ui/prose.tsx'
 import { UndoButton } from '../restore/undo-button.tsx'
 import {
   backupOf,
   doctorReport,
   drillReport,
+  lostOf,
   type Proof,
   type RestoredTree,
   type RestoreReport,
@@ -28,8 +30,21 @@ export function JobResult({ job }: { job: Job }) {
   if (job.kind === 'doctor') return <DoctorResult job={job} />
   const backup = backupOf(job)
   if (backup === undefined) return null
+  const lost = lostOf(job)
   return (
     <Section title={t.jobs.result}>
+      {lost.length > 0 && (
+        <Callout tone="bad">
+          <Text size="sm" fw={600}>
+            {t.doubt.title}
+          </Text>
+          {lost.map((reason) => (
+            <Text size="sm" lang="en" key={reason}>
+              <Prose text={reason} />
+            </Text>
+          ))}
+        </Callout>
+      )}
       <TextLink to={paths.backup} params={{ id: backup }}>
         {t.jobs.showBackup(shortId(backup))}
       </TextLink>

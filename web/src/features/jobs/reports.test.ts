@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Job } from '../../api/types.ts'
 import { replacedBy } from '../restore/undo-button.tsx'
-import { restoreReport } from './reports.ts'
+import { lostOf, restoreReport } from './reports.ts'
 
 const tree = {
   name: 'media',
@@ -45,4 +45,14 @@ test('what reports neither is no report', () => {
   expect(of(null)).toBeUndefined()
   expect(of({ database: 'shop' })?.trees).toEqual([])
   expect(of({ database: 'shop' }, 'backup')).toBeUndefined()
+})
+
+test('what a backup lost is read of backups alone', () => {
+  const result = {
+    id: '1a',
+    shrunk: { since: '0f', reasons: ['table reviews is not there'] },
+  } as Job['result']
+  expect(lostOf({ kind: 'backup', result })).toEqual(['table reviews is not there'])
+  expect(lostOf({ kind: 'drill', result })).toEqual([])
+  expect(lostOf({ kind: 'backup', result: { id: '1a' } as Job['result'] })).toEqual([])
 })

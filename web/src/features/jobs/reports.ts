@@ -160,3 +160,9 @@ export function backupOf(job: Pick<Job, 'kind' | 'result'>): string | undefined 
   const read = document(job.result)
   return text(read?.backup) ?? text(read?.id) ?? text(read?.snapshot)
 }
+
+/** What the backup that a job made lacks that an earlier one held. */
+export function lostOf(job: Pick<Job, 'kind' | 'result'>): string[] {
+  if (job.kind !== 'backup') return []
+  return sentences(document(document(job.result)?.shrunk)?.reasons)
+}

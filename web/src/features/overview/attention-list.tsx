@@ -8,6 +8,8 @@ import { Section } from '../../ui/bits.tsx'
 import { LinkButton } from '../../ui/links.tsx'
 import { Mark } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import { Prose } from '../../ui/prose.tsx'
+import { AcceptButton } from '../backups/accept-button.tsx'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
 import { findingWords } from '../findings.ts'
@@ -52,10 +54,12 @@ function Words({ of: each }: { of: Attention }) {
   const { sentence, original } = wordsOf(each, t)
   return (
     <>
-      <Text size="sm">{sentence}</Text>
+      <Text size="sm">
+        <Prose text={sentence} name={each.app} />
+      </Text>
       {original && (
         <Text size="xs" c="dimmed" lang="en">
-          {original}
+          <Prose text={original} name={each.app} />
         </Text>
       )}
     </>
@@ -70,6 +74,15 @@ function wordsOf(each: Attention, t: T): { sentence: string; original?: string }
     return { sentence: t.overview.filling(repository, days) }
   if (repository && each.state === 'no_recovery_kit') return { sentence: t.overview.noKit(repository) }
   return findingWords(each, t)
+}
+
+function ShowBackups({ app, state }: { app: string; state?: string }) {
+  const t = useTexts()
+  return (
+    <LinkButton to={paths.backups} search={{ app, state }} variant="default" size="xs">
+      {t.overview.showBackups}
+    </LinkButton>
+  )
 }
 
 function RemedyButton({ remedy }: { remedy: Remedy }) {
@@ -89,17 +102,15 @@ function RemedyButton({ remedy }: { remedy: Remedy }) {
           {t.overview.showWhy}
         </LinkButton>
       )
-    case 'show-backups':
+    case 'accept-loss':
       return (
-        <LinkButton
-          to={paths.backups}
-          search={{ app: remedy.app, state: remedy.state }}
-          variant="default"
-          size="xs"
-        >
-          {t.overview.showBackups}
-        </LinkButton>
+        <Group gap="xs">
+          <ShowBackups app={remedy.app} />
+          {may('operate') && <AcceptButton app={remedy.app} />}
+        </Group>
       )
+    case 'show-backups':
+      return <ShowBackups app={remedy.app} state={remedy.state} />
     case 'show-targets':
       return (
         <LinkButton to={paths.settings} variant="default" size="xs">

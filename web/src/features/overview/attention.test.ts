@@ -47,6 +47,7 @@ test('each finding leads to what mends it', () => {
           finding('proof_stale'),
           finding('unscheduled'),
           finding('damaged'),
+          finding('shrunk'),
           finding('something new'),
         ]),
       ],
@@ -58,6 +59,7 @@ test('each finding leads to what mends it', () => {
     { act: 'drill', app: 'shop' },
     { act: 'make-policy', app: 'shop' },
     { act: 'show-backups', app: 'shop', state: 'damaged' },
+    { act: 'accept-loss', app: 'shop' },
     { act: 'none' },
   ])
 })

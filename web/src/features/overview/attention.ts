@@ -6,6 +6,7 @@ export type Remedy =
   | { act: 'drill'; app: string }
   | { act: 'show-job'; job: string }
   | { act: 'show-backups'; app: string; state?: string }
+  | { act: 'accept-loss'; app: string }
   | { act: 'make-policy'; app: string }
   | { act: 'show-repository'; repository: string }
   | { act: 'make-room'; repository: string }
@@ -71,6 +72,7 @@ const SHARED = ['storage_filling', 'no_recovery_kit']
 function remedyFor(app: AppStatus, { state, policy, repository }: AppStatus['findings'][number]): Remedy {
   switch (state) {
     case 'shrunk':
+      return { act: 'accept-loss', app: app.app }
     case 'clock_wrong':
       return { act: 'show-backups', app: app.app }
     case 'unheard':

@@ -13,6 +13,7 @@ import { Confirm } from '../../ui/confirm.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
+import { Prose } from '../../ui/prose.tsx'
 import { useMay } from '../session/session.ts'
 
 /** What the policy's retention would keep and remove now, each with its reason. */
@@ -64,7 +65,9 @@ export function CleanupPreview({ policy }: { policy: string }) {
                   </Text>
                   {plan.held && (
                     <Callout tone="warn">
-                      <Text size="sm">{plan.held}</Text>
+                      <Text size="sm">
+                        <Prose text={plan.held} />
+                      </Text>
                     </Callout>
                   )}
                   {rows.length > 0 && (

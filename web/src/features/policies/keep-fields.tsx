@@ -22,7 +22,7 @@ export function Keep({ draft, change }: { draft: Draft; change: (part: Partial<D
   return (
     <Section title={t.policies.keep}>
       <Stack gap={6}>
-        <Text size="sm" fw={500} id="ready-choices">
+        <Text size="sm" fw={600} id="ready-choices">
           {t.policies.readyChoices}
         </Text>
         <Group gap="xs" role="group" aria-labelledby="ready-choices">

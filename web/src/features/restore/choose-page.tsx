@@ -70,7 +70,7 @@ export function ChoosePage() {
                   {
                     key: 'state',
                     title: t.common.state,
-                    cell: (row) => <Mark state={backupState(row.state, t)} pill />,
+                    cell: (row) => <Mark state={backupState(row, t)} pill />,
                   },
                   {
                     key: 'rows',

@@ -8,6 +8,7 @@ import { bytes, count } from '../../format/amounts.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
 import { Facts, Moment, Section } from '../../ui/bits.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
+import { Lost } from '../backups/lost.tsx'
 import { backupKind, backupState } from '../states.ts'
 import { type Choice, type Tree, takesDatabase } from './choice.ts'
 
@@ -26,7 +27,7 @@ export function What({ backup, trees, choice, change }: Props) {
   return (
     <Section title={t.restore.what}>
       <Group gap="sm">
-        <Mark state={backupState(backup.state, t)} pill />
+        <Mark state={backupState(backup, t)} pill />
         <Text size="sm">
           <Moment at={backup.time} absolute /> (<Moment at={backup.time} />)
         </Text>
@@ -34,6 +35,12 @@ export function What({ backup, trees, choice, change }: Props) {
       {bad && (
         <Callout tone="bad">
           <Text size="sm">{t.restore.badBackup}</Text>
+        </Callout>
+      )}
+      {backup.shrunk && (
+        <Callout tone="warn">
+          <Text size="sm">{t.doubt.beforeRestore}</Text>
+          <Lost backup={backup} />
         </Callout>
       )}
       <Facts
