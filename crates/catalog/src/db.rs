@@ -13,10 +13,14 @@
 
 use crate::error::{CatalogError, Result};
 use crate::events::NewEvent;
+use crate::pulse::Pulse;
 use jiff::Timestamp;
-use sqlx::{ColumnIndex, PgPool, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, SqlitePool};
-use std::sync::Arc;
-use tokio::sync::watch;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{
+    ColumnIndex, Connection as _, PgConnection, PgPool, Postgres, Row as _, SqlSafeStr, SqlStr,
+    Sqlite, SqlitePool,
+};
+use std::{sync::Arc, time::Duration};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Db {
@@ -52,7 +56,7 @@ pub(crate) enum Row {
 pub(crate) struct Tx {
     inner: Inner,
     events: Vec<NewEvent>,
-    changed: Arc<watch::Sender<i64>>,
+    pulse: Arc<Pulse>,
     now: Timestamp,
 }
 
@@ -73,7 +77,10 @@ impl Db {
             Db::Sqlite { readers, .. } => {
                 sqlite_rows(&mut *readers.acquire().await?, sql, params).await
             }
-            Db::Postgres(pool) => postgres_rows(&mut *pool.acquire().await?, sql, params).await,
+            Db::Postgres(pool) => {
+                let mut connection = explained(pool, pool.acquire().await).await?;
+                postgres_rows(&mut connection, sql, params).await
+            }
         }
     }
 
@@ -86,28 +93,24 @@ impl Db {
     }
 
     /// `now` is the time that the transaction's events carry.
-    pub(crate) async fn begin(
-        &self,
-        changed: Arc<watch::Sender<i64>>,
-        now: Timestamp,
-    ) -> Result<Tx> {
+    pub(crate) async fn begin(&self, pulse: Arc<Pulse>, now: Timestamp) -> Result<Tx> {
         // On a task of its own: dropped half-way (a client hung up), it would leave a connection with an open transaction.
         let db = self.clone();
         let begun = tokio::spawn(async move {
-            Ok::<Inner, sqlx::Error>(match db {
+            Ok::<Inner, CatalogError>(match db {
                 Db::Sqlite { writer, .. } => {
                     Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)
                 }
-                Db::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+                Db::Postgres(pool) => Inner::Postgres(explained(&pool, pool.begin().await).await?),
             })
         });
         let inner = begun
             .await
             .map_err(|_| CatalogError::Busy("the program is ending".to_owned()))?;
         Ok(Tx {
-            inner: inner?,
+            inner: pulse.wrote(inner)?,
             events: Vec::new(),
-            changed,
+            pulse,
             now,
         })
     }
@@ -126,10 +129,11 @@ impl Tx {
     /// Runs a statement and says how many rows it changed.
     pub(crate) async fn run(&mut self, sql: impl SqlSafeStr, params: Vec<Value>) -> Result<u64> {
         let sql = sql.into_sql_str();
-        match &mut self.inner {
+        let done = match &mut self.inner {
             Inner::Sqlite(tx) => sqlite_run(tx, sql, params).await,
             Inner::Postgres(tx) => postgres_run(tx, sql, params).await,
-        }
+        };
+        self.pulse.wrote(done)
     }
 
     /// Runs a statement that answers with rows (`SELECT`, or one with `RETURNING`).
@@ -139,10 +143,11 @@ impl Tx {
         params: Vec<Value>,
     ) -> Result<Vec<Row>> {
         let sql = sql.into_sql_str();
-        match &mut self.inner {
+        let done = match &mut self.inner {
             Inner::Sqlite(tx) => sqlite_rows(tx, sql, params).await,
             Inner::Postgres(tx) => postgres_rows(tx, sql, params).await,
-        }
+        };
+        self.pulse.wrote(done)
     }
 
     pub(crate) async fn row(
@@ -186,15 +191,47 @@ impl Tx {
             self.lock("events").await?;
             newest = crate::events::append(&mut self, events).await?;
         }
-        match self.inner {
-            Inner::Sqlite(tx) => tx.commit().await?,
-            Inner::Postgres(tx) => tx.commit().await?,
-        }
-        if let Some(newest) = newest {
-            self.changed.send_replace(newest);
-        }
+        let done = match self.inner {
+            Inner::Sqlite(tx) => tx.commit().await,
+            Inner::Postgres(tx) => tx.commit().await,
+        };
+        self.pulse.wrote(done.map_err(CatalogError::from))?;
+        self.pulse.committed(newest);
         Ok(())
     }
+}
+
+/// A pool goes on trying while nobody answers, and then tells only that it waited: so one connection more is tried, for its
+/// error.
+pub(crate) async fn explained<T>(pool: &PgPool, done: Result<T, sqlx::Error>) -> Result<T> {
+    if let Err(sqlx::Error::PoolTimedOut) = done {
+        let options = pool.connect_options();
+        let tried = PgConnection::connect_with(&options);
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), tried).await {
+            return Err(unreachable_at(&options, error));
+        }
+    }
+    Ok(done?)
+}
+
+/// What a failure to connect says, with the address.
+pub(crate) fn unreachable_at(options: &PgConnectOptions, error: sqlx::Error) -> CatalogError {
+    match CatalogError::from(error) {
+        CatalogError::Unreachable(why) | CatalogError::Database(why) => {
+            CatalogError::Unreachable(format!("{}: {why}", address(options)))
+        }
+        other => other,
+    }
+}
+
+/// Where a catalog on PostgreSQL is, without its secrets.
+pub(crate) fn address(options: &PgConnectOptions) -> String {
+    format!(
+        "postgres://{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or("")
+    )
 }
 
 macro_rules! runners {

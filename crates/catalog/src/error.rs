@@ -52,6 +52,9 @@ pub enum CatalogError {
     Collision(String),
     #[error("cannot reach the catalog: {0}")]
     Unreachable(String),
+    /// Its disk is full or broken, or it may only be read.
+    #[error("the catalog cannot be written to: {0}")]
+    Unwritable(String),
     #[error("the catalog failed: {0}")]
     Database(String),
     /// A row that this version cannot make sense of.
@@ -64,7 +67,10 @@ pub enum CatalogError {
         #[source]
         source: std::io::Error,
     },
-    /// A page cursor or another argument that makes no sense.
+    /// A cursor of another list, of another order, or of nobody's making.
+    #[error("the cursor is not one of this list")]
+    BadCursor,
+    /// An argument that makes no sense.
     #[error("{0}")]
     Invalid(String),
 }
@@ -94,8 +100,16 @@ impl CatalogError {
                 "put back the key file that was made together with this catalog"
             }
             CatalogError::Unsealable { .. } => "set the value again",
-            CatalogError::Busy(_) | CatalogError::Unreachable(_) | CatalogError::Collision(_) => {
-                "try again in a moment"
+            CatalogError::BadCursor => {
+                "send the `nextCursor` of a page as it is, with the same filters and the same order; or begin without one"
+            }
+            CatalogError::InUse { .. } => "change or remove first what uses it",
+            CatalogError::Busy(_) | CatalogError::Collision(_) => "try again in a moment",
+            CatalogError::Unreachable(_) => {
+                "see that its database server runs and lets pgkeep in; `catalog` in pgkeep.toml says where it is"
+            }
+            CatalogError::Unwritable(_) => {
+                "make room on its disk, and see who may write there; `pgkeep catalog path` tells where it is"
             }
             _ => return None,
         })
@@ -107,6 +121,7 @@ impl CatalogError {
             CatalogError::Busy(why) => CatalogError::Busy(why.clone()),
             CatalogError::Collision(why) => CatalogError::Collision(why.clone()),
             CatalogError::Unreachable(why) => CatalogError::Unreachable(why.clone()),
+            CatalogError::Unwritable(why) => CatalogError::Unwritable(why.clone()),
             CatalogError::Corrupt(why) => CatalogError::Corrupt(why.clone()),
             other => CatalogError::Database(other.to_string()),
         }
@@ -135,6 +150,9 @@ impl From<sqlx::Error> for CatalogError {
                 Some("5" | "6" | "261" | "262" | "517" | "773") => {
                     CatalogError::Busy(e.message().to_owned())
                 }
+                Some(code) if is_unwritable(code) => {
+                    CatalogError::Unwritable(e.message().to_owned())
+                }
                 // PostgreSQL: a serialization failure, a deadlock, a lock not had in time.
                 Some("40001" | "40P01" | "55P03") => {
                     CatalogError::Collision(e.message().to_owned())
@@ -158,5 +176,17 @@ impl From<sqlx::Error> for CatalogError {
             | sqlx::Error::Decode(_) => CatalogError::Corrupt(error.to_string()),
             _ => CatalogError::Database(error.to_string()),
         }
+    }
+}
+
+/// SQLite: SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL and SQLITE_CANTOPEN, each with its extended codes. PostgreSQL, whose codes
+/// have five characters: disk full, an I/O error, a transaction that may only read.
+fn is_unwritable(code: &str) -> bool {
+    match code {
+        "53100" | "58030" | "25006" => true,
+        code if code.len() < 5 => {
+            (code.parse::<u16>()).is_ok_and(|code| matches!(code & 0xff, 8 | 10 | 13 | 14))
+        }
+        _ => false,
     }
 }

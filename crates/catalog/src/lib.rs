@@ -24,6 +24,7 @@ mod nodes;
 mod open;
 mod paging;
 pub mod people;
+mod pulse;
 mod queue;
 mod repositories;
 mod seal;
@@ -71,7 +72,7 @@ struct Inner {
     location: String,
     ids: Mutex<ContextV7>,
     claims: queue::ClaimDesk,
-    changed: Arc<watch::Sender<i64>>,
+    pulse: Arc<pulse::Pulse>,
 }
 
 impl Catalog {
@@ -111,7 +112,12 @@ impl Catalog {
 
     /// Changes with every event that this process writes; other processes' changes are seen by asking only.
     pub fn changed(&self) -> watch::Receiver<i64> {
-        self.inner.changed.subscribe()
+        self.inner.pulse.events()
+    }
+
+    /// Why this process cannot write to it any more, such as a full disk; `None` again as soon as it can.
+    pub fn unwritable(&self) -> Option<String> {
+        self.inner.pulse.unwritable()
     }
 
     /// Makes a text safe to store: references stay, all else is sealed. `context` names its place, `table/name/field`.
@@ -148,7 +154,7 @@ impl Catalog {
     pub(crate) async fn begin(&self) -> Result<db::Tx> {
         self.inner
             .db
-            .begin(self.inner.changed.clone(), self.now())
+            .begin(self.inner.pulse.clone(), self.now())
             .await
     }
 

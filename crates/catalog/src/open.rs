@@ -3,20 +3,20 @@
 //! Order of effects for a new catalog: the key file is made and durable before the note of its id is committed, so that no
 //! catalog exists whose key was never written.
 
-use crate::db::{Db, Tx, params};
+use crate::db::{self, Db, Tx, params};
 use crate::error::{CatalogError, Result};
+use crate::pulse::Pulse;
 use crate::seal::{Seal, make_key_file, read_key_file};
 use crate::{Catalog, Inner, migrate, people, queue};
 use pgkeep_model::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
 use uuid::ContextV7;
 
 /// How long a statement waits for another process's transaction.
@@ -88,9 +88,9 @@ impl Catalog {
             }
             _ => None,
         };
-        let changed = Arc::new(watch::Sender::new(0));
+        let pulse = Arc::new(Pulse::default());
         let now = options.clock.now();
-        let mut tx = db.begin(changed.clone(), now).await?;
+        let mut tx = db.begin(pulse.clone(), now).await?;
         let new = migrate::migrate(&mut tx).await?;
         let seal = agree_on_key(&mut tx, &options.key, new, &location).await?;
         if new {
@@ -108,7 +108,7 @@ impl Catalog {
                 location,
                 ids: Mutex::new(ContextV7::new()),
                 claims: queue::ClaimDesk::default(),
-                changed,
+                pulse,
             }),
         })
     }
@@ -152,6 +152,11 @@ async fn open_sqlite(path: &Path, create: bool) -> Result<Db> {
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
+        // SQLite ends a transaction by itself where the disk is full; sqlx goes on counting it, and could begin none again.
+        .before_acquire(|connection, _| {
+            let left_over = connection.is_in_transaction();
+            Box::pin(async move { Ok(!left_over) })
+        })
         .connect_lazy_with(options.clone());
     // Two programs that make the same new file at once can meet while it is switched to WAL, where SQLite does not wait.
     let mut left = 100;
@@ -203,12 +208,19 @@ async fn open_postgres(url: &SecretString, create: bool) -> Result<(Db, String)>
         })?
         .application_name("pgkeep catalog")
         .disable_statement_logging();
-    let location = format!(
-        "postgres://{}:{}/{}",
-        options.get_host(),
-        options.get_port(),
-        options.get_database().unwrap_or("")
-    );
+    let location = db::address(&options);
+    // Not by the pool, which tries for as long as it may before it says that nobody is there.
+    let first = tokio::time::timeout(BUSY_TIMEOUT, PgConnection::connect_with(&options));
+    match first.await {
+        Ok(Ok(connection)) => drop(connection.close().await),
+        Ok(Err(error)) => return Err(db::unreachable_at(&options, error)),
+        Err(_) => {
+            return Err(CatalogError::Unreachable(format!(
+                "{location}: no answer within {} s",
+                BUSY_TIMEOUT.as_secs()
+            )));
+        }
+    }
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(BUSY_TIMEOUT)
@@ -327,14 +339,74 @@ mod tests {
             .block_on(future)
     }
 
+    fn in_folder(folder: &Path) -> OpenOptions {
+        options(Location::Sqlite(folder.join("catalog.sqlite")))
+    }
+
+    #[test]
+    fn a_transaction_that_sqlite_ended_itself_stops_none_after_it() {
+        block_on(async {
+            let dir = tempfile::tempdir().expect("a folder");
+            let catalog = Catalog::open(in_folder(dir.path())).await.expect("opens");
+            let mut tx = catalog.begin().await.expect("begins");
+            // As it does by itself where the disk is full.
+            tx.script("ROLLBACK").await.expect("rolls back");
+            drop(tx);
+            let tx = catalog.begin().await.expect("begins again");
+            tx.commit().await.expect("commits");
+        });
+    }
+
+    #[test]
+    fn a_full_disk_is_told_until_there_is_room_again() {
+        block_on(async {
+            let dir = tempfile::tempdir().expect("a folder");
+            let catalog = Catalog::open(in_folder(dir.path())).await.expect("opens");
+            let limit = async |pages: &'static str| {
+                let mut tx = catalog.begin().await.expect("begins");
+                tx.rows(pages, params![]).await.expect("is set");
+                tx.commit().await.expect("commits");
+            };
+            limit("PRAGMA max_page_count = 1").await;
+            let large = serde_json::Value::from("x".repeat(1 << 20));
+            let full = catalog.put_setting("large", &large).await;
+            assert!(
+                matches!(&full, Err(CatalogError::Unwritable(_))),
+                "{full:?}"
+            );
+            assert!(catalog.unwritable().is_some());
+
+            limit("PRAGMA max_page_count = 1000000").await;
+            catalog.put_setting("large", &large).await.expect("fits");
+            assert_eq!(catalog.unwritable(), None);
+        });
+    }
+
+    #[test]
+    fn a_database_server_that_is_not_there_is_named() {
+        block_on(async {
+            let port = std::net::TcpListener::bind("127.0.0.1:0")
+                .and_then(|listener| listener.local_addr())
+                .expect("a port")
+                .port();
+            let url = format!("postgres://ann:secret@127.0.0.1:{port}/kept");
+            let refused = Catalog::open(options(Location::Postgres(url.clone().into()))).await;
+            let pool = PgPoolOptions::new().connect_lazy(&url).expect("is lazy");
+            let waited = db::explained(&pool, Err::<(), _>(sqlx::Error::PoolTimedOut)).await;
+            for error in [refused.expect_err("nobody"), waited.expect_err("nobody")] {
+                assert!(matches!(error, CatalogError::Unreachable(_)), "{error}");
+                let text = error.to_string();
+                let named = format!("postgres://127.0.0.1:{port}/kept");
+                assert!(text.contains(&named) && !text.contains("secret"), "{text}");
+            }
+        });
+    }
+
     #[test]
     fn what_sqlite_has_committed_survives_a_loss_of_power() {
         block_on(async {
             let dir = tempfile::tempdir().expect("a folder");
-            let path = dir.path().join("catalog.sqlite");
-            let catalog = Catalog::open(options(Location::Sqlite(path)))
-                .await
-                .expect("opens");
+            let catalog = Catalog::open(in_folder(dir.path())).await.expect("opens");
             let mut tx = catalog.begin().await.expect("begins");
             for (pragma, wanted) in [
                 ("SELECT journal_mode AS v FROM pragma_journal_mode", "wal"),

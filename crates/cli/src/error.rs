@@ -131,8 +131,8 @@ impl From<pgkeep_catalog::CatalogError> for CliError {
             }
             E::Busy(_) | E::Collision(_) => Exit::Busy,
             E::Unreachable(_) => Exit::Database,
-            E::Invalid(_) => Exit::Usage,
-            E::Io { .. } => Exit::Storage,
+            E::Invalid(_) | E::BadCursor => Exit::Usage,
+            E::Io { .. } | E::Unwritable(_) => Exit::Storage,
             _ => Exit::Failed,
         };
         let mut out = CliError::new(exit, error.to_string());

@@ -361,13 +361,17 @@ async fn live() -> Json<Health> {
     Json(Health::new("ok"))
 }
 
-/// Tells whether the server can do its work: the catalog answers, and it is not shutting down. Also 503 where it cannot.
+/// Tells whether the server can do its work: the catalog answers and takes what is written, and it is not shutting down. Also
+/// 503 where it cannot.
 #[utoipa::path(get, path = "/health/ready", responses((status = 200, description = "It can", body = Health)))]
 async fn ready(state: AppState) -> Result<Json<Health>, Problem> {
     let not_ready =
         |why: &str| Err(Problem::new(super::problem::Code::Busy, why.to_string()).retry_after(2));
     if state.shutdown.is_cancelled() {
         return not_ready("the server is shutting down");
+    }
+    if let Some(why) = state.catalog.unwritable() {
+        return not_ready(&format!("the catalog cannot be written to: {why}"));
     }
     match tokio::time::timeout(READY_WITHIN, state.catalog.newest_event_id()).await {
         Ok(Ok(_)) => Ok(Json(Health::new("ok"))),

@@ -106,6 +106,7 @@ impl From<CatalogError> for Failure {
             CatalogError::NotFound { .. } => ErrorCode::NotFound,
             CatalogError::Unsealable { .. } => ErrorCode::RepositoryAccess,
             CatalogError::Invalid(_) => ErrorCode::InvalidRequest,
+            CatalogError::Unwritable(_) => ErrorCode::Storage,
             _ => ErrorCode::Failed,
         };
         let mut failure = Failure::new(code, error.to_string());
