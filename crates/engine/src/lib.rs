@@ -22,6 +22,7 @@ pub mod forget;
 pub mod guard;
 pub mod hooks;
 pub mod import;
+pub mod keys;
 pub mod lease;
 pub mod migrations;
 pub mod package;

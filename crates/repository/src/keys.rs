@@ -85,6 +85,11 @@ impl<'a> Keys<'a> {
         Ok(keys)
     }
 
+    /// Id of the key in use.
+    pub fn current_id(&self) -> &'a str {
+        self.repository.key_id()
+    }
+
     /// Name and content of the key file in use: what a password opens, and cannot stand in for once it is lost.
     pub fn current_file(&self) -> Result<(String, String)> {
         let id = self.repository.key_id();
@@ -139,19 +144,51 @@ impl<'a> Keys<'a> {
 
     /// Adds a new password and removes the key in use, in this order, and returns the new key's id.
     pub fn rotate(&self, password: &SecretString, label: &str) -> Result<String> {
-        let new = self.add(password, label)?;
-        // The old one goes only after the new one was seen to open the repository.
-        let storage = self.repository.storage();
-        let file = read_key_file(&**storage, &new)?;
-        if unlock(&file, password).is_none() {
-            return Err(RepositoryError::damaged(
-                ObjectKey::new(FileKind::Key, new),
-                "it does not open with its password",
-            ));
-        }
-        storage.delete(&ObjectKey::new(FileKind::Key, self.repository.key_id()))?;
+        let new = self.add_seen(password, label)?;
+        self.retire_for(&new)?;
         Ok(new)
     }
+
+    /// [`Keys::add`], and the new key was seen to open the repository.
+    pub fn add_seen(&self, password: &SecretString, label: &str) -> Result<String> {
+        let new = self.add(password, label)?;
+        let file = read_key_file(&**self.repository.storage(), &new)?;
+        match unlock(&file, password) {
+            Some(_) => Ok(new),
+            None => Err(RepositoryError::damaged(
+                ObjectKey::new(FileKind::Key, new),
+                "it does not open with its password",
+            )),
+        }
+    }
+
+    /// Removes the key in use, as long as its successor is there: the last step of a rotation that puts the new password
+    /// where it is looked for in between.
+    pub fn retire_for(&self, successor: &str) -> Result<()> {
+        let storage = self.repository.storage();
+        let old = self.repository.key_id();
+        if successor == old {
+            return Err(RepositoryError::KeyRefused {
+                id: old.into(),
+                reason: "it cannot be its own successor",
+            });
+        }
+        read_key_file(&**storage, successor)?;
+        Ok(storage.delete(&ObjectKey::new(FileKind::Key, old))?)
+    }
+}
+
+/// Makes a random key of 200 bits in letters and digits that can be copied by hand: eight groups of five.
+pub fn generate_key() -> SecretString {
+    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut random = Zeroizing::new([0u8; 40]);
+    fill_random(&mut *random);
+    let letters = |group: &[u8]| -> String {
+        let letter = |byte: &u8| char::from(LETTERS[usize::from(byte & 31)]);
+        group.iter().map(letter).collect()
+    };
+    let groups: Vec<String> = random.chunks(5).map(letters).collect();
+    SecretString::from(groups.join("-"))
 }
 
 /// Seals the master key with a password, stores it as a new key file and returns its name.

@@ -21,7 +21,7 @@
 //! | change of tags | new snapshot file, then the old one is deleted |
 //! | forget | snapshot files are deleted, nothing else |
 //! | prune | new packs, flush, new index files, flush, old index files deleted, flush, old packs deleted |
-//! | rotation of a key | new key file, seen to open, then the old one is deleted |
+//! | rotation of a key | new key file, seen to open, the new password put where it is looked for, then the old one is deleted |
 //!
 //! So a process that is killed, or a machine that loses power, leaves objects that nothing refers to, and never a
 //! reference to an object that is not there. Readers list snapshots first and load the index after.
@@ -77,7 +77,7 @@ pub use check::{CheckOptions, CheckReport, Problem, ReadData};
 pub use config::FORMAT_VERSION;
 pub use error::{RepositoryError, Result};
 pub use id::{BlobId, InvalidId, PackId, SnapshotId};
-pub use keys::{KeyInfo, Keys};
+pub use keys::{KeyInfo, Keys, generate_key};
 pub use lock::{LockGuard, LockInfo, LockMode};
 pub use node::{Node, NodeKind};
 pub use prune::{PruneOptions, PrunePlan, PruneReport, RepairReport};

@@ -130,6 +130,14 @@ fn keys_are_added_listed_rotated_and_removed_but_never_the_one_in_use() {
     assert!(keys.add(&"".into(), "").is_err(), "an empty password");
 
     let second = open(&test, "second").expect("opens");
+    let missing = "00".repeat(32);
+    assert!(
+        second.keys().retire_for(&missing).is_err(),
+        "no successor is there"
+    );
+    let own = second.keys().list().expect("list");
+    let own = own.iter().find(|key| key.current).expect("in use");
+    assert!(second.keys().retire_for(&own.id).is_err());
     second
         .keys()
         .rotate(&"third".into(), "new")
