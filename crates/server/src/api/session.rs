@@ -8,6 +8,7 @@ use super::extract::{Id, Json, Path};
 use super::paging::PageOf;
 use super::problem::{Code, Problem};
 use super::routes::{BASE, Routes, anyone, public};
+use super::users::refuse_lesser_token;
 use super::words::{Permission, Role};
 use crate::auth::audit::Act;
 use crate::auth::login::{Opened, Origin};
@@ -263,6 +264,7 @@ async fn end_others(
     who: Principal,
     client: Client,
 ) -> Result<StatusCode, Problem> {
+    refuse_lesser_token(&state, &who).await?;
     state
         .catalog
         .delete_sessions_of(&who.user_id, who.session_id())
@@ -281,6 +283,7 @@ async fn end(
     client: Client,
     Path(id): Path<Id>,
 ) -> Result<StatusCode, Problem> {
+    refuse_lesser_token(&state, &who).await?;
     if !state
         .catalog
         .delete_session(&who.user_id, id.as_str())

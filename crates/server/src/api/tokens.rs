@@ -4,6 +4,7 @@ use super::extract::{Id, Json, Name, Path, Query};
 use super::paging::PageOf;
 use super::problem::Problem;
 use super::routes::{Routes, anyone};
+use super::users::{refuse_above, refuse_lesser_token};
 use super::words::{Permission, Role};
 use crate::auth::audit::Act;
 use crate::auth::{Credential, Principal, secret};
@@ -137,8 +138,16 @@ async fn list(
     }
     let owner = (!query.all).then_some(who.user_id.as_str());
     let tokens = state.catalog.tokens(owner).await?;
+    // As accounts: whoever sees some apps only sees what may do no more than that.
+    let is_shown = |token: &&ApiToken| {
+        who.apps.is_none() || token.user_id == who.user_id || who.covers(&token.access)
+    };
     Ok(Json(PageOf::whole(
-        tokens.iter().map(TokenView::from).collect(),
+        tokens
+            .iter()
+            .filter(is_shown)
+            .map(TokenView::from)
+            .collect(),
     )))
 }
 
@@ -200,7 +209,8 @@ async fn create(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// Ends a token: one's own, or anybody's for those who manage accounts.
+/// Ends a token: one's own, or that of an account that may do no more, for those who manage accounts. A token ends others of
+/// its account only where it may do all that the account may.
 #[utoipa::path(delete, path = "/tokens/{id}", params(("id" = String, Path)), responses((status = 204, description = "It is refused from now on.")))]
 async fn revoke(
     state: AppState,
@@ -211,6 +221,15 @@ async fn revoke(
     let token = state.catalog.token(id.as_str()).await?;
     if token.user_id != who.user_id && !who.may(Needed::ManageUsers) {
         return Err(Problem::not_found("token", id.as_str()));
+    }
+    if token.user_id == who.user_id {
+        let itself = matches!(&who.credential, Credential::Token { id, .. } if *id == token.id);
+        if !itself {
+            refuse_lesser_token(&state, &who).await?;
+        }
+    } else {
+        let owner = state.catalog.user(&token.user_id).await?;
+        refuse_above(&who, &owner.name, &owner.access)?;
     }
     state.catalog.revoke_token(&token.id).await?;
     Act::done("token.revoke", format!("token/{}", token.id))

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::routes::{Routes, needs};
 use super::words::{Permission, Role};
 use crate::auth::audit::Act;
-use crate::auth::{Principal, password};
+use crate::auth::{Credential, Principal, password};
 use crate::http::Client;
 use crate::state::AppState;
 use axum::http::StatusCode;
@@ -153,12 +153,16 @@ pub struct SetPassword {
     password: SecretString,
 }
 
-/// Lists the accounts, by name.
+/// Lists the accounts, by name; of those who see some apps only, the accounts that may do no more than they.
 #[utoipa::path(get, path = "/users", responses((status = 200, body = PageOf<UserView>)))]
-async fn list(state: AppState) -> Result<Json<PageOf<UserView>>, Problem> {
+async fn list(state: AppState, who: Principal) -> Result<Json<PageOf<UserView>>, Problem> {
     let users = state.catalog.users().await?;
     Ok(Json(PageOf::whole(
-        users.iter().map(UserView::from).collect(),
+        users
+            .iter()
+            .filter(|user| is_shown(&who, user))
+            .map(UserView::from)
+            .collect(),
     )))
 }
 
@@ -209,9 +213,16 @@ async fn create(
 
 /// Shows an account.
 #[utoipa::path(get, path = "/users/{id}", params(("id" = String, Path)), responses((status = 200, body = UserView)))]
-async fn get(state: AppState, Path(id): Path<Id>) -> Result<Tagged<UserView>, Problem> {
+async fn get(
+    state: AppState,
+    who: Principal,
+    Path(id): Path<Id>,
+) -> Result<Tagged<UserView>, Problem> {
     let user = state.catalog.user(id.as_str()).await?;
-    Ok(Tagged::ok(user.revision, UserView::from(&user)))
+    match is_shown(&who, &user) {
+        true => Ok(Tagged::ok(user.revision, UserView::from(&user))),
+        false => Err(Problem::not_found("user", id.as_str())),
+    }
 }
 
 /// Changes an account. Disabling it ends its sessions, and its tokens are refused. The last administrator stays one.
@@ -340,14 +351,36 @@ async fn end_sessions(
 /// The account, if it has nothing that the principal has not.
 async fn governed(state: &AppState, who: &Principal, id: &Id) -> Result<User, Problem> {
     let user = state.catalog.user(id.as_str()).await?;
-    if who.covers(&user.access) {
-        return Ok(user);
+    refuse_above(who, &user.name, &user.access)?;
+    Ok(user)
+}
+
+/// Whoever sees some apps only sees the people of those.
+fn is_shown(who: &Principal, user: &User) -> bool {
+    who.apps.is_none() || user.id == who.user_id || who.covers(&user.access)
+}
+
+/// Refuses to touch an account, or what belongs to it, that may do what the principal may not.
+pub fn refuse_above(who: &Principal, owner: &str, access: &Access) -> Result<(), Problem> {
+    if who.covers(access) {
+        return Ok(());
     }
     Err(Problem::forbidden(format!(
-        "{} may do what {} may not",
-        user.name,
+        "{owner} may do what {} may not",
         who.label()
-    )))
+    ))
+    .hint("ask somebody who may do as much as that account"))
+}
+
+/// Refuses a token that may do less than its account what is that account's own business: its sessions, its other tokens.
+pub async fn refuse_lesser_token(state: &AppState, who: &Principal) -> Result<(), Problem> {
+    match who.credential {
+        Credential::Token { .. } => {
+            let user = state.catalog.user(&who.user_id).await?;
+            refuse_above(who, &user.name, &user.access)
+        }
+        Credential::Session { .. } | Credential::Local => Ok(()),
+    }
 }
 
 fn refuse_more(who: &Principal, access: &Access) -> Result<(), Problem> {

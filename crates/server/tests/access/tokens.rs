@@ -225,6 +225,67 @@ async fn a_revoked_token_is_refused_and_only_its_owner_or_a_manager_revokes() {
 }
 
 #[tokio::test]
+async fn who_may_do_less_ends_nothing_of_who_may_do_more() {
+    let scene = Scene::new().await;
+    let root = scene.account("root-admin", Access::of(Role::Admin)).await;
+    let strong = scene.token(&root, Access::of(Role::Admin), None).await;
+    let strong_id = scene.catalog.tokens(None).await.unwrap().remove(0).id;
+    let strong_path = format!("/tokens/{strong_id}");
+
+    // An administrator of one app, and a token of the first one's own that may do less than its account.
+    let limited = of_apps(Role::Admin, &["shop"]);
+    let ann = scene.account("ann", limited.clone()).await;
+    let of_ann = scene.token(&ann, limited.clone(), None).await;
+    let of_root = scene.token(&root, limited, None).await;
+    let mut browser = scene.logged_in("root-admin").await;
+    for token in [&of_ann, &of_root] {
+        let refused = scene.ask(token, "DELETE", &strong_path, None).await;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (403, "forbidden"),
+            "{refused:?}"
+        );
+        assert!(refused.body["hint"].is_string(), "{refused:?}");
+    }
+    let sessions = browser.get(&scene, "/sessions").await;
+    let session = sessions.body["items"][0]["id"].as_str().unwrap().to_owned();
+    for path in ["/sessions".to_owned(), format!("/sessions/{session}")] {
+        let refused = scene.ask(&of_root, "DELETE", &path, None).await;
+        assert_eq!(refused.status, 403, "{path}: {refused:?}");
+    }
+    let me = scene.ask(&strong, "GET", "/session", None).await;
+    assert_eq!(me.status, 200, "{me:?}");
+    assert_eq!(browser.get(&scene, "/session").await.status, 200);
+
+    // Nor does she learn who they are.
+    let users = scene.ask(&of_ann, "GET", "/users", None).await;
+    assert_eq!(users.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(users.body["items"][0]["name"], "ann");
+    let path = format!("/users/{root}");
+    assert_eq!(scene.ask(&of_ann, "GET", &path, None).await.status, 404);
+    let tokens = scene.ask(&of_ann, "GET", "/tokens?all=true", None).await;
+    assert!(!tokens.body.to_string().contains(&strong_id), "{tokens:?}");
+
+    // What may do no more is within reach: her own, and an account of her app.
+    let ben = scene
+        .account("ben", of_apps(Role::Operator, &["shop"]))
+        .await;
+    let of_ben = scene
+        .token(&ben, of_apps(Role::Viewer, &["shop"]), None)
+        .await;
+    let found = scene.catalog.tokens(Some(&ben)).await.unwrap().remove(0);
+    let path = format!("/tokens/{}", found.id);
+    assert_eq!(scene.ask(&of_ann, "DELETE", &path, None).await.status, 204);
+    assert_eq!(
+        scene.ask(&of_ben, "GET", "/session", None).await.status,
+        401
+    );
+    let own = scene.catalog.tokens(Some(&ann)).await.unwrap().remove(0);
+    let path = format!("/tokens/{}", own.id);
+    assert_eq!(scene.ask(&of_ann, "DELETE", &path, None).await.status, 204);
+}
+
+#[tokio::test]
 async fn a_wrong_authorization_is_refused_even_beside_a_good_cookie() {
     let scene = Scene::new().await;
     scene.account("ann", Access::of(Role::Admin)).await;
