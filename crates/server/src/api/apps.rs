@@ -2,6 +2,7 @@
 
 use super::accepted::{Accepted, enqueue, new_job};
 use super::application::{Commands, Drill, Fence, FileTree, Hook, Migrations, Upgrade};
+use super::changes::Changes;
 use super::definitions::{By, Put, PutQuery, Standing, seen, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, Path, Query};
@@ -20,6 +21,7 @@ use pgkeep_model::app::AppDefinition;
 use pgkeep_model::job::{AppSpec, JobSpec};
 use pgkeep_model::secret::SecretText;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -192,6 +194,7 @@ async fn put(
     seen(&who, name, "app", name)?;
     let put = Put::begin(state.catalog.app(name).await, &query, expected)?;
     let definition = body.into_definition(put.before());
+    refuse_beyond(&who, name, put.before(), &definition)?;
     check(&state, &definition).await?;
     let stored = state
         .catalog
@@ -205,6 +208,59 @@ async fn put(
     };
     put.done(act, &stored, &by, AppBody::shown, App::of(&stored))
         .await
+}
+
+/// What an account that sees some apps only may change in their definitions: how its app is backed up and drilled, but not
+/// where the server connects to, which folders it reads and writes, or what it runs there with all of its own rights.
+const WITHIN: [&str; 14] = [
+    "environment",
+    "jobs",
+    "compression",
+    "exclude_table_data",
+    "schemas",
+    "fence.read_only",
+    "fence.grace",
+    "drill.commands",
+    "drill.amcheck",
+    "drill.every",
+    "drill.objective",
+    "drill.databases_only",
+    "drill.leave_free",
+    "drill.max_load_percent",
+];
+
+fn refuse_beyond(
+    who: &Principal,
+    name: &str,
+    before: Option<&AppDefinition>,
+    after: &AppDefinition,
+) -> Result<(), Problem> {
+    if who.apps.is_none() {
+        return Ok(());
+    }
+    let Some(before) = before else {
+        return Err(Problem::forbidden(format!(
+            "app {name} is not defined yet, and an account that sees some apps only defines none"
+        ))
+        .hint("ask somebody who sees all apps to define it"));
+    };
+    let changes = Changes::between(before, after)?;
+    let field = |path: &str| path.split('[').next().unwrap_or(path).to_owned();
+    let beyond: BTreeSet<String> = (changes.fields.iter())
+        .map(|path| field(path))
+        .filter(|field| !WITHIN.contains(&field.as_str()))
+        .collect();
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<&str> = beyond.iter().map(String::as_str).collect();
+    Err(Problem::forbidden(format!(
+        "an account that sees some apps only cannot change {} of app {name}",
+        named.join(", ")
+    ))
+    .hint(
+        "ask somebody who sees all apps: this says where the server connects to, reads, writes or what it runs",
+    ))
 }
 
 async fn check(state: &AppState, app: &AppDefinition) -> Result<(), Problem> {

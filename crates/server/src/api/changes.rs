@@ -30,13 +30,13 @@ pub fn routes() -> Routes {
 /// The fields in which a definition differs from the one that is stored.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Changes {
+pub struct Changes {
     /// Paths in the words of the configuration file: `databases[0]`, `drill.admin_url`. Empty where nothing would change.
-    fields: BTreeSet<String>,
+    pub(super) fields: BTreeSet<String>,
 }
 
 impl Changes {
-    fn between(before: &impl Serialize, after: &impl Serialize) -> Result<Self, Problem> {
+    pub(super) fn between(before: &impl Serialize, after: &impl Serialize) -> Result<Self, Problem> {
         let before = serde_json::to_value(before).map_err(Problem::internal)?;
         let after = serde_json::to_value(after).map_err(Problem::internal)?;
         let mut fields = BTreeSet::new();

@@ -183,7 +183,8 @@ pub async fn app_in_field(
 pub fn sees_everything(who: &Principal) -> Result<(), Problem> {
     match who.apps {
         None => Ok(()),
-        Some(_) => Err(Problem::forbidden("this is for accounts that see all apps")),
+        Some(_) => Err(Problem::forbidden("this is for accounts that see all apps")
+            .hint("ask somebody whose account is not limited to some apps")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Apps, repositories, policies and notification targets: made, changed, shown without secrets, removed.
 
 use crate::scene::Scene;
+use pgkeep_model::access::Role;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -41,6 +42,72 @@ async fn an_app_is_made_shown_changed_and_forgotten() {
         .map(|entry| entry["action"].as_str().unwrap().to_string())
         .collect();
     assert_eq!(actions, ["app.delete", "app.put", "app.put"]);
+}
+
+#[tokio::test]
+async fn an_administrator_of_one_app_changes_nothing_that_reaches_beyond_it() {
+    let scene = Scene::new().await;
+    scene.app("shop").await;
+    scene.app("blog").await;
+    let access = Scene::access(Role::Admin, &[], Some(&["shop", "new"]));
+    let token = scene.token("ann", access).await;
+    let ann = Some(token.as_str());
+    let shown = scene.ask("GET", "/apps/shop", ann, &[], None).await;
+    let shown = shown.expect(200).json()["definition"].clone();
+    let with = |change: Value| {
+        let mut body = shown.clone();
+        let (body_fields, fields) = (body.as_object_mut().unwrap(), change);
+        for (name, value) in fields.as_object().unwrap() {
+            body_fields.insert(name.clone(), value.clone());
+        }
+        body
+    };
+    for change in [
+        json!({ "databases": ["env:BETA_URL"] }),
+        json!({ "databases": ["postgres://app:***@db/shop", "postgres://app@db/blog"] }),
+        json!({ "adminUrl": "postgres://root@db/postgres" }),
+        json!({ "repository": "blog-store" }),
+        json!({ "repository": null }),
+        json!({ "binDirs": ["/tmp/evil"] }),
+        json!({ "files": [{ "name": "all", "path": "/etc" }] }),
+        json!({ "migrations": { "query": "SELECT pg_read_file('/etc/passwd')" } }),
+        json!({ "commands": { "check": [["/bin/sh", "-c", "id"]] } }),
+        json!({ "hooks": [{ "on": "before_backup", "command": ["/bin/sh", "-c", "id"] }] }),
+        json!({ "fence": { "lockDir": "/etc" } }),
+        json!({ "fence": { "pgbouncer": "postgres://root@db/pgbouncer" } }),
+        json!({ "drill": { "adminUrl": "postgres://root@db/postgres" } }),
+        json!({ "drill": { "assertions": ["SELECT true"] } }),
+        json!({ "drill": { "scratch": "/etc" } }),
+        json!({ "upgrade": { "to": "postgres://root@db/postgres" } }),
+    ] {
+        let body = with(change.clone());
+        let answer = scene.ask("PUT", "/apps/shop", ann, &[], Some(body)).await;
+        let answer = answer.expect(403).json();
+        assert_eq!(answer["code"], "forbidden", "{change}");
+        assert!(answer["hint"].is_string(), "{change}: {answer}");
+    }
+    let body = json!({ "databases": ["env:BETA_URL"] });
+    let answer = scene.ask("PUT", "/apps/new", ann, &[], Some(body)).await;
+    answer.expect(403);
+    let before = scene.state.catalog.app("shop").await.unwrap();
+    assert_eq!(before.revision, 1, "nothing was stored");
+
+    // What is her app's own business.
+    let body = with(json!({
+        "environment": "staging", "jobs": 3, "compression": 5, "schemas": ["public"],
+        "excludeTableData": ["sessions"], "fence": { "readOnly": true, "grace": "20s" },
+        "drill": { "every": "7d", "amcheck": true, "objective": "30m" },
+    }));
+    let answer = scene.ask("PUT", "/apps/shop", ann, &[], Some(body)).await;
+    answer.expect(200);
+    let stored = scene.state.catalog.app("shop").await.unwrap().value;
+    assert_eq!(stored.databases, before.value.databases);
+    assert_eq!(stored.drill.every.as_deref(), Some("7d"));
+    let policy = json!({ "app": "shop", "description": "hers", "retention": { "days": 9 } });
+    let answer = scene
+        .ask("PUT", "/policies/nightly", ann, &[], Some(policy))
+        .await;
+    answer.expect(201);
 }
 
 #[tokio::test]
