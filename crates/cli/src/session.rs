@@ -90,21 +90,18 @@ impl Session {
             (None, Some(url)) => url.to_owned(),
             (None, None) => return Ok(None),
         };
-        let file = match (
-            &self.global.token_file,
-            self.environment.get("PGKEEP_TOKEN_FILE"),
-        ) {
-            (Some(path), _) => Some(path.clone()),
-            (None, Some(path)) => Some(PathBuf::from(path)),
-            (None, None) => None,
+        let named = |flag: &Option<PathBuf>, variable| {
+            let of_environment = || self.environment.get(variable).map(PathBuf::from);
+            flag.clone().or_else(of_environment)
         };
-        let token = match file {
+        let token = match named(&self.global.token_file, "PGKEEP_TOKEN_FILE") {
             Some(path) => Some(config::read_file(&path, "token file")?),
             None => self.environment.get("PGKEEP_TOKEN").map(Into::into),
         };
         Ok(Some(ServerAddress {
             url,
             token,
+            ca_file: named(&self.global.ca_file, "PGKEEP_CA_FILE"),
             insecure: self.global.insecure,
         }))
     }

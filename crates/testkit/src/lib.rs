@@ -30,4 +30,4 @@ pub use oidc::OidcProvider;
 pub use pgbouncer::PgBouncer;
 pub use samples::ShopSize;
 pub use smtp::{ReceivedMail, SmtpProtection, SmtpServer, SmtpServerBuilder};
-pub use tls::{ServerIdentity, TlsFiles, server_identity};
+pub use tls::{ServerIdentity, TlsFiles, self_signed, server_identity};

@@ -40,6 +40,17 @@ pub fn server_identity() -> ServerIdentity {
     }
 }
 
+/// A certificate that a server signed for itself, for `localhost` alone, as `openssl req -x509` makes it: marked as an
+/// authority's.
+pub fn self_signed() -> ServerIdentity {
+    let made = authority();
+    ServerIdentity {
+        certificate: made.join("self.crt"),
+        key: made.join("self.key"),
+        root_cert: made.join("self.crt"),
+    }
+}
+
 /// Puts the server's certificate into a data folder and gives the settings that turn TLS on.
 pub(crate) fn install(data_dir: &Path) -> String {
     let made = authority();
@@ -69,15 +80,17 @@ fn authority() -> PathBuf {
     let cache = cache_dir();
     fs::create_dir_all(&cache)
         .unwrap_or_else(|error| panic!("creating {}: {error}", cache.display()));
-    let ready = cache.join("tls-1");
-    let lock = File::create(cache.join("tls-1.lock")).expect("the cache can be written");
+    let ready = cache.join("tls-2");
+    let lock = File::create(cache.join("tls-2.lock")).expect("the cache can be written");
     lock.lock().expect("the file system knows locks");
     if !ready.exists() {
-        let unfinished = cache.join("tls-1.new");
+        let unfinished = cache.join("tls-2.new");
         let _ = fs::remove_dir_all(&unfinished);
         fs::create_dir(&unfinished).expect("the cache can be written");
-        root(&unfinished, "root", "pgkeep test authority");
-        root(&unfinished, "foreign", "another authority");
+        root(&unfinished, "root", "pgkeep test authority", None);
+        root(&unfinished, "foreign", "another authority", None);
+        let name = Some("subjectAltName=DNS:localhost");
+        root(&unfinished, "self", "localhost", name);
         signed(
             &unfinished,
             "server",
@@ -95,7 +108,7 @@ fn authority() -> PathBuf {
     ready
 }
 
-fn root(dir: &Path, name: &str, subject: &str) {
+fn root(dir: &Path, name: &str, subject: &str, extension: Option<&str>) {
     let mut command = Command::new("openssl");
     command.current_dir(dir).args([
         "req",
@@ -107,6 +120,9 @@ fn root(dir: &Path, name: &str, subject: &str) {
         "-nodes",
     ]);
     command.args(["-days", "36500", "-subj", &format!("/CN={subject}")]);
+    if let Some(extension) = extension {
+        command.args(["-addext", extension]);
+    }
     run(command.args([
         "-keyout",
         &format!("{name}.key"),

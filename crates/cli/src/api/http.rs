@@ -1,5 +1,6 @@
 //! Requests to a server on another machine, with a token.
 
+use super::trust::{hint_for, trusting};
 use super::{Call, Reply};
 use crate::{
     error::{CliError, CliResult},
@@ -11,7 +12,7 @@ use reqwest::{
     redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::{io::Read, net::IpAddr, time::Duration};
+use std::{io::Read, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// An answer that is no file is never longer.
 const LONGEST_ANSWER: u64 = 256 << 20;
@@ -21,6 +22,8 @@ const LONGEST_ANSWER: u64 = 256 << 20;
 pub struct ServerAddress {
     pub url: String,
     pub token: Option<SecretString>,
+    /// Certificates that are trusted besides the system's authorities.
+    pub ca_file: Option<PathBuf>,
     /// `http://` is allowed to other machines, too.
     pub insecure: bool,
 }
@@ -37,7 +40,12 @@ impl Http {
         let base = checked(&address.url, address.insecure)?;
         // The platform's store of authorities is asked; the choice of cryptography is made once a process.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = Client::builder()
+        let mut client = Client::builder();
+        if let Some(ca_file) = &address.ca_file {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            client = client.tls_backend_preconfigured(trusting(ca_file, provider)?);
+        }
+        let client = client
             .user_agent(concat!("pgkeep/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(15))
             .timeout(Duration::from_secs(120))
@@ -193,16 +201,11 @@ impl Http {
             format!("cannot reach the server at {}: {why}", self.base),
         )
         .with_hint(match why.contains("certificate") {
-            true => UNTRUSTED,
+            true => hint_for(&why),
             false => "check --server or PGKEEP_SERVER, and that `pgkeep serve` runs there",
         })
     }
 }
-
-/// What to do where a certificate is not trusted, whatever lacks: its authority, its name or its time.
-const UNTRUSTED: &str = "check the server's name and its certificate; one of a private authority is trusted where \
-    SSL_CERT_FILE names a file with that authority's certificate, and a self-signed one must not be an authority itself \
-    (CA:FALSE)";
 
 /// The address without its last slash, if a token may be sent there.
 fn checked(url: &str, insecure: bool) -> CliResult<String> {

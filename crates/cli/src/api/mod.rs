@@ -9,6 +9,7 @@ mod backups;
 mod follow;
 mod http;
 mod problem;
+mod trust;
 mod wire;
 
 pub use backups::Found;

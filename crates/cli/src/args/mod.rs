@@ -106,6 +106,9 @@ pub struct GlobalArgs {
     /// File that holds the token for that server [env: PGKEEP_TOKEN_FILE, or PGKEEP_TOKEN itself]
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Certificate to trust that server by, its own or its authority's [env: PGKEEP_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Allow a server to be reached without TLS from another machine
     #[arg(long, global = true)]
     pub insecure: bool,

@@ -14,3 +14,4 @@ mod remote;
 mod same;
 mod serve;
 mod trees;
+mod trust;
