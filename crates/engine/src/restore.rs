@@ -7,7 +7,9 @@
 
 mod around;
 mod execute;
+mod hindrances;
 mod plan;
+mod room;
 mod source;
 mod swap;
 mod undo;
@@ -18,6 +20,7 @@ pub(crate) use execute::{is_of_the_whole, note_proof};
 /// What must be said, exactly, before live data is overwritten.
 pub const PHRASE: &str = "I understand this will irreversibly overwrite data";
 
+pub use hindrances::hindrances;
 pub use plan::{DatabasePlan, PlanSummary, Refusal, RestorePlan, plan};
 pub use source::SnapshotSource;
 pub use undo::{

@@ -231,6 +231,35 @@ fn a_partial_backup_does_not_replace_a_whole_database() {
     assert!(report.proof.proven());
 }
 
+/// The plan of a table alone says that its foreign keys are checked later: those that are there, and those that come back.
+fn tables_alone_may_lose_what_they_point_to(
+    server: &TestPostgres,
+    place: &Place,
+    target: &restore::RestoreTarget,
+) {
+    let warned = |tables: &[&str]| {
+        let mut request = restore_request(server, target.clone());
+        request.selection.tables = tables.iter().map(|name| (*name).to_owned()).collect();
+        let plan = restore::plan(&place.repository, &request, &place.context).expect("a plan");
+        let room = &plan.summary.database;
+        assert!(
+            room.needed_bytes > 0 && room.enough_room.is_some(),
+            "{room:?}"
+        );
+        let warnings = plan.summary.warnings.into_iter();
+        let keys: Vec<String> = warnings.filter(|w| w.contains("foreign key")).collect();
+        keys.join("; ")
+    };
+    let key = "public.order_lines to public.orders (foreign key order_lines_order_id_fkey)";
+    for table in ["order_lines", "orders"] {
+        assert!(warned(&[table]).contains(key), "{}", warned(&[table]));
+    }
+    assert!(!warned(&["orders", "order_lines"]).contains(key));
+    server.psql("shop", "ALTER TABLE order_lines RENAME TO gone");
+    assert!(warned(&["order_lines"]).contains(key));
+    server.psql("shop", "ALTER TABLE gone RENAME TO order_lines");
+}
+
 #[test]
 fn a_restore_in_place_names_the_tables_that_it_will_drop() {
     let server = TestPostgres::start(15);
@@ -241,6 +270,7 @@ fn a_restore_in_place_names_the_tables_that_it_will_drop() {
     let target = restore::RestoreTarget::InPlace {
         name: "shop".into(),
     };
+    tables_alone_may_lose_what_they_point_to(&server, &place, &target);
     let plan = restore::plan(
         &place.repository,
         &restore_request(&server, target),

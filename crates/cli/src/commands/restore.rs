@@ -17,8 +17,8 @@ use pgkeep_engine::{
     catalog::{self, BackupEntry, ListFilter},
     files,
     restore::{
-        self, Around, Content, PlanSummary, ProofReport, RestoreReport, RestoreRequest,
-        RestoreTarget, Selection,
+        self, Around, Content, DatabasePlan, PlanSummary, ProofReport, RestoreReport,
+        RestoreRequest, RestoreTarget, Selection,
     },
 };
 use pgkeep_model::{
@@ -429,6 +429,7 @@ fn render_intent(text: &mut Text, plan: &PlanSummary) {
                 .map(human::bytes)
                 .unwrap_or_default(),
         ),
+        ("room", room(database)),
         ("sessions", database.sessions.join(", ")),
         ("missing", missing(plan)),
     ]);
@@ -458,6 +459,20 @@ fn render_intent(text: &mut Text, plan: &PlanSummary) {
     for warning in &plan.warnings {
         text.line(format!("note: {warning}"));
     }
+}
+
+/// What the restore takes on the server's disk, and whether it is there.
+fn room(database: &DatabasePlan) -> String {
+    if database.needed_bytes == 0 {
+        return String::new();
+    }
+    let free = match database.enough_room {
+        Some(true) => "which has it free",
+        Some(false) => "which has less free",
+        None => "and how much is free there cannot be told from here",
+    };
+    let needed = human::bytes(database.needed_bytes);
+    format!("about {needed} on the server's disk, {free}")
 }
 
 fn missing(plan: &PlanSummary) -> String {

@@ -1,7 +1,8 @@
 //! What a restore would do, before it does it.
 
 use super::{
-    Content, RestoreRequest, RestoreTarget, SnapshotSource,
+    Content, RestoreRequest, RestoreTarget, SnapshotSource, hindrances,
+    room::Room,
     unfinished::{self, Beside},
 };
 use crate::{
@@ -89,6 +90,12 @@ pub struct DatabasePlan {
     pub selection: Option<String>,
     /// Size of the database that goes away or is replaced; `None` when there is none.
     pub existing_bytes: Option<u64>,
+    /// About what the restore takes on the server's disk.
+    #[serde(default)]
+    pub needed_bytes: u64,
+    /// Whether that much is free there; `None` where it cannot be told from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough_room: Option<bool>,
     /// Sessions on it, as `application_name (user, state)`.
     pub sessions: Vec<String>,
     pub missing_extensions: Vec<String>,
@@ -122,7 +129,7 @@ pub fn plan(
         refusals: Vec::new(),
     };
     findings.check_request(toc.as_ref())?;
-    let target = findings.look_at_target(&mut admin)?;
+    let target = findings.look_at_target(&mut admin, toc.as_ref())?;
     let unfinished = findings.look_beside(&mut admin, &detail.entry.id, context)?;
     let missing = findings.look_for_missing(&mut admin, toc.as_ref())?;
     findings.check_versions(&admin, toc.as_ref(), context);
@@ -143,6 +150,12 @@ pub fn plan(
         Some(toc) => pg::expected_evidence(database, toc, &options(request))?,
         None => database.evidence.clone(),
     };
+    let bytes = match &toc {
+        Some(_) => chosen.bytes(),
+        None => database.members.iter().map(|m| m.size).sum(),
+    };
+    let room = Room::of(bytes, request.content, &mut admin, &request.admin);
+    findings.warnings.extend(room.warning());
     let age_secs = (context.clock.now() - snapshot_time(&detail.manifest, database))
         .total(jiff::Unit::Second)
         .map_or(0, |secs| secs as i64);
@@ -165,13 +178,12 @@ pub fn plan(
                 .to_string(),
             tables: chosen.tables.len(),
             rows: chosen.rows(),
-            bytes: match &toc {
-                Some(_) => chosen.bytes(),
-                None => database.members.iter().map(|m| m.size).sum(),
-            },
+            bytes,
             counted: database.content == DatabaseContent::Directory,
             selection: request.selection.describe(),
             existing_bytes: target.bytes,
+            needed_bytes: room.needed,
+            enough_room: room.is_enough(),
             sessions: target.sessions,
             missing_extensions: missing.extensions.into_iter().collect(),
             missing_roles: missing.roles.into_iter().collect(),
@@ -313,7 +325,7 @@ impl Findings<'_> {
         Ok(())
     }
 
-    fn look_at_target(&mut self, admin: &mut Connection) -> Result<Target> {
+    fn look_at_target(&mut self, admin: &mut Connection, toc: Option<&Toc>) -> Result<Target> {
         let name = self.request.target.name().to_string();
         let found = admin.query(&format!(
             "SELECT CASE WHEN pg_catalog.has_database_privilege(oid, 'CONNECT') THEN pg_catalog.pg_database_size(oid) END \
@@ -367,7 +379,7 @@ impl Findings<'_> {
             }
         }
         match self.request.target {
-            RestoreTarget::InPlace { .. } if exists => self.look_for_newer_tables(&name)?,
+            RestoreTarget::InPlace { .. } if exists => self.look_inside(&name, toc)?,
             RestoreTarget::InPlace { .. } => {}
             _ if self.request.content == Content::DataOnly => {}
             _ => self.check_may_create(admin)?,
@@ -399,17 +411,30 @@ impl Findings<'_> {
         }
     }
 
-    /// A restore of whole schemas in place drops what they hold, also what the backup has never seen.
-    fn look_for_newer_tables(&mut self, name: &str) -> Result<()> {
+    /// A restore of whole schemas in place drops what they hold, also what the backup has never seen; tables alone are fitted
+    /// to what stays.
+    fn look_inside(&mut self, name: &str, toc: Option<&Toc>) -> Result<()> {
         let mut live = Connection::open(&self.request.admin.with_dbname(name))?;
         if !self.request.selection.tables.is_empty() {
             let chosen = &self.request.selection.tables;
-            let differences = pg::other_shapes(&mut live, self.database, |table| {
+            let is_chosen = |table: &QualifiedName| {
                 chosen
                     .iter()
                     .any(|name| *name == table.to_string() || *name == table.name)
-            })?;
+            };
+            let differences = pg::other_shapes(&mut live, self.database, is_chosen)?;
             self.warnings.extend(differences);
+            if let (Some(toc), true) = (toc, self.request.content != Content::SchemaOnly) {
+                let keys = pg::foreign_keys_across(&mut live, toc, is_chosen)?;
+                // Only the rows themselves could tell, and a plan loads none.
+                if !keys.is_empty() {
+                    self.warnings.push(format!(
+                        "whether every row finds the row that it points to is checked once the rows are loaded, before \
+                         anything is committed, and if one does not, nothing is changed: {}",
+                        keys.join(", ")
+                    ));
+                }
+            }
             return Ok(());
         }
         if self.request.content != Content::All {
@@ -450,16 +475,10 @@ impl Findings<'_> {
     }
 
     fn check_may_create(&mut self, admin: &mut Connection) -> Result<()> {
-        let may = admin.query_value(
-            "SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user",
-        )?;
-        if may.as_deref() != Some("t") {
-            let user = admin
-                .query_value("SELECT current_user")?
-                .unwrap_or_default();
+        if let Some(role) = hindrances::may_not_create(admin)? {
             self.refuse(
-                format!("role {user} may not create databases"),
-                format!("ALTER ROLE {user} CREATEDB, give another role with --admin-url or DB_ADMIN_URL, or use --in-place"),
+                format!("role {role} may not create databases"),
+                format!("ALTER ROLE {role} CREATEDB, give another role with --admin-url or DB_ADMIN_URL, or use --in-place"),
             );
         }
         Ok(())

@@ -57,8 +57,13 @@ pub(crate) fn free_bytes(connection: &mut Connection, options: &ConnectOptions) 
     if !options.hosts.iter().all(|host| local(&host.address)) {
         return None;
     }
+    // A container's server is reached through this machine's loopback too, and has another address itself.
     let folder = connection
-        .query_value("SELECT pg_catalog.current_setting('data_directory', true)")
+        .query_value(
+            "SELECT pg_catalog.current_setting('data_directory', true) \
+             WHERE coalesce(pg_catalog.inet_server_addr() <<= '127.0.0.0/8' \
+               OR pg_catalog.inet_server_addr() = '::1', true)",
+        )
         .ok()??;
     let stat = rustix::fs::statvfs(Path::new(&folder)).ok()?;
     Some(stat.f_bavail * stat.f_frsize)

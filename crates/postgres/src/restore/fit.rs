@@ -180,6 +180,53 @@ fn regclass(name: &str) -> String {
     format!("{}::pg_catalog.regclass", quote_literal(name))
 }
 
+/// The foreign keys between a chosen table and one that is not, of the database and of the backup, in words. Their rows are not
+/// of one moment, so some may refer to rows that are not there.
+pub fn foreign_keys_across(
+    connection: &mut Connection,
+    toc: &Toc,
+    chosen: impl Fn(&QualifiedName) -> bool,
+) -> Result<Vec<String>> {
+    let mut keys = BTreeSet::new();
+    let live = connection.query(
+        "SELECT cn.nspname, c.relname, pn.nspname, p.relname, k.conname FROM pg_catalog.pg_constraint k \
+         JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace \
+         JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
+         WHERE k.contype = 'f' AND k.conparentid = 0 AND k.convalidated",
+    )?;
+    for row in live.iter() {
+        keys.insert((
+            QualifiedName::new(row.text(0), row.text(1)),
+            QualifiedName::new(row.text(2), row.text(3)),
+            row.text(4),
+        ));
+    }
+    for entry in toc.entries.iter().filter(|e| e.is("FK CONSTRAINT")) {
+        let ends: Vec<QualifiedName> = entry
+            .depends_on()
+            .filter_map(|id| toc.entry(id))
+            .filter(|e| e.is("TABLE"))
+            .map(|e| QualifiedName::new(e.namespace(), e.tag()))
+            .collect();
+        // The entry is called `table constraint`; a name with a space in it may make more than one table fit.
+        for child in ends.iter().filter(|e| e.schema == entry.namespace()) {
+            let tag = entry.tag();
+            let name = tag
+                .strip_prefix(&child.name)
+                .and_then(|t| t.strip_prefix(' '));
+            let parent = ends.iter().find(|end| *end != child);
+            if let (Some(name), Some(parent)) = (name, parent) {
+                keys.insert((child.clone(), parent.clone(), name.to_owned()));
+            }
+        }
+    }
+    Ok(keys
+        .into_iter()
+        .filter(|(child, parent, _)| chosen(child) != chosen(parent))
+        .map(|(child, parent, name)| format!("{child} to {parent} (foreign key {name})"))
+        .collect())
+}
+
 /// Refuses rows that refer to rows that are not there, in every foreign key from or to these tables.
 pub(super) fn check_foreign_keys(
     connection: &mut Connection,

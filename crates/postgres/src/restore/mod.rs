@@ -39,6 +39,7 @@ pub(crate) mod workers;
 
 pub use beside::connect_beside;
 pub use create::{create_database, finish_database, unmark_database};
+pub use fit::foreign_keys_across;
 pub use fit_notes::other_shapes;
 pub use globals::{GlobalsSummary, apply_globals};
 pub use in_place::restore_in_place;
