@@ -79,6 +79,26 @@ fn reviews(scene: &Scene) -> String {
 #[test]
 fn a_failed_deployment_is_swapped_back_and_a_good_one_can_be_rolled_back() {
     let scene = scene();
+    // A way back that is promised and closed: neither a backup nor the command.
+    scene
+        .server
+        .psql("shop", "CREATE ROLE deployer LOGIN PASSWORD 'd'");
+    let port = scene.server.port();
+    let admin = format!("postgresql://deployer:d@127.0.0.1:{port}/postgres");
+    let words = ["guard", "--on-failure", "restore", "--admin-url", &admin];
+    let refused = scene
+        .run(&[&words[..], &["--", "touch", "ran"]].concat())
+        .fails_with(8);
+    for words in [
+        "the command was not run: role deployer may not create databases",
+        "ALTER ROLE deployer CREATEDB",
+        "--on-failure leave",
+        "so deployer may not rename it",
+    ] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    assert!(!scene.pgkeep.path().join("ran").exists());
+    assert_eq!(guarded(&scene).len(), 0);
     let before = scene.fingerprint("shop");
 
     // It fails half way: everything is as before, and what it left is kept.

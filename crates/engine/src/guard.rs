@@ -13,12 +13,14 @@ use crate::{
     drill::{self, DrillReport, DrillRequest},
     migrations::{self, MigrationsReport, MigrationsRequest},
     program::{self, Program},
+    restore,
     schema_diff::{self, SchemaDiffReport},
 };
 use pgkeep_model::{
     Phase,
     migrations::{MigrationState, Relation},
 };
+use pgkeep_postgres::connect::ConnectOptions;
 use pgkeep_repository::Repository;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Instant};
@@ -41,6 +43,17 @@ pub struct GuardRequest {
     /// Migrations that one of these stands for need no backup, as their author knows; besides those that the app's
     /// definition names. See [`stands_for`].
     pub harmless: Vec<String>,
+    /// How a command that fails would be undone; `None` where it would not be.
+    pub way_back: Option<WayBack>,
+}
+
+/// The restore that may follow a command that fails.
+#[derive(Clone)]
+pub struct WayBack {
+    /// Creates the database that takes the place of the failed one.
+    pub admin: ConnectOptions,
+    /// The command must not be run where there is no way back; else what hinders it is only told.
+    pub promised: bool,
 }
 
 impl GuardRequest {
@@ -243,6 +256,7 @@ pub fn before(ground: &dyn Ground, request: &GuardRequest, context: &Context) ->
     if guarded.skipped.is_some() {
         return Ok(guarded);
     }
+    look_at_way_back(request, context)?;
     let backup = ground
         .back_up(&described(request, &guarded.pending), context)
         .map_err(|e| not_run("the backup failed", e))?;
@@ -259,6 +273,49 @@ pub fn before(ground: &dyn Ground, request: &GuardRequest, context: &Context) ->
     }
     guarded.backup = Some(backup);
     Ok(guarded)
+}
+
+/// Once the command has failed it is too late to find out that the way back is closed.
+fn look_at_way_back(request: &GuardRequest, context: &Context) -> Result<()> {
+    let Some(way_back) = &request.way_back else {
+        return Ok(());
+    };
+    let databases = request.backup.databases.iter();
+    let names: Vec<String> = databases.map(|options| options.dbname.clone()).collect();
+    let found = match restore::hindrances(&way_back.admin, &names, context) {
+        Err(e) if way_back.promised || e.code == ErrorCode::Cancelled => {
+            return Err(not_run("the way back cannot be looked at", e));
+        }
+        Err(e) => {
+            context.progress.warn(&format!(
+                "whether there is a way back after a failure is not known: {e}"
+            ));
+            return Ok(());
+        }
+        Ok(found) => found,
+    };
+    let mut hindrances = found.into_iter();
+    if !way_back.promised {
+        for hindrance in hindrances {
+            context.progress.warn(&format!(
+                "there is no way back after a failure: {} ({})",
+                hindrance.message, hindrance.remedy
+            ));
+        }
+        return Ok(());
+    }
+    match hindrances.next() {
+        None => Ok(()),
+        Some(first) => Err(Error::refused(format!(
+            "there would be no way back, so the command was not run: {}",
+            first.message
+        ))
+        .details(hindrances.map(|more| more.message).collect())
+        .hint(format!(
+            "{}; with --on-failure leave the command runs without a way back",
+            first.remedy
+        ))),
+    }
 }
 
 /// Reads what is applied now and how the schema differs from the backup's.

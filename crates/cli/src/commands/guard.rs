@@ -21,7 +21,7 @@ use pgkeep_engine::{
     backup::BackupRequest,
     catalog::{self, ListFilter, Origin},
     drill::DrillRequest,
-    guard::{self, Changed, Ground, GuardRequest, Guarded},
+    guard::{self, Changed, Ground, GuardRequest, Guarded, WayBack},
     restore::RestoreReport,
 };
 use pgkeep_model::{
@@ -195,8 +195,20 @@ fn request(args: &GuardArgs, settings: &Settings, session: &Session) -> CliResul
             further: Default::default(),
         }),
     };
+    // Whoever is asked after a failure is told before what would stand in the way.
+    let promised = args.on_failure == Some(OnFailure::Restore);
+    let asked = match args.on_failure {
+        Some(what) => what == OnFailure::Ask,
+        None => true,
+    } && confirm::is_somebody_there(session);
+    let way_back = match (promised, asked) {
+        (true, _) => Some(session.admin(settings)?),
+        (false, true) => session.admin(settings).ok(),
+        (false, false) => None,
+    };
     Ok(GuardRequest {
         drill,
+        way_back: way_back.map(|admin| WayBack { admin, promised }),
         ..request_of(args, settings, app, databases, application)
     })
 }
@@ -236,6 +248,7 @@ pub fn request_of(
         application,
         command: args.command.clone(),
         drill: None,
+        way_back: None,
         skip_if_nothing_pending: args.skip_if_nothing_pending,
         harmless: args.harmless.clone(),
     }

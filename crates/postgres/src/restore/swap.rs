@@ -213,6 +213,18 @@ pub fn obstacles(
             remedy: remedy.into(),
         })
     };
+    let strangers = admin.query(&format!(
+        "SELECT pg_catalog.quote_ident(current_user), pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(datdba)) \
+         FROM pg_catalog.pg_database WHERE datname = {} AND NOT pg_catalog.pg_has_role(datdba, 'USAGE')",
+        quote_literal(live)
+    ))?;
+    if let Some(row) = strangers.first() {
+        let (role, owner) = (row.text(0), row.text(1));
+        add(
+            format!("database {live} belongs to {owner}, so {role} may not rename it"),
+            &format!("GRANT {owner} TO {role}, or connect as a role that may"),
+        );
+    }
     let used = inspect::database_use(admin, live)?;
     for transaction in used.prepared_transactions {
         add(
