@@ -27,6 +27,11 @@ test('another language says it itself and keeps what the server said', () => {
   )
 })
 
+test('what is said whole is said once', () => {
+  const unscheduled = { state: 'unscheduled', sentence: 'no policy makes backups of shop', app: 'shop' }
+  expect(findingWords(unscheduled, de)).toEqual({ sentence: 'Kein Plan sichert shop von selbst.' })
+})
+
 test('a state that a newer server knows is said in its own words', () => {
   expect(findingWords({ state: 'haunted', sentence: 'shop is haunted', app: 'shop' }, de)).toEqual({
     sentence: 'shop is haunted',

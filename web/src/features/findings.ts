@@ -14,6 +14,9 @@ export interface Subject {
   days?: number | null
 }
 
+/** What the server says of these is no more than what the translation says. */
+const SAID_WHOLE = ['no_backup', 'unscheduled', 'unproven', 'no_recovery_kit']
+
 /** The sentence, and what the server says in English where that is another one and may tell more. */
 export function findingWords(subject: Subject, t: Texts): { sentence: string; original?: string } {
   const translated = t.said.findings[subject.state]?.({
@@ -23,7 +26,9 @@ export function findingWords(subject: Subject, t: Texts): { sentence: string; or
     days: subject.days ?? undefined,
   })
   if (translated === undefined) return { sentence: sentence(subject.sentence, subject.app) }
-  return { sentence: translated, original: subject.sentence }
+  return SAID_WHOLE.includes(subject.state)
+    ? { sentence: translated }
+    : { sentence: translated, original: subject.sentence }
 }
 
 /** The worst about an app in a few words; the reason, which may be long, stands with the finding. */

@@ -66,6 +66,11 @@ export function backupKind(kind: string, t: Texts): string {
   return (t.backupKinds as Record<string, string>)[kind] ?? kind
 }
 
+/** A step of a job, as the server names it. */
+export function phaseName(phase: string, t: Texts): string {
+  return (t.phases as Record<string, string>)[phase] ?? phase
+}
+
 /** Whether nothing will happen to the job any more. */
 export function isOver(job: Pick<Job, 'state'>): boolean {
   return job.state !== 'queued' && job.state !== 'running'

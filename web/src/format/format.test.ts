@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { bytes, count, share, shortId } from './amounts.ts'
-import { dateTime, dayOf, duration, lastDays, relative, utc } from './time.ts'
+import { dateTime, dayOf, duration, lastDays, relative, timeOfDay, utc } from './time.ts'
 
 test('sizes have the units of the command line', () => {
   const cases: [number | null, string][] = [
@@ -62,4 +62,11 @@ test('the last days end today and have no gap at a change of clocks', () => {
   expect(new Set(days).size).toBe(30)
   expect(days.at(-1)).toBe(dayOf(new Date(2026, 10, 5)))
   expect(days[0]).toBe('2026-10-07')
+})
+
+test('a time of day is whole in every language', () => {
+  const at = new Date(2026, 0, 2, 14, 5)
+  expect(timeOfDay(at, 'en-GB')).toBe('14:05')
+  expect(timeOfDay(at, 'de')).toBe('14:05')
+  expect(timeOfDay(at, 'en-US')).toMatch(/^2:05\sPM$/)
 })

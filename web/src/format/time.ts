@@ -38,6 +38,11 @@ export function dateTime(at: string | Date, language: string, timeZone?: string)
   )
 }
 
+/** Hours and minutes in the viewer's zone. */
+export function timeOfDay(at: string | Date, language: string): string {
+  return new Intl.DateTimeFormat(language, { timeStyle: 'short' }).format(new Date(at))
+}
+
 export function clock(at: string | Date, language: string, timeZone?: string): string {
   return new Intl.DateTimeFormat(language, { timeStyle: 'medium', timeZone }).format(new Date(at))
 }

@@ -3,7 +3,6 @@ import type { Texts } from './en.ts'
 
 const n = (amount: number, one: string, many: string) => (amount === 1 ? `1 ${one}` : `${amount} ${many}`)
 
-/** Alle Texte auf Deutsch. Was der Server sagt (Sätze zum Zustand, Fehler, Protokolle), kommt auf Englisch. */
 /** Wann ein Plan läuft, in Worten. */
 function schedule(rule: NonNullable<PolicyDefinition['schedule']>): string {
   const at = rule.at ?? '02:00'
@@ -27,6 +26,36 @@ function schedule(rule: NonNullable<PolicyDefinition['schedule']>): string {
   return [`${when} (${rule.timeZone ?? 'UTC'})`, ...late, ...never].join(', ')
 }
 
+/** Was ein Plan behält, in Worten. */
+function retention({ days, maxBackups, keep = {} }: NonNullable<PolicyDefinition['retention']>): string {
+  const ever = 4_294_967_295
+  const counts: [number | undefined, string, string][] = [
+    [keep.last, 'das letzte', 'letzte'],
+    [keep.hourly, 'ein stündliches', 'stündliche'],
+    [keep.daily, 'ein tägliches', 'tägliche'],
+    [keep.weekly, 'ein wöchentliches', 'wöchentliche'],
+    [keep.monthly, 'ein monatliches', 'monatliche'],
+    [keep.yearly, 'ein jährliches', 'jährliche'],
+  ]
+  const words = [
+    days ? n(days, 'Tag', 'Tage') : undefined,
+    maxBackups ? `höchstens ${n(maxBackups, 'Backup', 'Backups')}` : undefined,
+    ...counts.map(([amount, one, many]) =>
+      amount === ever
+        ? `alle ${many.replace(/e$/, 'en')}`
+        : amount
+          ? amount === 1
+            ? one
+            : `${amount} ${many}`
+          : undefined,
+    ),
+    keep.within ? `alle aus ${keep.within}` : undefined,
+    ...(keep.keepTags ?? []).map((tag) => `mit Tag ${tag}`),
+  ].filter((each) => each !== undefined)
+  return words.length === 0 ? 'alles bleibt' : words.join(', ')
+}
+
+/** Alle Texte auf Deutsch. Was der Server in freien Sätzen sagt (Schritte, Gründe, Protokolle), bleibt Englisch. */
 export const de: Texts = {
   common: {
     actions: 'Aktionen',
@@ -77,6 +106,7 @@ export const de: Texts = {
   },
   said: {
     schedule,
+    retention,
     findings: {
       no_backup: ({ app }) => `Von ${app} gibt es kein gutes Backup.`,
       damaged: ({ app }) => `Das neueste Backup von ${app} ist beschädigt.`,
@@ -478,6 +508,7 @@ export const de: Texts = {
     took: 'Dauer',
     origin: 'Beschreibung oder Plan',
     byPolicy: (policy) => `Plan ${policy}`,
+    inRepository: (repository) => `in ${repository}`,
     noPolicy: 'keiner, von Hand gemacht',
     selectOne: (id) => `Backup ${id} auswählen`,
     compare: 'Vergleichen',

@@ -64,6 +64,7 @@ const first = {
     >,
     problems: {} as Record<string, string>,
     schedule: undefined as ((rule: NonNullable<PolicyDefinition['schedule']>) => string) | undefined,
+    retention: undefined as ((rule: NonNullable<PolicyDefinition['retention']>) => string) | undefined,
   },
   live: {
     live: 'Live',
@@ -386,6 +387,7 @@ const first = {
     took: 'Took',
     origin: 'Description or policy',
     byPolicy: (policy: string) => `policy ${policy}`,
+    inRepository: (repository: string) => `in ${repository}`,
     noPolicy: 'none, taken by hand',
     selectOne: (id: string) => `Select backup ${id}`,
     compare: 'Compare',

@@ -70,7 +70,7 @@ export function DataTable<T>({ label, columns, rows, rowKey, sort, selection }: 
             return (
               <tr key={key} aria-rowindex={index + 2}>
                 {selection && (
-                  <td>
+                  <td className={classes.select}>
                     <Checkbox
                       size="xs"
                       aria-label={selection.name(row)}

@@ -32,7 +32,9 @@ export function Dialog({
       <Modal.Content>
         <Modal.Body pt="md">
           <Group justify="space-between" wrap="nowrap" mb="md">
-            <Modal.Title fw={650} lh={1.35}>{title}</Modal.Title>
+            <Modal.Title fw={650} lh={1.35}>
+              {title}
+            </Modal.Title>
             <Modal.CloseButton aria-label={t.common.close} />
           </Group>
           {children}

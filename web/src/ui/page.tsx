@@ -1,6 +1,7 @@
-import { Box, Group, Stack, Text, Title } from '@mantine/core'
+import { Group, Stack, Text, Title } from '@mantine/core'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { TextLink } from './links.tsx'
+import classes from './ui.module.css'
 
 interface PageProps {
   title: string
@@ -22,24 +23,28 @@ export function Page({ title, about, up, actions, children }: PageProps) {
   }, [title])
   return (
     <Stack gap="lg">
-      <Group justify="space-between" align="flex-end" gap="md">
-        <Box style={{ flex: '1 1 20rem' }}>
-          {up && (
+      <header className={classes.pageHead}>
+        {up && (
+          <div className={classes.pageUp}>
             <TextLink to={up.to} size="sm">
               {up.label}
             </TextLink>
-          )}
-          <Title ref={heading} order={1} tabIndex={-1} style={{ overflowWrap: 'anywhere' }}>
-            {title}
-          </Title>
-          {about && (
-            <Text c="dimmed" maw="46rem">
-              {about}
-            </Text>
-          )}
-        </Box>
-        {actions && <Group gap="sm">{actions}</Group>}
-      </Group>
+          </div>
+        )}
+        <Title ref={heading} order={1} tabIndex={-1} style={{ overflowWrap: 'anywhere' }}>
+          {title}
+        </Title>
+        {about && (
+          <Text c="dimmed" maw="46rem" className={classes.pageAbout}>
+            {about}
+          </Text>
+        )}
+        {actions && (
+          <Group gap="sm" className={classes.pageActions}>
+            {actions}
+          </Group>
+        )}
+      </header>
       {children}
     </Stack>
   )

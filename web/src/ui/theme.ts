@@ -13,8 +13,22 @@ const keep: MantineColorsTuple = [
   '#004e7a',
 ]
 
+/** Cool greys, text first, the page's ground seventh. */
+const dark: MantineColorsTuple = [
+  '#e4e8ec',
+  '#c6cdd4',
+  '#a7b0ba',
+  '#7f8a95',
+  '#39424c',
+  '#2b333c',
+  '#20272e',
+  '#171c22',
+  '#11151a',
+  '#0b0e12',
+]
+
 export const theme = createTheme({
-  colors: { keep },
+  colors: { keep, dark },
   primaryColor: 'keep',
   primaryShade: { light: 8, dark: 8 },
   autoContrast: true,
@@ -24,6 +38,7 @@ export const theme = createTheme({
   fontFamily: 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif',
   fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace',
   components: {
+    Badge: { defaultProps: { tt: 'none' } },
     // Help stands below its field, so that fields of one row stand on one line.
     InputWrapper: { defaultProps: { inputWrapperOrder: ['label', 'input', 'description', 'error'] } },
   },
@@ -34,6 +49,10 @@ export const theme = createTheme({
 export const variables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
+    // The page's ground, from which cards and tables stand out.
+    '--ground': '#f6f8fa',
+    // Commands and snippets, which stand on the ground and on cards.
+    '--well': '#eceff3',
     '--mantine-color-dimmed': '#59616a',
     '--mantine-color-placeholder': '#656d76',
     '--mantine-color-error': '#b42318',
@@ -56,6 +75,10 @@ export const variables: CSSVariablesResolver = () => ({
     '--tone-idle-soft': '#f1f3f5',
   },
   dark: {
+    '--ground': 'var(--mantine-color-body)',
+    '--well': 'var(--mantine-color-dark-5)',
+    '--mantine-color-disabled': '#2b333c',
+    '--mantine-color-disabled-border': '#39424c',
     '--mantine-color-dimmed': '#a9b1ba',
     '--mantine-color-placeholder': '#9aa2ab',
     '--mantine-color-error': '#ff9a92',
@@ -69,11 +92,11 @@ export const variables: CSSVariablesResolver = () => ({
     '--tone-note-fill': '#3d8fc0',
     '--tone-warn-fill': '#d98a1d',
     '--tone-bad-fill': '#d6453d',
-    '--tone-idle-fill': '#3b4046',
+    '--tone-idle-fill': '#3a444e',
     '--tone-good-soft': '#16352a',
     '--tone-note-soft': '#12303f',
     '--tone-warn-soft': '#3b2c12',
     '--tone-bad-soft': '#41201e',
-    '--tone-idle-soft': '#2b2f34',
+    '--tone-idle-soft': '#2b333c',
   },
 })

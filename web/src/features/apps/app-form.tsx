@@ -97,7 +97,7 @@ export function AppForm({ app }: { app?: App }) {
             multiple
             order={3}
             keepMounted={false}
-            variant="separated"
+            variant="contained"
             value={opened}
             onChange={setOpened}
           >

@@ -1,4 +1,4 @@
-import { Button, Code, Group, List, Stack, Text } from '@mantine/core'
+import { Button, Group, List, Stack, Text } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { api, call } from '../../api/client.ts'
@@ -17,12 +17,13 @@ import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { Prose } from '../../ui/prose.tsx'
 import { Snippet } from '../../ui/snippet.tsx'
+import classes from '../../ui/ui.module.css'
 import { AcceptButton } from '../backups/accept-button.tsx'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
 import { findingWords } from '../findings.ts'
 import { AppCard } from '../overview/app-card.tsx'
-import { scheduleWords } from '../policies/schedule-words.ts'
+import { retentionWords, scheduleWords } from '../policies/schedule-words.ts'
 import { Removal } from '../removal.tsx'
 import { useMay } from '../session/session.ts'
 import { healthState } from '../states.ts'
@@ -69,18 +70,18 @@ function Detail({ app }: { app: App }) {
       {health && <AppCard app={health} order={2} />}
       {health && health.findings.length > 0 && (
         <Section title={t.apps.why(health.score)}>
-          <List size="sm" spacing="xs" listStyleType="none">
+          <ul className={classes.rows}>
             {health.findings.map((finding) => (
-              <List.Item key={finding.sentence}>
+              <Stack component="li" gap={4} align="flex-start" key={finding.sentence}>
                 <Mark state={healthState(finding.state, t)} />
                 <Text size="sm">
                   <Prose text={findingWords({ ...finding, app: app.name }, t).sentence} name={app.name} />
                   {finding.cost > 0 && ` (${t.apps.costs(finding.cost)})`}
                 </Text>
                 {finding.state === 'shrunk' && may('operate') && <AcceptButton app={app.name} />}
-              </List.Item>
+              </Stack>
             ))}
-          </List>
+          </ul>
         </Section>
       )}
       <Section title={t.nav.policies}>
@@ -102,7 +103,7 @@ function Detail({ app }: { app: App }) {
                 </TextLink>
                 <Text size="sm" c="dimmed">
                   {scheduleWords(policy.definition.schedule, policy.scheduleWords, t)};{' '}
-                  {policy.retentionWords}
+                  {retentionWords(policy.definition.retention, policy.retentionWords, t)}
                 </Text>
               </List.Item>
             ))}
@@ -178,9 +179,7 @@ function RoleSql() {
   return (
     <Section title={t.apps.role}>
       <Text size="sm">{t.apps.roleHint}</Text>
-      <Code block tabIndex={0}>
-        {ROLE_SQL}
-      </Code>
+      <Snippet label={t.apps.role} text={ROLE_SQL} />
       <Command line={commands.doctor('NAME')} />
     </Section>
   )

@@ -1,4 +1,4 @@
-import { Button, Code, Group, Select, Stack, Text, TextInput } from '@mantine/core'
+import { Button, Code, Select, Stack, Text, TextInput } from '@mantine/core'
 import { useDebouncedCallback } from '@mantine/hooks'
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
@@ -15,6 +15,7 @@ import { Loaded } from '../../ui/loaded.tsx'
 import { Mark, type State } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import classes from '../../ui/ui.module.css'
 
 const route = getRouteApi('/inside/audit')
 const RESULTS = ['done', 'refused', 'failed'] as const
@@ -112,7 +113,7 @@ function Filters() {
     void navigate({ search: (before) => ({ ...before, ...change }), replace: true })
   const later = useDebouncedCallback(set, 300)
   return (
-    <Group gap="sm" align="flex-end" role="search" aria-label={t.common.filters}>
+    <div className={classes.filters} role="search" aria-label={t.common.filters}>
       <TextInput
         label={t.audit.actor}
         type="search"
@@ -140,7 +141,7 @@ function Filters() {
         clearable
         clearButtonProps={{ 'aria-label': t.common.clear }}
       />
-    </Group>
+    </div>
   )
 }
 

@@ -71,7 +71,7 @@ function Detail({ backup }: { backup: BackupDetail }) {
         <Mark state={backupState(backup, t)} pill />
         {backup.pinned && <Mark pill state={{ tone: 'note', icon: 'info', words: t.backups.pinned }} />}
         {backup.tags.map((tag) => (
-          <Badge key={tag} variant="default" tt="none">
+          <Badge key={tag} variant="default">
             {tag}
           </Badge>
         ))}

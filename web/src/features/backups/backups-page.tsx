@@ -17,6 +17,7 @@ import { LinkButton, TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
+import classes from '../../ui/ui.module.css'
 import { useMay } from '../session/session.ts'
 import { backupKind, backupState } from '../states.ts'
 import { Bulk } from './bulk.tsx'
@@ -126,7 +127,10 @@ function columns(t: ReturnType<typeof useTexts>): Column<Backup>[] {
             <Moment at={row.time} absolute />
           </TextLink>
           <Text size="xs" c="dimmed" ff="monospace">
-            {shortId(row.id)}
+            {shortId(row.id)}{' '}
+            <Text span size="xs" ff="text">
+              {t.backups.inRepository(row.repository)}
+            </Text>
           </Text>
         </Stack>
       ),
@@ -165,7 +169,6 @@ function columns(t: ReturnType<typeof useTexts>): Column<Backup>[] {
         </Text>
       ),
     },
-    { key: 'repository', title: t.common.repository, cell: (row) => row.repository },
   ]
 }
 
@@ -185,7 +188,7 @@ function Filters({ search, csv }: { search: BackupsSearch; csv: string }) {
     void navigate({ search: (before) => ({ ...before, ...change }), replace: true })
   const setTextLater = useDebouncedCallback((value: string) => set({ text: value || undefined }), 300)
   return (
-    <Group gap="sm" align="flex-end" role="search" aria-label={t.common.filters}>
+    <div className={classes.filters} role="search" aria-label={t.common.filters}>
       <TextInput
         label={t.common.search}
         placeholder={t.backups.searchHint}
@@ -242,6 +245,6 @@ function Filters({ search, csv }: { search: BackupsSearch; csv: string }) {
       >
         CSV
       </Button>
-    </Group>
+    </div>
   )
 }

@@ -8,9 +8,11 @@ import { paths } from '../../paths.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
 import { Command, Empty, Section } from '../../ui/bits.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
+import { TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
+import { sentence } from '../../ui/prose.tsx'
 import { type Comparison, type DatabaseComparison, readComparison } from './comparison.ts'
 import { changeOf } from './schema-diff.ts'
 import { changeState, SchemaDiff } from './schema-diff.tsx'
@@ -25,7 +27,9 @@ export function ComparePage() {
     <Page title={t.compare.title} about={t.compare.about} up={{ label: t.backups.title, to: paths.backups }}>
       {from && to ? (
         <>
-          <Loaded query={query}>{(data) => <Result comparison={readComparison(data)} />}</Loaded>
+          <Loaded query={query}>
+            {(data) => <Result comparison={readComparison(data)} from={from} to={to} />}
+          </Loaded>
           <SchemaDiff from={from} to={to} />
           <Stack gap="xs">
             <Command line={commands.diff(from, to)} />
@@ -39,12 +43,18 @@ export function ComparePage() {
   )
 }
 
-function Result({ comparison }: { comparison: Comparison }) {
+function Result({ comparison, from, to }: { comparison: Comparison; from: string; to: string }) {
   const t = useTexts()
   return (
     <Stack gap="lg">
-      <Text>
-        {comparison.from} → {comparison.to}
+      <Text size="sm">
+        <TextLink to={paths.backup} params={{ id: from }} size="sm">
+          {sentence(comparison.from)}
+        </TextLink>
+        {' → '}
+        <TextLink to={paths.backup} params={{ id: to }} size="sm">
+          {sentence(comparison.to)}
+        </TextLink>
       </Text>
       {comparison.same ? (
         <Mark state={{ tone: 'good', icon: 'check', words: t.compare.same }} />

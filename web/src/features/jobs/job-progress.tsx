@@ -5,6 +5,7 @@ import { bytes } from '../../format/amounts.ts'
 import { between, duration } from '../../format/time.ts'
 import { useTexts } from '../../texts/index.ts'
 import { Mark } from '../../ui/mark.tsx'
+import { phaseName } from '../states.ts'
 import { percentOf, phases, rate, type Sample, secondsLeft } from './progress.ts'
 
 const KEPT_SAMPLES = 20
@@ -65,10 +66,6 @@ export function JobProgress({ job }: { job: Job }) {
       )}
     </Stack>
   )
-}
-
-export function phaseName(phase: string, t: ReturnType<typeof useTexts>): string {
-  return (t.phases as Record<string, string>)[phase] ?? phase
 }
 
 function useRate(job: Job): number | undefined {

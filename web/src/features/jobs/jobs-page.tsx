@@ -1,4 +1,4 @@
-import { Button, Group, Select, Stack, Text } from '@mantine/core'
+import { Button, Select, Stack, Text } from '@mantine/core'
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
 import { api, call } from '../../api/client.ts'
@@ -16,9 +16,9 @@ import { Loaded } from '../../ui/loaded.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
 import { Page } from '../../ui/page.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
+import classes from '../../ui/ui.module.css'
 import { useMay } from '../session/session.ts'
-import { jobKind, jobState } from '../states.ts'
-import { phaseName } from './job-progress.tsx'
+import { jobKind, jobState, phaseName } from '../states.ts'
 import { percentOf } from './progress.ts'
 
 const route = getRouteApi('/inside/jobs')
@@ -105,7 +105,7 @@ function Filters({ search }: { search: JobsSearch }) {
     void navigate({ search: (before) => ({ ...before, ...change }), replace: true })
   const clear = { clearable: true, clearButtonProps: { 'aria-label': t.common.clear } }
   return (
-    <Group gap="sm" align="flex-end" role="search" aria-label={t.common.filters}>
+    <div className={classes.filters} role="search" aria-label={t.common.filters}>
       <Select
         label={t.common.state}
         placeholder={t.common.all}
@@ -133,7 +133,7 @@ function Filters({ search }: { search: JobsSearch }) {
         w={170}
         {...clear}
       />
-    </Group>
+    </div>
   )
 }
 

@@ -51,8 +51,8 @@ test('what a backup lost is read of backups alone', () => {
   const result = {
     id: '1a',
     shrunk: { since: '0f', reasons: ['table reviews is not there'] },
-  } as Job['result']
+  } as unknown as Job['result']
   expect(lostOf({ kind: 'backup', result })).toEqual(['table reviews is not there'])
   expect(lostOf({ kind: 'drill', result })).toEqual([])
-  expect(lostOf({ kind: 'backup', result: { id: '1a' } as Job['result'] })).toEqual([])
+  expect(lostOf({ kind: 'backup', result: { id: '1a' } as unknown as Job['result'] })).toEqual([])
 })

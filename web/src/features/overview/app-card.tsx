@@ -13,7 +13,7 @@ import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { percentOf } from '../jobs/progress.ts'
 import { useMay } from '../session/session.ts'
 import { pollEveryMs } from '../shell/liveness.ts'
-import { healthState, jobKind } from '../states.ts'
+import { healthState, jobKind, phaseName } from '../states.ts'
 import { HistoryStrip } from './history-strip.tsx'
 
 /** One app: is it safe, since when, where, and what happens to it now. */
@@ -30,11 +30,13 @@ export function AppCard({ app, order = 3 }: { app: AppStatus; order?: 2 | 3 }) {
       <Stack gap="md">
         <Group justify="space-between" wrap="nowrap" align="flex-start">
           <div style={{ minWidth: 0 }}>
-            <Title order={order} size="h3" style={{ overflowWrap: 'anywhere' }}>
-              <TextLink to={paths.app} params={{ name: app.app }} inherit c="inherit">
-                {app.app}
-              </TextLink>
-            </Title>
+            {order === 3 && (
+              <Title order={3} size="h3" style={{ overflowWrap: 'anywhere' }}>
+                <TextLink to={paths.app} params={{ name: app.app }} inherit c="inherit">
+                  {app.app}
+                </TextLink>
+              </Title>
+            )}
             <Mark state={healthState(app.state, t)} />
           </div>
           <Tooltip label={t.overview.scoreHint} multiline w={260}>
@@ -117,7 +119,7 @@ function RunningNow({ app }: { app: string }) {
     <div>
       <Group justify="space-between">
         <TextLink to={paths.job} params={{ id: job.id }} size="sm">
-          {jobKind(job.kind, t)}: {job.phase ?? t.jobStates.running}
+          {jobKind(job.kind, t)}: {job.phase ? phaseName(job.phase, t) : t.jobStates.running}
         </TextLink>
         {percent !== undefined && <Text size="sm">{percent} %</Text>}
       </Group>

@@ -9,6 +9,7 @@ import { LinkButton } from '../../ui/links.tsx'
 import { Mark } from '../../ui/mark.tsx'
 import { ProblemPanel } from '../../ui/problem-panel.tsx'
 import { Prose } from '../../ui/prose.tsx'
+import classes from '../../ui/ui.module.css'
 import { AcceptButton } from '../backups/accept-button.tsx'
 import { CreateBackupButton } from '../backups/create-backup.tsx'
 import { DrillButton } from '../drills/drill-button.tsx'
@@ -24,7 +25,7 @@ export function AttentionList({ status }: { status: Status }) {
   if (list.length === 0) return null
   return (
     <Section title={t.overview.attention}>
-      <Stack gap="md" component="ul" style={{ listStyle: 'none', margin: 0, padding: 0 }}>
+      <ul className={classes.rows}>
         {list.map((each) => (
           <Group key={each.key} component="li" justify="space-between" gap="sm" wrap="wrap">
             <Stack gap={2} style={{ flex: '1 1 18rem' }}>
@@ -34,7 +35,7 @@ export function AttentionList({ status }: { status: Status }) {
             <RemedyButton remedy={each.remedy} />
           </Group>
         ))}
-      </Stack>
+      </ul>
     </Section>
   )
 }

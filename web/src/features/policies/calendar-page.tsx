@@ -2,7 +2,7 @@ import { Anchor, Text } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { queries } from '../../api/queries.ts'
-import { clock, dayOf } from '../../format/time.ts'
+import { dayOf, timeOfDay } from '../../format/time.ts'
 import { paths } from '../../paths.ts'
 import { useLocale, useTexts } from '../../texts/index.ts'
 import { TextLink } from '../../ui/links.tsx'
@@ -76,7 +76,10 @@ export function CalendarPage() {
                                   <li key={job.id}>
                                     <TextLink to={paths.job} params={{ id: job.id }} size="xs">
                                       <Mark
-                                        state={{ ...jobState(job, t), words: job.policy ?? job.app ?? '' }}
+                                        state={{
+                                          ...jobState(job, t),
+                                          words: `${timeOfDay(job.createdAt, locale)} ${job.policy ?? job.app ?? ''}`,
+                                        }}
                                       />
                                       <span className="visually-hidden">{jobState(job, t).words}</span>
                                     </TextLink>
@@ -97,7 +100,7 @@ export function CalendarPage() {
                                           words:
                                             run.times > 1
                                               ? t.policies.times(run.policy, run.times)
-                                              : `${clock(run.start, locale).slice(0, 5)} ${run.policy}`,
+                                              : `${timeOfDay(run.start, locale)} ${run.policy}`,
                                         }}
                                       />
                                     </li>

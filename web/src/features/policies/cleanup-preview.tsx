@@ -11,6 +11,7 @@ import { useAction } from '../../ui/action.ts'
 import { Moment, Section } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
 import { DataTable } from '../../ui/data-table.tsx'
+import { TextLink } from '../../ui/links.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Callout, Mark } from '../../ui/mark.tsx'
 import { Prose } from '../../ui/prose.tsx'
@@ -81,7 +82,20 @@ export function CleanupPreview({ policy }: { policy: string }) {
                           title: t.backups.taken,
                           cell: (row) => <Moment at={row.time} absolute />,
                         },
-                        { key: 'id', title: t.backups.backup, cell: (row) => shortId(row.id) },
+                        {
+                          key: 'id',
+                          title: t.backups.backup,
+                          cell: (row) => (
+                            <TextLink
+                              to={paths.backup}
+                              params={{ id: row.id }}
+                              search={{ repository: plan.repository }}
+                              size="sm"
+                            >
+                              {shortId(row.id)}
+                            </TextLink>
+                          ),
+                        },
                         {
                           key: 'fate',
                           title: t.policies.fate,

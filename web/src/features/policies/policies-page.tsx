@@ -18,7 +18,7 @@ import { Page } from '../../ui/page.tsx'
 import { useMay } from '../session/session.ts'
 import { backupKind } from '../states.ts'
 import { RunNow } from './run-now.tsx'
-import { scheduleWords } from './schedule-words.ts'
+import { retentionWords, scheduleWords } from './schedule-words.ts'
 
 export function PoliciesPage() {
   const t = useTexts()
@@ -81,7 +81,11 @@ export function PoliciesPage() {
                   cell: (row) => scheduleWords(row.definition.schedule, row.scheduleWords, t),
                 },
                 { key: 'next', title: t.overview.nextRun, cell: (row) => <Moment at={row.nextRun} /> },
-                { key: 'keeps', title: t.policies.keeps, cell: (row) => row.retentionWords },
+                {
+                  key: 'keeps',
+                  title: t.policies.keeps,
+                  cell: (row) => retentionWords(row.definition.retention, row.retentionWords, t),
+                },
                 ...(may('operate')
                   ? [
                       {

@@ -3,7 +3,6 @@ import {
   Button,
   Checkbox,
   Group,
-  List,
   NumberInput,
   Select,
   SimpleGrid,
@@ -208,15 +207,15 @@ function Preview({ draft }: { draft: Draft }) {
       <Text size="sm" fw={600}>
         {t.policies.nextRuns}
       </Text>
-      <List size="sm" listStyleType="none">
+      <SimpleGrid component="ul" cols={{ base: 2, sm: 5 }} spacing="xs" verticalSpacing={4} m={0} p={0}>
         {query.data.runs.map((run) => (
-          <List.Item key={run.start}>
+          <Text component="li" size="sm" key={run.start} style={{ listStyle: 'none' }}>
             <time dateTime={run.start} title={utc(run.start)}>
               {dateTime(run.start, locale)}
             </time>
-          </List.Item>
+          </Text>
         ))}
-      </List>
+      </SimpleGrid>
     </Stack>
   )
 }

@@ -24,7 +24,7 @@ import { CleanupPreview } from './cleanup-preview.tsx'
 import { type Draft, definitionOf, draftOf, emptyDraft } from './draft.ts'
 import { PolicyForm } from './policy-form.tsx'
 import { RunNow } from './run-now.tsx'
-import { scheduleWords } from './schedule-words.ts'
+import { retentionWords, scheduleWords } from './schedule-words.ts'
 
 const route = getRouteApi('/inside/policies/$name')
 const newRoute = getRouteApi('/inside/policies/new')
@@ -88,7 +88,7 @@ function Detail({ policy }: { policy: Policy }) {
             [t.backups.kind, t.backupKinds[definition.kind ?? 'full']],
             [t.policies.schedule, scheduleWords(policy.definition.schedule, policy.scheduleWords, t)],
             [t.overview.nextRun, policy.nextRun ? <Moment at={policy.nextRun} /> : t.overview.noneScheduled],
-            [t.policies.keeps, policy.retentionWords],
+            [t.policies.keeps, retentionWords(definition.retention, policy.retentionWords, t)],
           ]}
         />
         <Command line={commands.nextRuns(policy.name)} />

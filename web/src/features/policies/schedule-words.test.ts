@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { PolicyDefinition } from '../../api/types.ts'
 import { de } from '../../texts/de.ts'
 import { en } from '../../texts/en.ts'
-import { scheduleWords } from './schedule-words.ts'
+import { retentionWords, scheduleWords } from './schedule-words.ts'
 
 test('a schedule is said in the reader’s language', () => {
   const cases: [PolicyDefinition['schedule'], string][] = [
@@ -26,5 +26,21 @@ test('a schedule is said in the reader’s language', () => {
   for (const [schedule, said] of cases) {
     expect(scheduleWords(schedule, 'as the server says', de)).toBe(said)
     expect(scheduleWords(schedule, 'as the server says', en)).toBe('as the server says')
+  }
+})
+
+test('what is kept is said in the reader’s language', () => {
+  const cases: [PolicyDefinition['retention'], string][] = [
+    [{}, 'alles bleibt'],
+    [{ days: 30, maxBackups: 1 }, '30 Tage, höchstens 1 Backup'],
+    [{ keep: { daily: 7, weekly: 4, monthly: 12 } }, '7 tägliche, 4 wöchentliche, 12 monatliche'],
+    [
+      { days: 1, keep: { last: 1, yearly: 4_294_967_295, within: '1y6m', keepTags: ['gold'] } },
+      '1 Tag, das letzte, alle jährlichen, alle aus 1y6m, mit Tag gold',
+    ],
+  ]
+  for (const [retention, said] of cases) {
+    expect(retentionWords(retention, 'as the server says', de)).toBe(said)
+    expect(retentionWords(retention, 'as the server says', en)).toBe('as the server says')
   }
 })

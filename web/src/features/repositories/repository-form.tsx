@@ -1,5 +1,6 @@
 import { Button, Collapse, Group, PasswordInput, SimpleGrid, Stack, Text, TextInput } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
+import { IconChevronDown, IconChevronUp } from '@tabler/icons-react'
 import { useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { api, call } from '../../api/client.ts'
@@ -78,6 +79,7 @@ export function RepositoryForm({ repository }: { repository?: Repository }) {
     return (
       <Input
         key={field}
+        required={field === 'address'}
         label={label}
         description={description}
         value={values[field]}
@@ -142,8 +144,11 @@ export function RepositoryForm({ repository }: { repository?: Repository }) {
             <Text size="sm">{t.repositories.keyWarning}</Text>
           </Callout>
           <Button
-            variant="subtle"
+            variant="default"
             size="xs"
+            rightSection={
+              more || s3 ? <IconChevronUp size={16} aria-hidden /> : <IconChevronDown size={16} aria-hidden />
+            }
             onClick={extra.toggle}
             aria-expanded={more || s3}
             w="fit-content"

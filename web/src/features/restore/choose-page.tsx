@@ -1,4 +1,4 @@
-import { Group, Select, Stack } from '@mantine/core'
+import { Group, Select, Stack, Text } from '@mantine/core'
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { queries } from '../../api/queries.ts'
@@ -62,9 +62,12 @@ export function ChoosePage() {
                     key: 'time',
                     title: t.backups.taken,
                     cell: (row) => (
-                      <>
-                        <Moment at={row.time} absolute /> (<Moment at={row.time} />)
-                      </>
+                      <Stack gap={0}>
+                        <Moment at={row.time} absolute />
+                        <Text size="xs" c="dimmed">
+                          <Moment at={row.time} />
+                        </Text>
+                      </Stack>
                     ),
                   },
                   {

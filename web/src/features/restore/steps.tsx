@@ -10,7 +10,7 @@ export function Steps({ plan }: { plan: Pick<Plan, 'steps'> }) {
   return (
     <List type="ordered" size="sm" spacing={4} aria-label={t.restore.steps}>
       {plan.steps.map((step) => (
-        <List.Item key={step}>
+        <List.Item key={step} lang="en">
           <Prose text={step} />
         </List.Item>
       ))}
@@ -22,10 +22,10 @@ export function Steps({ plan }: { plan: Pick<Plan, 'steps'> }) {
 export function Refusals({ plan }: { plan: Pick<Plan, 'refusals'> }) {
   return plan.refusals.map((refusal) => (
     <Callout key={refusal.message} tone="bad" role="alert">
-      <Text size="sm" fw={600}>
+      <Text size="sm" fw={600} lang="en">
         <Prose text={refusal.message} />
       </Text>
-      <Text size="sm">
+      <Text size="sm" lang="en">
         <Prose text={refusal.remedy} />
       </Text>
     </Callout>

@@ -89,6 +89,7 @@ function ProofEvery({ settings }: { settings: Settings }) {
           <NumberInput
             label={t.settings.proveEvery}
             description={t.settings.proveEveryHint}
+            inputWrapperOrder={['label', 'description', 'input', 'error']}
             min={1}
             max={3650}
             value={days}

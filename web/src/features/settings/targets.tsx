@@ -126,7 +126,7 @@ export function Targets() {
           )
         }
       </Loaded>
-      <div role="status">
+      <div role="status" className={test.data ? undefined : 'visually-hidden'}>
         {test.data && (
           <Callout tone={test.data.delivered ? 'good' : 'bad'}>
             <Text size="sm">

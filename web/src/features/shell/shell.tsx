@@ -74,7 +74,7 @@ export function Shell() {
       <AppShell.Navbar p="sm" aria-label={t.nav.pages}>
         <Navigation />
       </AppShell.Navbar>
-      <AppShell.Main id="main">
+      <AppShell.Main id="main" bg="var(--ground)">
         <Container size="xl" px={0}>
           {liveness === 'polling' && (
             <div style={{ marginBottom: '1rem' }}>
