@@ -43,6 +43,18 @@ pub struct Machine {
     pub key_dir: PathBuf,
 }
 
+/// Where a repository's key is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    File(PathBuf),
+    /// An environment variable.
+    Variable(String),
+    /// The definition holds the key itself.
+    Definition(SecretText),
+    /// Nothing names one, and there is none in this place, where one would be looked for.
+    Nowhere(PathBuf),
+}
+
 impl Machine {
     /// This machine, with the environment that the caller has read.
     pub fn here(clock: Arc<dyn Clock>, environment: Environment) -> Self {
@@ -176,11 +188,20 @@ impl Machine {
         context: &Context,
     ) -> Result<Repository> {
         let address = self.repository_address(name, definition, context.cancel.clone())?;
-        storage::open(&address, context).map_err(|e| e.context(format!("repository {name}")))
+        let opened = match storage::open(&address, context) {
+            // The key may have been changed between its reading and its use.
+            Err(e) if e.code == ErrorCode::RepositoryAccess => {
+                let again = self.repository_address(name, definition, context.cancel.clone())?;
+                match again.password.expose_secret() == address.password.expose_secret() {
+                    true => Err(e),
+                    false => storage::open(&again, context),
+                }
+            }
+            opened => opened,
+        };
+        opened.map_err(|e| e.context(format!("repository {name}")))
     }
 
-    /// The definition's key, else what the command line would take: `PGKEEP_KEY_FILE`, `BACKUP_ENCRYPTION_KEY`, and the
-    /// file that `pgkeep init` wrote.
     fn repository_key(
         &self,
         name: &str,
@@ -188,27 +209,43 @@ impl Machine {
         definition: &RepositoryDefinition,
     ) -> Result<SecretString> {
         let what = format!("key of repository {name}");
+        match self.key_source(address, definition) {
+            KeySource::Definition(text) => Ok(SecretString::from(text.as_str())),
+            KeySource::Variable(variable) => self.secret(&format!("env:{variable}"), &what),
+            KeySource::File(file) => secret_file(&file, &what),
+            KeySource::Nowhere(usual) => Err(Error::new(
+                ErrorCode::RepositoryAccess,
+                format!("no key is known for repository {name}"),
+            )
+            .hint(format!(
+                "give it as file:/path or env:NAME in the repository's definition; without one it is looked for in {}",
+                usual.display()
+            ))),
+        }
+    }
+
+    /// Where the key is read from: what the definition says, else what the command line would take: `PGKEEP_KEY_FILE`,
+    /// `BACKUP_ENCRYPTION_KEY`, and the file that `pgkeep init` wrote.
+    pub fn key_source(&self, address: &str, definition: &RepositoryDefinition) -> KeySource {
         if let Some(text) = &definition.key {
-            return self.secret(text, &what);
+            return match (text.strip_prefix("env:"), text.strip_prefix("file:")) {
+                (Some(variable), _) => KeySource::Variable(variable.to_owned()),
+                (None, Some(path)) => KeySource::File(path.into()),
+                (None, None) => KeySource::Definition(text.clone()),
+            };
         }
         if let Some(file) = self.environment.get("PGKEEP_KEY_FILE") {
-            return secret_file(Path::new(file), &what);
+            return KeySource::File(file.into());
         }
-        if let Some(key) = self.environment.get("BACKUP_ENCRYPTION_KEY") {
-            return Ok(key.into());
+        const VARIABLE: &str = "BACKUP_ENCRYPTION_KEY";
+        if self.environment.get(VARIABLE).is_some() {
+            return KeySource::Variable(VARIABLE.to_owned());
         }
         let usual = self.key_dir.join(key_file_name(address));
-        if usual.exists() {
-            return secret_file(&usual, &what);
+        match usual.exists() {
+            true => KeySource::File(usual),
+            false => KeySource::Nowhere(usual),
         }
-        Err(Error::new(
-            ErrorCode::RepositoryAccess,
-            format!("no key is known for repository {name}"),
-        )
-        .hint(format!(
-            "give it as file:/path or env:NAME in the repository's definition; without one it is looked for in {}",
-            usual.display()
-        )))
     }
 
     /// What the definition says comes first, for several repositories may have several accounts.

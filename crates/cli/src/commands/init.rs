@@ -5,13 +5,16 @@
 use crate::{
     args::InitArgs,
     commands::on_server,
-    config::{Key, RepositorySettings, generate_key, write_new},
-    error::CliResult,
+    config::{Key, RepositorySettings, write_new},
+    error::{CliError, CliResult},
     exit::Exit,
-    recovery_kit,
     session::{Session, required_repository},
 };
-use pgkeep_engine::storage::{self, InitReport};
+use pgkeep_engine::{
+    recovery::kit,
+    storage::{self, InitReport},
+};
+use pgkeep_repository::generate_key;
 use secrecy::SecretString;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -31,6 +34,7 @@ pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
     if let Some(api) = session.remote()? {
         return on_server::init(args, &api, session);
     }
+    refuse_written_kit(args)?;
     let settings = session.settings()?;
     let chosen = required_repository(&settings)?;
     let context = session.context(&settings);
@@ -50,7 +54,7 @@ pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
         (Err(error), None) => return Err(error.into()),
     };
     if let Some(path) = &args.recovery_kit {
-        let kit = recovery_kit::text(
+        let kit = kit::text(
             &chosen.address.value,
             &report.id,
             &key,
@@ -59,13 +63,35 @@ pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
         );
         write_new(path, &kit)?;
     }
+    answer(report, key_file, args.recovery_kit.clone(), session);
+    Ok(Exit::Done)
+}
+
+/// A kit that could not be written would be missed once the repository is there.
+pub fn refuse_written_kit(args: &InitArgs) -> CliResult<()> {
+    match &args.recovery_kit {
+        Some(path) if path.exists() => Err(CliError::usage(format!(
+            "{} exists already and is not overwritten",
+            path.display()
+        ))
+        .with_hint("give the name of a file that does not exist yet")),
+        _ => Ok(()),
+    }
+}
+
+pub fn answer(
+    report: InitReport,
+    key_file: Option<PathBuf>,
+    recovery_kit: Option<PathBuf>,
+    session: &Session,
+) {
     let answer = Answer {
         report,
         key_file,
-        recovery_kit: args.recovery_kit.clone(),
+        recovery_kit,
     };
     if session.screen.quiet && !session.screen.json {
-        return Ok(Exit::Done);
+        return;
     }
     session.screen.answer(&answer, |text| {
         text.line(format!("made repository {} at {}", &answer.report.id[..answer.report.id.len().min(8)], answer.report.location));
@@ -84,7 +110,6 @@ pub fn run(args: &InitArgs, session: &Session) -> CliResult<Exit> {
             text.line(format!("recovery kit written to {}; move it to a safe place", path.display()));
         }
     });
-    Ok(Exit::Done)
 }
 
 /// The key that is given, or a new one and the file that it was written to.
@@ -94,7 +119,7 @@ fn key_for(chosen: &RepositorySettings) -> CliResult<(SecretString, Option<PathB
         Key::MissingFile(file) => file.value.clone(),
         Key::None => chosen.key_place.0.clone(),
     };
-    let key = generate_key()?;
+    let key = generate_key();
     write_new(&path, &key)?;
     Ok((key, Some(path)))
 }

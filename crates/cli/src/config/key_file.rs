@@ -1,14 +1,10 @@
-//! Key files: where a repository's key lies when nothing else names it, and how a new one is made.
+//! Key files: where a repository's key lies when nothing else names it, and how a new one is written.
 
 use super::{ConfigError, Places};
+use pgkeep_engine::keys;
 use pgkeep_server::targets::key_file_name;
-use secrecy::{ExposeSecret, SecretString};
-use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use secrecy::SecretString;
+use std::path::{Path, PathBuf};
 
 /// The key file that belongs to a repository address when no key is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,64 +17,23 @@ impl KeyPlace {
     }
 }
 
-/// Makes a random key of 200 bits in letters and digits that can be copied by hand: eight groups of five.
-pub fn generate_key() -> Result<SecretString, ConfigError> {
-    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let mut random = [0u8; 40];
-    getrandom::fill(&mut random)
-        .map_err(|e| ConfigError::new(format!("cannot read random bytes from the system: {e}")))?;
-    let groups: Vec<String> = random
-        .chunks(5)
-        .map(|group| {
-            group
-                .iter()
-                .map(|byte| char::from(LETTERS[usize::from(byte & 31)]))
-                .collect()
-        })
-        .collect();
-    Ok(SecretString::from(groups.join("-")))
-}
-
 /// Writes a secret text to a new file that only its owner can read, durably; never over an existing one.
 pub fn write_new(path: &Path, content: &SecretString) -> Result<(), ConfigError> {
-    let failed =
-        |e: std::io::Error| ConfigError::new(format!("cannot write {}: {e}", path.display()));
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(failed)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => ConfigError::new(format!(
-                "{} exists already and is not overwritten",
-                path.display()
-            )),
-            _ => failed(e),
-        })?;
-    let text = content.expose_secret();
-    let newline = if text.ends_with('\n') { "" } else { "\n" };
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.write_all(newline.as_bytes()))
-        .map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    fs::File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(failed)
+    keys::write_new(path, content).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => ConfigError::new(format!(
+            "{} exists already and is not overwritten",
+            path.display()
+        )),
+        _ => ConfigError::new(format!("cannot write {}: {e}", path.display())),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use pgkeep_repository::generate_key;
+    use secrecy::ExposeSecret;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     fn places() -> Places {
         Places {
@@ -105,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_new_key_is_long_random_and_private() {
-        let (a, b) = (generate_key().unwrap(), generate_key().unwrap());
+        let (a, b) = (generate_key(), generate_key());
         assert_eq!(a.expose_secret().len(), 47);
         assert_ne!(a.expose_secret(), b.expose_secret());
         let folder = tempfile::tempdir().unwrap();

@@ -18,7 +18,7 @@ mod settings;
 
 pub use definitions::{Definitions, of_environment, of_file};
 pub use environment::{Environment, process_environment};
-pub use key_file::{KeyPlace, generate_key, write_new};
+pub use key_file::{KeyPlace, write_new};
 pub use locate::Places;
 pub use raw::RawConfig;
 pub use resolve::{Flags, resolve};

@@ -81,7 +81,7 @@ impl Resolver<'_> {
             }
         };
         let key_place = KeyPlace::of(&address, self.places);
-        let key = self.key(&raw, &key_place)?;
+        let (key, key_file) = self.key(&raw, &key_place)?;
         let amount = |text: &Option<String>, what: &str| {
             text.as_deref().map(|t| parse_size(t, what)).transpose()
         };
@@ -98,6 +98,7 @@ impl Resolver<'_> {
         Ok(Some(RepositorySettings {
             address: Sourced::new(address, given.source),
             key,
+            key_file,
             key_place,
             s3: self.s3(&raw)?,
             upload_limit,
@@ -107,7 +108,12 @@ impl Resolver<'_> {
         }))
     }
 
-    fn key(&mut self, raw: &RepositoryDefinition, place: &KeyPlace) -> Result<Key, ConfigError> {
+    /// The key, and the file that it was read from.
+    fn key(
+        &mut self,
+        raw: &RepositoryDefinition,
+        place: &KeyPlace,
+    ) -> Result<(Key, Option<PathBuf>), ConfigError> {
         let file = pick([
             (self.flags.key_file.clone(), Source::Flag("--key-file")),
             (
@@ -115,27 +121,16 @@ impl Resolver<'_> {
                 Source::Variable("PGKEEP_KEY_FILE"),
             ),
         ]);
-        if let Some(file) = file {
-            if !file.value.exists() {
-                return Ok(Key::MissingFile(file));
-            }
-            return Ok(Key::Known(Sourced::new(
-                read_file(&file.value, "key file")?,
-                file.source,
-            )));
+        if let Some(Sourced { value, source }) = file {
+            return key_in(value, source, "key file");
         }
         if let Some(key) = self.variable("BACKUP_ENCRYPTION_KEY") {
-            return Ok(Key::Known(Sourced::new(
-                key.into(),
-                Source::Variable("BACKUP_ENCRYPTION_KEY"),
-            )));
+            let source = Source::Variable("BACKUP_ENCRYPTION_KEY");
+            return Ok((Key::Known(Sourced::new(key.into(), source)), None));
         }
         if let Some(text) = &raw.key {
             if let Some(path) = text.strip_prefix("file:") {
-                let path = self.base().join(path);
-                if !path.exists() {
-                    return Ok(Key::MissingFile(Sourced::new(path, self.file_source())));
-                }
+                return key_in(self.base().join(path), self.file_source(), "key");
             }
             let (secret, literal) = read_secret(text, self.base(), self.environment, "key")?;
             if literal {
@@ -144,16 +139,13 @@ impl Resolver<'_> {
                     self.file_source()
                 ));
             }
-            return Ok(Key::Known(Sourced::new(secret, self.file_source())));
+            let key = Key::Known(Sourced::new(secret, self.file_source()));
+            return Ok((key, None));
         }
         if place.0.exists() {
-            let secret = read_file(&place.0, "key file")?;
-            return Ok(Key::Known(Sourced::new(
-                secret,
-                Source::File(place.0.clone()),
-            )));
+            return key_in(place.0.clone(), Source::File(place.0.clone()), "key file");
         }
-        Ok(Key::None)
+        Ok((Key::None, None))
     }
 
     fn s3(&mut self, raw: &RepositoryDefinition) -> Result<S3Settings, ConfigError> {
@@ -215,6 +207,19 @@ impl Resolver<'_> {
             virtual_host_style: raw.virtual_host_style.unwrap_or(false),
         })
     }
+}
+
+/// The key in a file that is named, which may be missing.
+fn key_in(
+    path: PathBuf,
+    source: Source,
+    what: &str,
+) -> Result<(Key, Option<PathBuf>), ConfigError> {
+    if !path.exists() {
+        return Ok((Key::MissingFile(Sourced::new(path, source)), None));
+    }
+    let key = Key::Known(Sourced::new(read_file(&path, what)?, source));
+    Ok((key, Some(path)))
 }
 
 fn looks_like_address(text: &str) -> bool {

@@ -72,6 +72,8 @@ pub struct RepositorySettings {
     /// Absolute path or URL.
     pub address: Sourced<String>,
     pub key: Key,
+    /// File that the key was read from, where it was.
+    pub key_file: Option<PathBuf>,
     /// Where `init` writes a key when there is none.
     pub key_place: KeyPlace,
     pub s3: S3Settings,

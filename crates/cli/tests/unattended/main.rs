@@ -9,6 +9,7 @@ mod chaos;
 mod data;
 mod duties;
 mod house;
+mod keys;
 mod policy;
 mod remote;
 mod same;

@@ -307,9 +307,7 @@ fn who_may_not_is_told_so_with_the_code_for_it() {
         .fails_with(6);
     assert!(unknown.stderr.contains("hint:"), "{}", unknown.stderr);
     for args in [
-        &["init", "--recovery-kit", "kit.txt"][..],
-        &["key", "list"],
-        &["serve"],
+        &["serve"][..],
         &["worker"],
         &["catalog", "path"],
         &["backup", "--database-url", "postgres://x/y"],

@@ -1,12 +1,13 @@
 //! Repositories: where backups live. What is done to look after them is in `upkeep`.
 
 mod keeping;
+mod keys;
 
 pub use keeping::{Growth, RecoveryKit};
 
 use super::definitions::{By, Put, PutQuery, Standing, sees_everything, wrong_fields};
 use super::etag::{Expected, Tagged};
-use super::extract::{Json, Name, Path, Query};
+use super::extract::{Json, Name, OptionalJson, Path, Query};
 use super::masks;
 use super::paging::PageOf;
 use super::problem::Problem;
@@ -16,15 +17,19 @@ use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::state::AppState;
 use crate::status::keeping::{Kept, of_repositories};
-use crate::targets::Machine;
+use crate::targets::{KeySource, Machine};
 use axum::http::StatusCode;
 use pgkeep_catalog::Stored;
+use pgkeep_engine::keys::write_new;
+use pgkeep_engine::{Error, ErrorCode};
 use pgkeep_model::access::Permission;
 use pgkeep_model::app::RepositoryDefinition;
 use pgkeep_model::secret::SecretText;
 use pgkeep_model::{CancelToken, Silent};
+use pgkeep_repository::generate_key;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
@@ -47,6 +52,11 @@ pub fn routes() -> Routes {
             routes!(keeping::confirm_recovery_kit),
         )
         .add(needs(Permission::Configure), routes!(keeping::accept_loss))
+        .add(needs(Permission::View), routes!(keys::list_keys))
+        .add(needs(Permission::Configure), routes!(keys::add_key))
+        .add(needs(Permission::Configure), routes!(keys::remove_key))
+        .add(needs(Permission::Configure), routes!(keys::rotate_key))
+        .add(needs(Permission::Configure), routes!(keys::recovery_kit))
 }
 
 /// What is said of a repository. Secrets are `env:NAME`, `file:/path` or the value itself, which is shown as `***`.
@@ -112,6 +122,15 @@ pub struct RepositoryTest {
     pub took_ms: u64,
 }
 
+/// How a repository is to be made.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct MakeRepository {
+    /// Of its key; `pgkeep` where absent.
+    #[schema(nullable = false)]
+    label: Option<String>,
+}
+
 /// What making a repository did.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -120,6 +139,10 @@ pub struct RepositoryMade {
     pub location: String,
     /// What the storage was found not to be able to do; nothing that is needed.
     pub lacks: Vec<String>,
+    /// File of the server's machine that a new key was written to; absent where the key was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>)]
+    pub key_file: Option<PathBuf>,
 }
 
 impl RepositoryBody {
@@ -430,33 +453,73 @@ fn look(
     test
 }
 
-/// Makes the repository that a definition names, in a place that is empty.
-#[utoipa::path(post, path = "/repositories/{name}/init", params(("name" = String, Path)), responses((status = 201, description = "Made", body = RepositoryMade)))]
+/// Makes the repository that a definition names, in a place that is empty. Where the definition names a key file that is
+/// missing, or no key at all, a random key is made and written there first.
+#[utoipa::path(post, path = "/repositories/{name}/init", params(("name" = String, Path)), request_body(content = Option<MakeRepository>), responses((status = 201, description = "Made", body = RepositoryMade)))]
 async fn init(
     state: AppState,
     who: Principal,
     client: Client,
     Path(name): Path<Name>,
+    OptionalJson(body): OptionalJson<MakeRepository>,
 ) -> Result<(StatusCode, Json<RepositoryMade>), Problem> {
     sees_everything(&who)?;
+    let label = body.label.unwrap_or_else(|| "pgkeep".into());
+    keys::check(None, &label)?;
     let stored = state.catalog.repository(name.as_str()).await?;
     let machine = state.machine.clone();
     let made = state
         .blocking
         .run(TEST_TIME, move |cancel| {
-            let address =
-                machine.repository_address(&stored.name, &stored.value, cancel.clone())?;
-            let context = machine.context(None, cancel, Arc::new(Silent));
-            pgkeep_engine::storage::init(&address, "pgkeep", &context)
+            make(&machine, &stored, &label, cancel)
         })
         .await?;
     Act::done("repository.init", format!("repository/{name}"))
         .by(&state.catalog, &who, &client)
         .await?;
-    let made = RepositoryMade {
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// The key's file is written before the repository, so no repository can exist whose key was never kept.
+fn make(
+    machine: &Machine,
+    stored: &Stored<RepositoryDefinition>,
+    label: &str,
+    cancel: CancelToken,
+) -> pgkeep_engine::Result<RepositoryMade> {
+    let (name, definition) = (&stored.name, &stored.value);
+    let address = definition.address.as_deref().unwrap_or_default();
+    let missing = match machine.key_source(address, definition) {
+        KeySource::File(file) if file.is_absolute() && !file.exists() => Some(file),
+        KeySource::Nowhere(usual) if !address.is_empty() => Some(usual),
+        _ => None,
+    };
+    if let Some(file) = &missing {
+        write_new(file, &generate_key()).map_err(|e| {
+            Error::new(
+                ErrorCode::RepositoryAccess,
+                format!("cannot write the new key to {}: {e}", file.display()),
+            )
+            .hint("the account that runs pgkeep must be able to write there, or bring a key: file:/path or env:NAME in the repository's definition")
+        })?;
+    }
+    let made = machine
+        .repository_address(name, definition, cancel.clone())
+        .and_then(|address| {
+            let context = machine.context(None, cancel, Arc::new(Silent));
+            pgkeep_engine::storage::init(&address, label, &context)
+        });
+    if let (Err(error), Some(file)) = (&made, &missing)
+        && matches!(error.code, ErrorCode::Refused | ErrorCode::InvalidRequest)
+    {
+        // Another repository or other files are there, which this key does not open. After any other failure the key may be
+        // in force, and stays for the next attempt.
+        let _ = std::fs::remove_file(file);
+    }
+    made.map(|made| RepositoryMade {
         id: made.id,
         location: made.location,
         lacks: made.lacks,
-    };
-    Ok((StatusCode::CREATED, Json(made)))
+        key_file: missing,
+    })
 }

@@ -3,6 +3,7 @@
 mod definitions;
 mod events;
 mod jobs;
+mod keys;
 mod listener;
 mod openapi;
 mod problems;

@@ -4,7 +4,7 @@ use super::{Answer, Step, shop::Shop, size_of};
 use crate::{
     args::DemoArgs,
     commands::{diff as diff_command, restore as restore_command},
-    config::{generate_key, write_new},
+    config::write_new,
     error::{CliError, CliResult},
     exit::Exit,
     output::{Text, human},
@@ -21,7 +21,7 @@ use pgkeep_engine::{
 };
 use pgkeep_model::{evidence::Proof, manifest::BackupKind};
 use pgkeep_postgres::{connect::ConnectOptions, throwaway::Throwaway, tools::Tools};
-use pgkeep_repository::{Repository, storage::StorageOptions};
+use pgkeep_repository::{Repository, generate_key, storage::StorageOptions};
 use std::{path::Path, time::Instant};
 
 const DATABASE: &str = "shop";
@@ -165,7 +165,7 @@ fn make_shop(
 }
 
 fn make_repository(teller: &mut Teller<'_>, folder: &Path) -> CliResult<Repository> {
-    let password = generate_key()?;
+    let password = generate_key();
     write_new(&folder.join("repository.key"), &password)?;
     let address = RepositoryAddress {
         address: folder.join("repository").display().to_string(),

@@ -1,19 +1,23 @@
 //! Looking after a server's apps and repositories: doctor, check and repair, prune.
 
 use super::{
-    found_by, found_out, no_connection, one_app, one_repository, only_here, read, report_of,
+    found_by, found_out, keys, no_connection, one_app, one_repository, only_here, read, report_of,
 };
 use crate::{
     api::{Api, Call, encoded},
     args::{CheckArgs, DoctorArgs, InitArgs, PruneArgs},
-    commands::{check as check_here, doctor as doctor_here, prune as prune_here},
-    error::{CliError, CliResult},
+    commands::{
+        check as check_here, doctor as doctor_here, init as init_here, prune as prune_here,
+    },
+    config::write_new,
+    error::CliResult,
     exit::Exit,
     session::Session,
 };
-use pgkeep_engine::doctor::DoctorReport;
+use pgkeep_engine::{doctor::DoctorReport, storage::InitReport};
 use pgkeep_repository::CheckReport;
 use serde_json::json;
+use std::path::PathBuf;
 
 pub fn doctor(args: &DoctorArgs, api: &Api, session: &Session) -> CliResult<Exit> {
     no_connection(&args.connection)?;
@@ -27,38 +31,22 @@ pub fn doctor(args: &DoctorArgs, api: &Api, session: &Session) -> CliResult<Exit
     Ok(doctor_here::answer(&report, session))
 }
 
-/// Makes the repository that a definition of the server names, with the key that the definition names.
+/// Makes the repository that a definition of the server names, with the key that the definition names or a new one.
 pub fn init(args: &InitArgs, api: &Api, session: &Session) -> CliResult<Exit> {
-    if args.label.is_some() || args.recovery_kit.is_some() {
-        let option = match args.label.is_some() {
-            true => "--label",
-            false => "--recovery-kit",
-        };
-        return Err(CliError::usage(format!(
-            "{option} is about the key, which stays on the server's machine"
-        ))
-        .with_hint(
-            "leave it out; `pgkeep key kit` prints the recovery kit on the server's machine",
-        ));
-    }
+    init_here::refuse_written_kit(args)?;
     let name = one_repository(api, session)?;
-    let made = api.document(&Call::post(format!(
-        "/repositories/{}/init",
-        encoded(&name)
-    )))?;
-    session.screen.answer(&made, |text| {
-        let said = |field: &str| made[field].as_str().unwrap_or_default().to_owned();
-        let id = said("id");
-        text.line(format!(
-            "made repository {} at {}",
-            id.get(..8).unwrap_or(&id),
-            said("location")
-        ));
-        for lack in made["lacks"].as_array().into_iter().flatten() {
-            text.line(format!("the storage {}", lack.as_str().unwrap_or_default()));
-        }
-        text.line("Keep a copy of its key away from the server's machine: `pgkeep key kit` there prints a recovery kit.");
-    });
+    let mut call = Call::post(format!("/repositories/{}/init", encoded(&name)));
+    if let Some(label) = &args.label {
+        call = call.body(json!({ "label": label }));
+    }
+    let mut made = api.document(&call)?;
+    let key_file: Option<PathBuf> = read(made["key_file"].take(), "answer")?;
+    let report: InitReport = read(made, "answer")?;
+    if let Some(path) = &args.recovery_kit {
+        write_new(path, &keys::kit(&name, api)?)?;
+        keys::confirm_kit(&name, api, session);
+    }
+    init_here::answer(report, key_file, args.recovery_kit.clone(), session);
     Ok(Exit::Done)
 }
 

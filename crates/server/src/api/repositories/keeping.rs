@@ -53,7 +53,7 @@ impl From<model::Growth> for Growth {
 }
 
 /// Records that the recovery kit of the repository's key was written down and put into a safe place. A change of the key ends
-/// that. The kit itself is printed by `pgkeep key kit` on the machine that has the key; the server tells keys to nobody.
+/// that. The kit itself is made by `recovery-kit`.
 #[utoipa::path(post, path = "/repositories/{name}/recovery-kit/confirm", params(("name" = String, Path)), responses((status = 200, description = "Recorded", body = RecoveryKit)))]
 pub(super) async fn confirm_recovery_kit(
     state: AppState,
