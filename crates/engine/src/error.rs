@@ -47,6 +47,8 @@ pub struct Error {
     pub sqlstate: Option<String>,
     /// Several findings where there are more than one (the differences of a failed proof).
     pub details: Vec<String>,
+    /// It fails in the same way until somebody changes something, though its code may tell of what passes.
+    pub lasting: bool,
 }
 
 impl Error {
@@ -57,6 +59,7 @@ impl Error {
             hint: None,
             sqlstate: None,
             details: Vec::new(),
+            lasting: false,
         }
     }
 
@@ -161,6 +164,9 @@ impl From<pgkeep_postgres::Error> for Error {
             sqlstate: e.sqlstate().map(str::to_string),
             message: e.to_string(),
             details: Vec::new(),
+            // A password that was never given, or a way of logging in that one side does not know. A TLS that fails may pass: a
+            // server that is out of processes refuses in that way.
+            lasting: matches!(&e, E::Login { .. }),
         }
     }
 }
@@ -191,6 +197,7 @@ impl From<RepositoryError> for Error {
             hint,
             sqlstate: None,
             details: Vec::new(),
+            lasting: false,
         }
     }
 }

@@ -77,7 +77,7 @@ impl From<Error> for Failure {
         {
             details.push(format!("SQLSTATE {sqlstate}"));
         }
-        let lasting = error.sqlstate.is_some_and(|state| is_lasting(&state));
+        let lasting = error.lasting || error.sqlstate.is_some_and(|state| is_lasting(&state));
         let usual = Self::new(error.code, error.message);
         Self {
             hint: error.hint,
@@ -181,6 +181,19 @@ mod tests {
             let mut error = Error::new(ErrorCode::Database, "x");
             error.sqlstate = sqlstate.map(str::to_owned);
             assert_eq!(Failure::from(error).may_pass, again, "{sqlstate:?}");
+        }
+        // Without an SQLSTATE: no password to give, and a server that is away.
+        let no_password = pgkeep_postgres::Error::Login {
+            to: "db".into(),
+            what: "it wants a password".into(),
+            hint: None,
+        };
+        let away = pgkeep_postgres::Error::Connect {
+            to: "db".into(),
+            source: std::io::ErrorKind::ConnectionRefused.into(),
+        };
+        for (error, again) in [(no_password, false), (away, true)] {
+            assert_eq!(Failure::from(Error::from(error)).may_pass, again);
         }
     }
 
