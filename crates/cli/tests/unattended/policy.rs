@@ -61,9 +61,28 @@ fn a_nightly_policy_is_made_changed_switched_and_removed() {
     assert_eq!(definition["schedule"]["time_zone"], "Europe/Berlin");
     assert_eq!(definition["retention"]["days"], 30);
     assert_eq!(definition["retention"]["keep"]["weekly"], 4);
+    // A time that comes from the schedule alone is no promise.
+    for (shown, command) in [("next run", "list"), ("next run", "show"), ("", "next")] {
+        let name: &[&str] = if command == "list" { &[] } else { &["nightly"] };
+        let told = desk.run(&[&["policy", command], name].concat()).succeeds();
+        assert!(told.stdout.contains(shown), "{}", told.stdout);
+        assert!(
+            told.stderr
+                .contains("no worker is alive; start `pgkeep serve`"),
+            "{}",
+            told.stderr
+        );
+        let told = desk.run(&[&["policy", command, "--json"], name].concat());
+        let note = told.succeeds().json()["not_at_present"].clone();
+        assert!(
+            note.as_str().unwrap().contains("no worker is alive"),
+            "{note}"
+        );
+    }
     desk.run(&["policy", "disable", "nightly"]).succeeds();
     let list = desk.run(&["policy", "list"]).succeeds();
     assert!(list.stdout.contains("off"), "{}", list.stdout);
+    assert!(!list.stderr.contains("worker"), "{}", list.stderr);
     let shown = desk
         .run(&["policy", "enable", "nightly", "--json"])
         .succeeds()

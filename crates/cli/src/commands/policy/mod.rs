@@ -23,31 +23,27 @@ pub fn run(command: &PolicyCommand, session: &Session) -> CliResult<Exit> {
     carried_out(command, &api, session).map_err(pointed)
 }
 
-/// What is not known has a list of what is.
+/// An app is described in a file of its own.
 fn pointed(error: CliError) -> CliError {
-    let list = match &error {
-        CliError { hint: Some(_), .. } => return error,
-        error if error.message.contains("there is no app") => "`pgkeep app list` shows the apps",
-        error if error.message.contains("no file trees") => {
-            "describe them as [[app.NAME.files]] and run `pgkeep apply`, or take another --kind"
-        }
-        CliError {
-            exit: Exit::NotFound,
-            ..
-        } => "`pgkeep policy list` shows the policies",
-        _ => return error,
-    };
-    error.with_hint(list)
+    match error.message.contains("no file trees") {
+        true => error.with_hint(
+            "describe them as [[app.NAME.files]] and run `pgkeep apply`, or take another --kind",
+        ),
+        false => error,
+    }
 }
 
 fn carried_out(command: &PolicyCommand, api: &Api, session: &Session) -> CliResult<Exit> {
     match command {
         PolicyCommand::List => list(api, session),
         PolicyCommand::Show { name } => {
-            let policy = document(api, name)?;
+            let mut policy = document(api, name)?;
+            let hold_up = hold_up(policy_in(&policy).is_ok_and(|p| p.enabled), api);
+            note_in(&mut policy, hold_up.as_deref());
             session
                 .screen
                 .answer(&policy, |text| show::one(text, &policy));
+            tell(hold_up.as_deref(), session);
             Ok(Exit::Done)
         }
         PolicyCommand::Create(args) => create(args, api, session),
@@ -109,11 +105,50 @@ fn body(policy: &Policy) -> Value {
 fn list(api: &Api, session: &Session) -> CliResult<Exit> {
     let call = Call::get("/policies").maybe("app", session.named_app());
     let policies = api.all(&call)?;
-    let answer = json!({ "policies": policies });
+    let any = policies
+        .iter()
+        .any(|policy| policy_in(policy).is_ok_and(|p| p.enabled));
+    let hold_up = hold_up(any, api);
+    let mut answer = json!({ "policies": policies });
+    note_in(&mut answer, hold_up.as_deref());
     session
         .screen
         .answer(&answer, |text| show::all(text, &policies));
+    tell(hold_up.as_deref(), session);
     Ok(Exit::Done)
+}
+
+/// Why the next runs that are shown will not come, where that is so: a time that is read from a schedule looks like a promise.
+/// Whoever may not see the status is told nothing.
+fn hold_up(enabled: bool, api: &Api) -> Option<String> {
+    if !enabled {
+        return None;
+    }
+    let status = api.document(&Call::get("/status")).ok()?;
+    if status["workers"] == 0 {
+        return Some(
+            "no policy runs at present: no worker is alive; start `pgkeep serve`, or `pgkeep worker` where the server has \
+             none of its own"
+                .into(),
+        );
+    }
+    match status["queue_paused"] == true {
+        true => api.pause().ok()?,
+        false => None,
+    }
+}
+
+/// Where a program finds it.
+fn note_in(answer: &mut Value, hold_up: Option<&str>) {
+    if let Some(words) = hold_up {
+        answer["not_at_present"] = words.into();
+    }
+}
+
+fn tell(hold_up: Option<&str>, session: &Session) {
+    if let (Some(words), false) = (hold_up, session.screen.quiet) {
+        session.screen.warn(words);
+    }
 }
 
 fn create(args: &PolicyArgs, api: &Api, session: &Session) -> CliResult<Exit> {
@@ -158,6 +193,7 @@ fn create(args: &PolicyArgs, api: &Api, session: &Session) -> CliResult<Exit> {
         text.blank();
         show::one(text, &made);
     });
+    tell(hold_up(policy.enabled, api).as_deref(), session);
     Ok(Exit::Done)
 }
 
@@ -297,10 +333,13 @@ fn cleanup(name: &str, asked: Asked, api: &Api, session: &Session) -> CliResult<
 
 fn next(name: &str, count: u16, api: &Api, session: &Session) -> CliResult<Exit> {
     let call = Call::get(format!("{}/next", path(name))).query("count", count);
-    let answer = api.document(&call)?;
+    let mut answer = api.document(&call)?;
+    let hold_up = hold_up(answer["enabled"] == true, api);
+    note_in(&mut answer, hold_up.as_deref());
     session
         .screen
         .answer(&answer, |text| show::next(text, &answer));
+    tell(hold_up.as_deref(), session);
     Ok(Exit::Done)
 }
 
