@@ -55,7 +55,7 @@ impl Cursor {
 
     /// Reads a cursor that must have been made under the same order.
     pub(crate) fn decode(text: &str, sort: &str) -> Result<Cursor> {
-        let wrong = || CatalogError::Invalid("the cursor is not one of this list".to_owned());
+        let wrong = || CatalogError::BadCursor;
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
         let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
         if cursor.sort == sort {

@@ -173,9 +173,7 @@ impl Catalog {
         }
         if let Some(after) = &page.after {
             let cursor = Cursor::decode(after, SORT)?;
-            let seq: i64 = cursor.id.parse().map_err(|_| {
-                CatalogError::Invalid("the cursor is not one of this list".to_owned())
-            })?;
+            let seq: i64 = cursor.id.parse().map_err(|_| CatalogError::BadCursor)?;
             and(
                 if page.descending {
                     "seq < ?"

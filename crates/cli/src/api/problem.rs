@@ -2,6 +2,7 @@
 
 use super::{JobView, Reply};
 use crate::{error::CliError, exit::Exit};
+use pgkeep_server::api::problem::Code;
 use serde::Deserialize;
 
 /// `application/problem+json`, as far as the command line shows it.
@@ -50,25 +51,61 @@ pub fn error_of(reply: &Reply) -> CliError {
     if let (Exit::Failed, Some(id)) = (error.exit, problem.request_id) {
         error.details.push(format!("request {id}"));
     }
-    error.hint = match problem.code.as_str() {
-        // The server's own speaks of headers and of a page to log in at.
-        "unauthenticated" => usual_hint("unauthenticated"),
-        // What is wrong is an option here, not a field of a request.
-        "invalid" => problem.hint.filter(|hint| !hint.starts_with("/api/")),
-        code => problem.hint.or_else(|| usual_hint(code)),
+    error.hint = match &problem.hint {
+        Some(hint) if !speaks_of_requests(&problem.code, hint) => problem.hint,
+        hint => Some(match own_hint(&problem.code, &error.message) {
+            Some(own) => own.into(),
+            None => hint.clone().unwrap_or_else(|| UNKNOWN.into()),
+        }),
     };
     error
 }
 
-fn usual_hint(code: &str) -> Option<String> {
-    let hint = match code {
+const UNKNOWN: &str = "the server's log says more; compare `pgkeep --version` on both machines";
+
+/// Whether a hint is meant for whoever writes requests by hand. What is wrong is an option here, and what is there is shown by
+/// commands.
+fn speaks_of_requests(code: &str, hint: &str) -> bool {
+    let usual = Code::ALL.iter().find(|known| known.as_str() == code);
+    code == "unauthenticated"
+        || hint.starts_with("/api/")
+        || hint.starts_with("GET /api/")
+        || usual.is_some_and(|known| known.usual_hint() == hint)
+}
+
+/// The same in words of the command line.
+fn own_hint(code: &str, message: &str) -> Option<&'static str> {
+    Some(match code {
         "unauthenticated" => {
             "give a token by PGKEEP_TOKEN or --token-file; `pgkeep token create` on the server makes one"
         }
         "no_worker" => "start `pgkeep serve` or `pgkeep worker`",
+        "precondition_failed" => "look at what it is now, then give the command again",
+        "not_found" | "invalid" if message.contains("there is no ") => return list_of(message),
+        "invalid" | "invalid_request" | "too_large" => "--help of the command says what it takes",
+        "throttled" => "wait a moment, then give the command again",
+        "confirmation_needed" => "look at --dry-run, then give the phrase by --confirm",
+        "plan_changed" => "look at --dry-run once more",
         _ => return None,
-    };
-    Some(hint.into())
+    })
+}
+
+/// The command that shows those that there are, for a message like `there is no app 'shop'`.
+fn list_of(message: &str) -> Option<&'static str> {
+    let (_, named) = message.split_once("there is no ")?;
+    let (what, _) = named.split_once(' ')?;
+    Some(match what {
+        "app" => "`pgkeep app list` shows the apps",
+        "policy" => "`pgkeep policy list` shows the policies",
+        "repository" => "`pgkeep repository list` shows the repositories",
+        "target" => "`pgkeep notify list` shows the targets",
+        "user" | "account" => "`pgkeep user list` shows the accounts",
+        "token" => "`pgkeep token list` shows the tokens",
+        "job" => "`pgkeep job list` shows the jobs",
+        "backup" => "`pgkeep list` shows the backups",
+        "restore" => "`pgkeep job list` shows the restores",
+        _ => "check the name",
+    })
 }
 
 /// The code to exit with for a code of the API or of a failed job.
@@ -128,7 +165,6 @@ pub fn job_failure(job: &JobView) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pgkeep_server::api::problem::Code;
 
     #[test]
     fn every_code_of_the_api_has_its_exit() {
@@ -154,6 +190,29 @@ mod tests {
         );
         assert_eq!(error.details, ["schedule.at: not a time", "app: unknown"]);
         assert_eq!(error.hint.as_deref(), Some("mend them"));
+        // What speaks of requests is told in words of the command line.
+        for (body, hint) in [
+            (
+                r#"{"code":"not_found","detail":"there is no app 'x'","hint":"GET /api/v1/apps lists those that there are"}"#,
+                "`pgkeep app list` shows the apps",
+            ),
+            (
+                r#"{"code":"precondition_failed","detail":"changed","hint":"read it again, and send the `ETag` of that as `If-Match`"}"#,
+                "look at what it is now, then give the command again",
+            ),
+            (
+                r#"{"code":"invalid","detail":"jobs: 1 to 256"}"#,
+                "--help of the command says what it takes",
+            ),
+            (
+                r#"{"code":"busy","detail":"busy","hint":"try again in a moment"}"#,
+                "try again in a moment",
+            ),
+            (r#"{"code":"something_new","detail":"no"}"#, UNKNOWN),
+        ] {
+            let error = error_of(&reply("application/problem+json", body));
+            assert_eq!(error.hint.as_deref(), Some(hint), "{body}");
+        }
         let other = error_of(&reply("text/html", "<h1>Bad gateway</h1>"));
         assert_eq!(other.exit, Exit::Server);
     }

@@ -69,7 +69,6 @@ pub async fn enqueue(state: &AppState, job: NewJob) -> Result<Accepted, Problem>
             Code::NoWorker,
             "no worker is alive to do it; what is there can be read",
         )
-        .hint("start `pgkeep serve`, or `pgkeep worker` where the server has no workers of its own")
         .retry_after(30));
     }
     let body =

@@ -132,7 +132,8 @@ fn found<T>(
             Expected::Present | Expected::Revision(_) => Err(Problem::new(
                 Code::PreconditionFailed,
                 format!("there is no {what} named {name}"),
-            )),
+            )
+            .hint("send `If-None-Match: *` to make it")),
             Expected::Anything | Expected::Absent => Ok(None),
         },
         Err(error) => Err(error.into()),
@@ -174,7 +175,8 @@ pub async fn app_in_field(
         Ok(_) | Err(CatalogError::NotFound { .. }) => Err(Problem::invalid(
             "app",
             format!("there is no app '{}'", name.escape_debug()),
-        )),
+        )
+        .see_all("app")),
         Err(error) => Err(error.into()),
     }
 }

@@ -86,13 +86,16 @@ impl ForgetBody {
             .into_rules()
             .map_err(|(field, message)| Problem::invalid(&field, message))?;
         if policy.is_empty() {
-            return Err(Problem::invalid("keep", "no rule is set"));
+            return Err(Problem::invalid("keep", "no rule is set")
+                .hint("set at least one: `last`, `daily`, `weekly`, `monthly` or `within`"));
         }
         bounded("tags", &self.tags)?;
         let zone = match &self.time_zone {
             None => TimeZone::UTC,
-            Some(name) => TimeZone::get(name)
-                .map_err(|_| Problem::invalid("timeZone", "is no known time zone"))?,
+            Some(name) => TimeZone::get(name).map_err(|_| {
+                Problem::invalid("timeZone", "is no known time zone")
+                    .hint("names are those of the IANA database: Europe/Berlin, UTC")
+            })?,
         };
         Ok(ForgetRequest::Policy {
             policy,
@@ -228,7 +231,7 @@ fn agreed(planned: &PlannedForget, body: &ForgetBody) -> Result<(), Problem> {
         let problem = Problem::new(Code::Conflict, objection.message.clone());
         return Err(match objection.can_be_forced {
             true => problem.hint("force it, with a reason, where it is really to go"),
-            false => problem,
+            false => problem.hint("leave that backup out"),
         });
     }
     let reason = body.reason.as_deref().unwrap_or_default();

@@ -226,6 +226,7 @@ fn words<T>(
     field: &str,
     text: Option<&str>,
     named: impl Fn(&str) -> Option<T>,
+    known: &[&str],
 ) -> Result<Vec<T>, Problem> {
     text.into_iter()
         .flat_map(|text| text.split(','))
@@ -237,6 +238,7 @@ fn words<T>(
                     Code::InvalidRequest,
                     format!("{field}: '{}' is not known", word.escape_debug()),
                 )
+                .hint(format!("known are {}", known.join(", ")))
             })
         })
         .collect()
@@ -259,8 +261,18 @@ async fn list(
     Query(paging): Query<Paging>,
 ) -> Result<Json<PageOf<Job>>, Problem> {
     let filter = JobFilter {
-        states: words("state", query.state.as_deref(), model::JobState::named)?,
-        kinds: words("kind", query.kind.as_deref(), model::JobKind::named)?,
+        states: words(
+            "state",
+            query.state.as_deref(),
+            model::JobState::named,
+            &model::JobState::ALL.map(model::JobState::as_str),
+        )?,
+        kinds: words(
+            "kind",
+            query.kind.as_deref(),
+            model::JobKind::named,
+            &model::JobKind::ALL.map(model::JobKind::as_str),
+        )?,
         apps: apps_filter(&who, query.app.as_ref()),
         repository: query.repository,
         policy: query.policy,
@@ -489,7 +501,8 @@ async fn approve(
     let asked_for_it =
         job.created_by == who.name || job.created_by.starts_with(&format!("{} (token ", who.name));
     if asked_for_it {
-        let problem = Problem::forbidden("the one who asked for it cannot say yes to it");
+        let problem = Problem::forbidden("the one who asked for it cannot say yes to it")
+            .hint("somebody else who may restore has to");
         Act::refused(
             "job.approve",
             format!("job/{}", job.id),

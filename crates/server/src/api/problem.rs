@@ -132,22 +132,81 @@ pub struct ProblemBody {
 }
 
 impl Code {
-    /// What helps against every problem of the kind, where nothing better is known.
-    fn usual_hint(self) -> Option<&'static str> {
+    /// What to do about every problem of the kind, where nothing better is known.
+    pub fn usual_hint(self) -> &'static str {
         match self {
-            Code::PreconditionFailed => {
-                Some("read it again, and send the `ETag` of that as `If-Match`")
+            Code::InvalidRequest | Code::UnsupportedMediaType | Code::Invalid => {
+                "/api/docs describes what the request may hold"
             }
+            Code::Unauthenticated => "log in, or send 'authorization: Bearer pgk_…'",
+            Code::LoginRefused => {
+                "try again; whoever manages accounts can set a new password or remove a second factor"
+            }
+            Code::SecondFactorNeeded => {
+                "send the code of your authenticator app, or a recovery code, as `code`"
+            }
+            Code::Forbidden => "ask somebody who manages accounts for it",
+            Code::CsrfRefused => "send the session's `csrfToken` as the header X-CSRF-Token",
+            Code::NotFound => "check the name; /api/docs lists all paths",
+            Code::MethodNotAllowed => "`Allow` in the answer names the methods that it knows",
+            Code::Conflict => "look at what is there, and make room for it or leave it",
+            Code::Exists => "take another name, or change the one that is there",
+            Code::InUse => "change or remove first what uses it",
+            Code::WrongState => "read it again: what can be done with it depends on its state",
+            Code::RequestInProgress => {
+                "wait, and send it again: the answer to the first one is kept"
+            }
+            Code::PlanChanged => "make a new plan, and look at it",
+            Code::PreconditionFailed => "read it again, and send the `ETag` of that as `If-Match`",
+            Code::TooLarge => "send less at once, or raise the server's limit for it",
             Code::RangeNotSatisfiable => {
-                Some("ask for bytes within the file, or without `Range` for all of it")
+                "ask for bytes within the file, or without `Range` for all of it"
             }
-            Code::MethodNotAllowed => Some("`Allow` in the answer names the methods that it knows"),
-            Code::UnsupportedMediaType | Code::Invalid => {
-                Some("/api/docs describes what the request may hold")
+            Code::Refused => "make a plan of it: that names the reasons, and what to do about each",
+            Code::ConfirmationNeeded => "send the phrase that the plan asks for as `confirm`",
+            Code::ProofFailed => {
+                "the details name what differs; restore another backup beside it, and compare"
             }
-            _ => None,
+            Code::Damaged => {
+                "check the repository: that names the damage and what of it can be repaired"
+            }
+            Code::RepositoryAccess => "check its address and its key",
+            Code::Privilege => "grant it, or let pgkeep connect as a role that has it",
+            Code::Tools => {
+                "install PostgreSQL's client programs of the server's major version or a newer one"
+            }
+            Code::Throttled => "wait as long as `Retry-After` says",
+            Code::HeadersTooLarge => "send fewer or shorter headers and cookies",
+            Code::Failed => "the server's log says why, under the request's id",
+            Code::Busy => "try again in a moment",
+            Code::NoWorker => {
+                "start `pgkeep serve`, or `pgkeep worker` where the server has no workers of its own"
+            }
+            Code::TimedOut => "try again, or ask for less at once",
+            Code::Database => "check that the database server runs and can be reached from here",
+            Code::Storage => "check that the storage can be reached, and its credentials",
+            Code::NoSpace => "make room on that disk, or name another place",
         }
     }
+}
+
+/// Where those that there are can be seen. `what` is a noun as it stands in a message.
+fn listed_at(what: &str) -> Option<&'static str> {
+    Some(match what {
+        "app" => "/apps",
+        "policy" => "/policies",
+        "repository" => "/repositories",
+        "target" => "/notifications/targets",
+        "user" | "account" => "/users",
+        "token" => "/tokens",
+        "session" => "/sessions",
+        "job" => "/jobs",
+        "backup" => "/backups",
+        "restore" => "/restores",
+        "drill" => "/drills",
+        "upload" => "/backups/uploads",
+        _ => return None,
+    })
 }
 
 impl Problem {
@@ -187,7 +246,15 @@ impl Problem {
 
     /// `what` is a noun, `name` what was looked for. Also the answer for what the account may not see.
     pub fn not_found(what: &str, name: &str) -> Self {
-        Self::new(Code::NotFound, format!("there is no {what} '{name}'"))
+        Self::new(Code::NotFound, format!("there is no {what} '{name}'")).see_all(what)
+    }
+
+    /// Says where those that there are can be seen, where they can.
+    pub fn see_all(self, what: &str) -> Self {
+        match listed_at(what) {
+            Some(path) => self.hint(format!("GET /api/v1{path} lists those that there are")),
+            None => self,
+        }
     }
 
     /// One field of the request is wrong.
@@ -209,7 +276,6 @@ impl Problem {
     pub fn internal(reason: impl std::fmt::Display) -> Self {
         tracing::error!(reason = %reason, "a request failed inside the server");
         Self::new(Code::Failed, "the server could not do it")
-            .hint("the server's log says why, under the request's id")
     }
 
     pub fn body(&self) -> ProblemBody {
@@ -219,7 +285,7 @@ impl Problem {
             status: self.code.status().as_u16(),
             code: self.code.as_str(),
             detail: self.detail.clone(),
-            hint: (self.hint.clone()).or_else(|| self.code.usual_hint().map(str::to_owned)),
+            hint: (self.hint.clone()).or_else(|| Some(self.code.usual_hint().to_owned())),
             details: self.details.clone(),
             fields: self.fields.clone(),
             request_id: crate::http::request_id::current(),
@@ -295,12 +361,19 @@ impl From<CatalogError> for Problem {
             C::NotNow { .. } | C::Fenced { .. } => Code::WrongState,
             C::InUse { .. } => Code::InUse,
             C::Busy(_) | C::Collision(_) | C::Unreachable(_) => Code::Busy,
-            C::Invalid(_) => Code::InvalidRequest,
+            C::Invalid(_) | C::BadCursor => Code::InvalidRequest,
+            C::Unwritable(_) => Code::Storage,
             _ => return Problem::internal(error),
         };
         let mut problem = Problem::new(code, error.to_string());
         problem.hint = error.hint().map(str::to_string);
-        problem
+        match &error {
+            C::NotFound { what, .. } => problem.see_all(what),
+            C::Exists { what, .. } if problem.hint.is_none() => problem.hint(format!(
+                "take another name, or change the {what} that is there"
+            )),
+            _ => problem,
+        }
     }
 }
 
@@ -313,6 +386,35 @@ mod tests {
     fn every_code_has_a_name_of_its_own() {
         let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn what_is_not_there_leads_to_a_list_that_is() {
+        for what in [
+            "app",
+            "policy",
+            "repository",
+            "target",
+            "user",
+            "account",
+            "token",
+            "session",
+            "job",
+            "backup",
+            "restore",
+            "drill",
+            "upload",
+        ] {
+            let hint = Problem::not_found(what, "x").hint.expect(what);
+            let path = hint.strip_prefix("GET /api/v1").expect("a path");
+            let path = path
+                .strip_suffix(" lists those that there are")
+                .expect("words");
+            let found = |route: &crate::api::routes::RouteEntry| {
+                route.method == "GET" && route.path == path
+            };
+            assert!(crate::api::table().iter().any(found), "{what}: {path}");
+        }
     }
 
     #[test]

@@ -256,9 +256,8 @@ async fn owner(state: &AppState, who: &Principal, named: Option<&Name>) -> Resul
         _ if !may_manage => Err(Problem::forbidden(
             "tokens of others are made by those who manage accounts",
         )),
-        _ => Err(Problem::invalid(
-            "owner",
-            format!("there is no account '{name}'"),
-        )),
+        _ => Err(
+            Problem::invalid("owner", format!("there is no account '{name}'")).see_all("account"),
+        ),
     }
 }

@@ -67,6 +67,46 @@ async fn every_error_is_a_problem() {
         assert_eq!(body["type"], format!("urn:pgkeep:problem:{code}"), "{body}");
         assert_eq!(body["requestId"], answer.header("x-request-id"), "{body}");
         assert!(!body["detail"].as_str().unwrap().is_empty(), "{body}");
+        let hint = body["hint"].as_str().unwrap_or_default();
+        assert!(!hint.is_empty(), "{method} {path}: no next step in {body}");
+        for (part, words) in [
+            ("state=sleeping", "known are queued, running"),
+            ("cursor=nonsense", "`nextCursor` of a page"),
+            ("wrong=1", "known are"),
+        ] {
+            assert!(
+                !path.contains(part) || hint.contains(words),
+                "{path}: {hint}"
+            );
+        }
+    }
+    for (path, list) in [
+        ("/apps/nothing", "/apps"),
+        ("/policies/nothing", "/policies"),
+        ("/repositories/nothing", "/repositories"),
+        ("/notifications/targets/nothing", "/notifications/targets"),
+        ("/jobs/0191f7a0-7c1b-7aaa-8000-0123456789ab", "/jobs"),
+        ("/users/0191f7a0-7c1b-7aaa-8000-0123456789ab", "/users"),
+        ("/backups/0191f7a0-7c1b-7aaa-8000-0123456789ab", "/backups"),
+        (
+            "/restores/0191f7a0-7c1b-7aaa-8000-0123456789ab",
+            "/restores",
+        ),
+    ] {
+        let hint = scene.get(path).await.expect(404).json()["hint"].clone();
+        let expected = format!("GET /api/v1{list} lists those that there are");
+        assert_eq!(hint, expected, "{path}");
+    }
+    // What is to be changed is not there, or has changed.
+    for (headers, words) in [
+        ([("if-match", "*")], "`If-None-Match: *`"),
+        ([("if-match", "\"7\"")], "`If-None-Match: *`"),
+        ([("if-match", "nonsense")], "send the `ETag`"),
+    ] {
+        let body = Some(json!({"databases": ["postgres://db/shop"]}));
+        let answer = scene.ask("PUT", "/apps/shop", admin, &headers, body).await;
+        let hint = answer.expect(412).json()["hint"].clone();
+        assert!(hint.as_str().unwrap_or_default().contains(words), "{hint}");
     }
 }
 

@@ -91,7 +91,8 @@ async fn create(
         return Err(Problem::invalid(
             "repository",
             format!("there is no repository '{}'", name.escape_debug()),
-        ));
+        )
+        .see_all("repository"));
     }
     let kind = body.kind.unwrap_or(BackupKind::Full);
     let spec = BackupSpec {
@@ -307,7 +308,7 @@ async fn delete(
         let problem = Problem::new(Code::Conflict, objection.message.clone());
         return Err(match objection.can_be_forced {
             true => problem.hint("repeat it with force=true and a reason"),
-            false => problem,
+            false => problem.hint("leave it until that has changed"),
         });
     }
     if forced
