@@ -54,7 +54,7 @@ export function OverviewPage() {
                 ))}
               </SimpleGrid>
               <Suspense fallback={null}>
-                <Trends apps={status.apps.map((app) => app.app)} />
+                <Trends apps={status.apps.filter((app) => app.backups > 1).map((app) => app.app)} />
               </Suspense>
             </Stack>
           )

@@ -106,6 +106,7 @@ export const shell: typeof english = {
     daysAgo: (days) => `vor ${days} Tagen`,
     today: 'heute',
     trends: 'Verlauf',
+    tooFew: (days) => `Weniger als zwei Backups in ${days} Tagen.`,
     size: 'Größe',
     added: 'Zuwachs im Repository',
     timeTaken: 'Dauer',

@@ -106,6 +106,7 @@ export const shell = {
     daysAgo: (days: number) => `${days} days ago`,
     today: 'today',
     trends: 'Trends',
+    tooFew: (days: number) => `Fewer than two backups in ${days} days.`,
     size: 'Size',
     added: 'Added to the repository',
     timeTaken: 'Time taken',
