@@ -64,6 +64,7 @@ const whole: AppDefinition = {
     leaveFree: '10GiB',
     maxLoadPercent: 200,
   },
+  upgrade: { from: null, to: 'file:/etc/new.url' },
 }
 
 test('what is shown and not touched is sent back as it was, masks and what has no field included', () => {
@@ -194,7 +195,10 @@ test('the file says the same, and no more than was said', () => {
     commands = true
     every = "7d"
     leave_free = "10GiB"
-    max_load_percent = 200"
+    max_load_percent = 200
+
+    [app.shop.upgrade]
+    to = "file:/etc/new.url""
   `)
   expect(hidesSecrets(toml)).toBe(true)
   expect(tomlOf('my shop', { databases: ['shop'] })).toBe('[app."my shop"]\ndatabases = ["shop"]')

@@ -50,7 +50,7 @@ function table(head: string, raw: Raw): string[] {
 }
 
 export function tomlOf(name: string, definition: AppDefinition): string {
-  const { files, migrations, commands, hooks, fence, drill, ...basics } = definition
+  const { files, migrations, commands, hooks, fence, drill, upgrade, ...basics } = definition
   const app = `app.${key(name || 'NAME')}`
   return [
     ...table(`[${app}]`, basics),
@@ -60,6 +60,7 @@ export function tomlOf(name: string, definition: AppDefinition): string {
     ...(hooks ?? []).flatMap((hook) => table(`[[${app}.hooks]]`, hook)),
     ...table(`[${app}.fence]`, fence),
     ...table(`[${app}.drill]`, drill),
+    ...table(`[${app}.upgrade]`, upgrade),
   ].join('\n\n')
 }
 

@@ -198,7 +198,7 @@ function Filters({ search, csv }: { search: BackupsSearch; csv: string }) {
           setText(event.currentTarget.value)
           setTextLater(event.currentTarget.value)
         }}
-        w={220}
+        w={200}
       />
       <Select
         label={t.common.app}
@@ -208,7 +208,7 @@ function Filters({ search, csv }: { search: BackupsSearch; csv: string }) {
         onChange={(app) => set({ app: app ?? undefined })}
         clearable
         clearButtonProps={{ 'aria-label': t.common.clear }}
-        w={150}
+        w={140}
       />
       <Select
         label={t.common.state}
@@ -218,7 +218,7 @@ function Filters({ search, csv }: { search: BackupsSearch; csv: string }) {
         onChange={(state) => set({ state: state ?? undefined })}
         clearable
         clearButtonProps={{ 'aria-label': t.common.clear }}
-        w={170}
+        w={155}
       />
       <Select
         label={t.common.policy}
@@ -228,7 +228,7 @@ function Filters({ search, csv }: { search: BackupsSearch; csv: string }) {
         onChange={(policy) => set({ policy: policy ?? undefined })}
         clearable
         clearButtonProps={{ 'aria-label': t.common.clear }}
-        w={150}
+        w={140}
       />
       <Checkbox
         label={t.backups.onlyPinned}

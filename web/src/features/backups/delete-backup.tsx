@@ -13,6 +13,7 @@ import { Command } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
 import { Loaded } from '../../ui/loaded.tsx'
 import { Callout } from '../../ui/mark.tsx'
+import { Prose } from '../../ui/prose.tsx'
 import { deleteBackup } from './requests.ts'
 
 /** Shows what removing a backup would do, and does exactly that. */
@@ -68,12 +69,16 @@ function Steps({ plan }: { plan: DeletePlan }) {
     <>
       {plan.objections.map((objection) => (
         <Callout key={objection.message} tone={objection.canBeForced ? 'warn' : 'bad'}>
-          <Text size="sm">{objection.message}</Text>
+          <Text size="sm" lang="en">
+            <Prose text={objection.message} />
+          </Text>
         </Callout>
       ))}
       <List type="ordered" size="sm">
         {plan.steps.map((step) => (
-          <List.Item key={step}>{step}</List.Item>
+          <List.Item key={step} lang="en">
+            <Prose text={step} />
+          </List.Item>
         ))}
       </List>
     </>

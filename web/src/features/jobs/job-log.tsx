@@ -90,7 +90,9 @@ export function JobLog({ id, over }: { id: string; over: boolean }) {
         aria-live="off"
         tabIndex={0}
       >
-        {lines.length === 0 && <span>{query.isPending ? t.common.loading : t.jobs.noLog}</span>}
+        {lines.length === 0 && (
+          <span>{query.isPending ? t.common.loading : over ? t.jobs.emptyLog : t.jobs.noLog}</span>
+        )}
         <div style={{ height: virtualizer.getTotalSize(), position: 'relative' }}>
           {virtualizer.getVirtualItems().map((item) => {
             const line = lines[item.index]

@@ -9,6 +9,7 @@ import { Facts, Moment, Section } from '../../ui/bits.tsx'
 import { TextLink } from '../../ui/links.tsx'
 import { Callout, Mark, type State } from '../../ui/mark.tsx'
 import { Prose } from '../../ui/prose.tsx'
+import classes from '../../ui/ui.module.css'
 import { UndoButton } from '../restore/undo-button.tsx'
 import {
   backupOf,
@@ -235,7 +236,7 @@ function DoctorResult({ job }: { job: Job }) {
   if (report === undefined) return null
   return (
     <Section title={t.apps.checked}>
-      <Stack gap="sm" component="ul" style={{ listStyle: 'none', margin: 0, padding: 0 }}>
+      <ul className={classes.rows}>
         {report.findings.map((finding) => {
           const look = SEVERITY[finding.severity] ?? { tone: 'bad', icon: 'cross' }
           return (
@@ -246,15 +247,21 @@ function DoctorResult({ job }: { job: Job }) {
                   words: (t.severities as Record<string, string>)[finding.severity] ?? finding.severity,
                 }}
               />
-              <Text size="sm">{finding.message}</Text>
+              <Text size="sm" lang="en">
+                {finding.message}
+              </Text>
               <Text size="xs" c="dimmed">
                 {finding.subject}
               </Text>
-              {finding.remedy && <Text size="sm">{finding.remedy}</Text>}
+              {finding.remedy && (
+                <Text size="sm" lang="en">
+                  <Prose text={finding.remedy} />
+                </Text>
+              )}
             </li>
           )
         })}
-      </Stack>
+      </ul>
     </Section>
   )
 }

@@ -27,7 +27,7 @@ export function AppCard({ app, order = 3 }: { app: AppStatus; order?: 2 | 3 }) {
     .sort()[0]
   return (
     <Card withBorder padding="lg" component="article" aria-label={app.app}>
-      <Stack gap="md">
+      <Stack gap="md" h="100%">
         <Group justify="space-between" wrap="nowrap" align="flex-start">
           <div style={{ minWidth: 0 }}>
             {order === 3 && (
@@ -92,7 +92,7 @@ export function AppCard({ app, order = 3 }: { app: AppStatus; order?: 2 | 3 }) {
             ],
           ]}
         />
-        <Group justify="space-between">
+        <Group justify="space-between" mt="auto">
           <TextLink to={paths.backups} search={{ app: app.app }} size="sm">
             {t.overview.allBackups(app.backups)}
           </TextLink>

@@ -4,8 +4,9 @@ import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { api, call } from '../../api/client.ts'
 import { queries } from '../../api/queries.ts'
+import type { PolicyDefinition } from '../../api/types.ts'
 import { paths } from '../../paths.ts'
-import { useTexts } from '../../texts/index.ts'
+import { type Texts, useTexts } from '../../texts/index.ts'
 import { useAction } from '../../ui/action.ts'
 import { Empty, Moment } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
@@ -106,11 +107,21 @@ export function PoliciesPage() {
   )
 }
 
+/** What a policy that nobody has made yet would back up, and when. */
+function readyWords({ kind, schedule }: PolicyDefinition, t: Texts): string {
+  const often = t.frequencies[schedule?.frequency ?? 'daily']
+  const timed = schedule?.at && schedule.frequency !== 'hourly'
+  const when = scheduleWords(schedule, timed ? `${often}, ${schedule.at}` : often, t)
+  return `${backupKind(kind ?? 'full', t)}: ${when.charAt(0).toLowerCase()}${when.slice(1)}`
+}
+
 /** Makes the policies that most apps need. */
 function ReadyMade() {
   const t = useTexts()
   const tell = useTell()
   const apps = useQuery(queries.apps())
+  const policies = useQuery(queries.policies())
+  const there = new Set(policies.data?.map((policy) => policy.name))
   const [opened, dialog] = useDisclosure()
   const [chosen, choose] = useState<string | null>(null)
   const app = chosen ?? apps.data?.[0]?.name ?? ''
@@ -149,12 +160,16 @@ function ReadyMade() {
             />
             <Loaded query={plan}>
               {(items) => (
-                <Stack gap={4}>
+                <Stack gap="xs">
                   {items.map((item) => (
-                    <Text size="sm" key={item.name}>
-                      <b>{item.name}</b>:{' '}
-                      {item.definition.description || backupKind(item.definition.kind ?? 'full', t)}
-                    </Text>
+                    <div key={item.name}>
+                      <Text size="sm" fw={600}>
+                        {item.name}
+                      </Text>
+                      <Text size="sm" c="dimmed">
+                        {there.has(item.name) ? t.policies.thereAlready : readyWords(item.definition, t)}
+                      </Text>
+                    </div>
                   ))}
                 </Stack>
               )}

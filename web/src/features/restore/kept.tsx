@@ -1,6 +1,6 @@
 import { Button, Group, List, Stack, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
-import { useQuery } from '@tanstack/react-query'
+import { useQueries, useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { api, call } from '../../api/client.ts'
 import { queries } from '../../api/queries.ts'
@@ -15,16 +15,40 @@ import { Confirm } from '../../ui/confirm.tsx'
 import { useTell } from '../../ui/notices.tsx'
 import { useMay } from '../session/session.ts'
 
-/** Databases and folders that restores left of an app. */
-export function Kept({ app }: { app: string }) {
+/** Databases and folders that restores left, by app; apps that share a server, and so what lies there, stand together. */
+export function AllKept({ apps }: { apps: string[] }) {
+  const all = useQueries({ queries: apps.map((app) => ({ ...queries.kept(app), refetchInterval: false })) })
+  return keptTogether(apps.map((app, at) => ({ app, kept: all[at]?.data ?? [] }))).map((group) => (
+    <Kept key={group.apps.join(' ')} apps={group.apps} data={group.kept} />
+  ))
+}
+
+/** The first app of each group stands for all of it. */
+export function keptTogether(
+  each: { app: string; kept: KeptItem[] }[],
+): { apps: string[]; kept: KeptItem[] }[] {
+  const groups = new Map<string, { apps: string[]; kept: KeptItem[] }>()
+  for (const { app, kept } of each) {
+    if (kept.length === 0) continue
+    const key = JSON.stringify(kept.map((item) => [item.kind, item.name]).sort())
+    const known = groups.get(key)
+    if (known) known.apps.push(app)
+    else groups.set(key, { apps: [app], kept })
+  }
+  return [...groups.values()]
+}
+
+function Kept({ apps, data }: { apps: string[]; data: KeptItem[] }) {
   const t = useTexts()
   const may = useMay()
-  const { data } = useQuery({ ...queries.kept(app), refetchInterval: false })
-  if (!data || data.length === 0) return null
+  const app = apps[0] ?? ''
   // Of several folders of one tree, the newest gets its place back first.
   const newest = (item: KeptItem) => data.find((each) => each.tree === item.tree) === item
   return (
-    <Section title={t.restore.keptOf(app)} actions={may('delete') && <ClearAway app={app} kept={data} />}>
+    <Section
+      title={t.restore.keptOf(apps.join(', '))}
+      actions={may('delete') && <ClearAway app={app} kept={data} />}
+    >
       <List size="sm" spacing="md" listStyleType="none">
         {data.map((item) => (
           <List.Item

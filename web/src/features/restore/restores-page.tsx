@@ -14,7 +14,7 @@ import { columns } from '../jobs/columns.tsx'
 import { type RestoreReport, restoreReport } from '../jobs/reports.ts'
 import { useMay } from '../session/session.ts'
 import { jobKind } from '../states.ts'
-import { Kept } from './kept.tsx'
+import { AllKept } from './kept.tsx'
 
 export function RestoresPage() {
   const t = useTexts()
@@ -81,9 +81,7 @@ export function RestoresPage() {
         }
       </Loaded>
       <More query={query} />
-      {(apps.data ?? []).map((app) => (
-        <Kept key={app.name} app={app.name} />
-      ))}
+      <AllKept apps={(apps.data ?? []).map((app) => app.name)} />
     </Page>
   )
 }

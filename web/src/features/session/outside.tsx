@@ -7,7 +7,7 @@ export function Outside({ title, about, children }: { title: string; about?: str
     document.title = `${title} · pgkeep`
   }, [title])
   return (
-    <Center mih="100vh" p="md" component="main">
+    <Center mih="100vh" p="md" component="main" bg="var(--ground)">
       <Card withBorder padding="xl" w="100%" maw={440}>
         <Stack>
           <Group gap="sm">

@@ -8,6 +8,7 @@ export const policies: typeof english = {
     about: 'Was wann gesichert wird, und was wie lange bleibt.',
     create: 'Neuer Plan',
     ready: 'Fertige Pläne',
+    thereAlready: 'Einen dieses Namens gibt es schon; er bleibt, wie er ist.',
     makeReady: (app) => `Für ${app} anlegen`,
     made: (amount) => `${n(amount, 'Plan wurde', 'Pläne wurden')} angelegt.`,
     none: 'Noch gibt es keinen Plan',

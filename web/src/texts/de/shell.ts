@@ -59,7 +59,9 @@ export const shell: typeof english = {
   overview: {
     title: 'Übersicht',
     restore: 'Etwas zurückholen',
-    allSafe: (apps) => (apps === 1 ? 'Die App ist geschützt.' : `Alle ${apps} Apps sind geschützt.`),
+    allSafe: (apps) =>
+      ['Die App ist geschützt.', 'Beide Apps sind geschützt.'][apps - 1] ??
+      `Alle ${apps} Apps sind geschützt.`,
     someNot: (bad, all) => `${bad} von ${all} Apps brauchen Aufmerksamkeit.`,
     lastProven: 'Zuletzt bewiesen',
     neverProven: 'Noch keine Wiederherstellung ist bewiesen.',

@@ -115,6 +115,7 @@ export const work: typeof english = {
     progress: 'Fortschritt',
     log: 'Protokoll',
     noLog: 'Noch wurde nichts geschrieben.',
+    emptyLog: 'Es wurde nichts geschrieben.',
     follow: 'Dem Ende folgen',
     lines: (amount) => n(amount, 'Zeile', 'Zeilen'),
     saveLog: 'Protokoll speichern',

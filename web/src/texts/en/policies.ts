@@ -8,6 +8,7 @@ export const policies = {
     about: 'What is backed up when, and what is kept for how long.',
     create: 'New policy',
     ready: 'Ready-made policies',
+    thereAlready: 'There is one of this name already; it stays as it is.',
     makeReady: (app: string) => `Make them for ${app}`,
     made: (amount: number) => `${n(amount, 'policy was', 'policies were')} made.`,
     none: 'There is no policy yet',

@@ -59,7 +59,8 @@ export const shell = {
   overview: {
     title: 'Overview',
     restore: 'Bring something back',
-    allSafe: (apps: number) => (apps === 1 ? 'The app is protected.' : `All ${apps} apps are protected.`),
+    allSafe: (apps: number) =>
+      ['The app is protected.', 'Both apps are protected.'][apps - 1] ?? `All ${apps} apps are protected.`,
     someNot: (bad: number, all: number) => `${bad} of ${all} apps need attention.`,
     lastProven: 'Last proven',
     neverProven: 'No restore has been proven yet.',

@@ -115,6 +115,7 @@ export const work = {
     progress: 'Progress',
     log: 'Log',
     noLog: 'Nothing has been written yet.',
+    emptyLog: 'Nothing was written.',
     follow: 'Follow the end',
     lines: (amount: number) => n(amount, 'line', 'lines'),
     saveLog: 'Save the log',
