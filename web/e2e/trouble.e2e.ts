@@ -122,6 +122,8 @@ test('a viewer is offered nothing that the server would refuse', async () => {
 test('a backup that lost content is in doubt until somebody who may says that it was meant', async () => {
   scene.sql('TRUNCATE reviews CASCADE')
   scene.command('policy', 'run', 'nightly')
+  // No other policy makes a newer one meanwhile.
+  await scene.ask('POST', '/queue/pause')
   const newest = (
     (await (await scene.ask('GET', '/backups?app=shop&limit=1')).json()) as { items: Doubted[] }
   ).items[0]
@@ -152,6 +154,7 @@ test('a backup that lost content is in doubt until somebody who may says that it
   // The page that the viewer still looks at follows.
   await viewer.page.getByText('Lost content').first().waitFor({ state: 'hidden', timeout: LASTING_MS })
   expect([...faults, ...viewer.faults, ...keys.unseen]).toEqual([])
+  await scene.ask('POST', '/queue/resume')
   await viewer.context.close()
   await context.close()
 })

@@ -34,7 +34,7 @@ const backup = {
 } as Backup as BackupDetail
 
 /** A page with that on it, for an account with these permissions; what it sent. */
-function show(content: React.ReactNode, permissions: Permission[]) {
+function show(content: React.ReactNode, permissions: Permission[], newer: Partial<Backup>[] = []) {
   const sent: { path: string; match: string | null; body: unknown }[] = []
   server.answer = async (request) => {
     const { pathname, search } = new URL(request.url)
@@ -50,7 +50,13 @@ function show(content: React.ReactNode, permissions: Permission[]) {
       return Response.json({ shrunk: { since: 'e'.repeat(64), reasons: REASONS } })
     const far = { ...backup, id: 'a'.repeat(64), repository: 'far', revision: 2 }
     const older = { ...backup, id: 'b'.repeat(64), time: '2026-01-01T02:00:00Z' }
-    return Response.json({ items: [backup, far, older] })
+    const later = newer.map((change) => ({
+      ...backup,
+      id: 'c'.repeat(64),
+      time: '2026-01-03T02:00:00Z',
+      ...change,
+    }))
+    return Response.json({ items: [...later, backup, far, older] })
   }
   const client = new QueryClient()
   client.setQueryData(['session'], { permissions })
@@ -82,6 +88,12 @@ test('a viewer reads what is gone and who can accept it, and is offered no butto
   expect(compare.getAttribute('href')).toMatch(/^\/backups\/compare\?from=e+&to=f+$/)
   const { violations } = await axe.run(container, { rules: { region: { enabled: false } } })
   expect(violations.map((each) => each.id)).toEqual([])
+})
+
+test('where a later backup holds it again, nothing is left to accept', async () => {
+  show(<DoubtNote backup={backup} />, ['view', 'operate'], [{ shrunk: undefined }])
+  expect(await screen.findByText(/Nothing waits for this one any more/)).toBeVisible()
+  expect(screen.queryByRole('button', { name: 'Accept the loss' })).toBeNull()
 })
 
 test('accepting a backup says what is gone first, and marks that revision of that copy', async () => {

@@ -239,6 +239,8 @@ export const recovery: typeof english = {
     compare: 'Mit dem Backup davor vergleichen',
     accept: 'Verlust hinnehmen',
     done: (app) => `Hingenommen. Spätere Backups von ${app} werden mit diesem verglichen.`,
+    settledSince: (app) =>
+      `Auf dieses wartet nichts mehr: ein späteres Backup von ${app} enthält wieder, was fehlt, oder ist das, nach dem gefragt wird.`,
     settled: 'Kein Backup ist mehr im Zweifel.',
     notYours: 'Wer Backups starten darf, kann es hinnehmen, wenn es so gewollt war.',
     beforeRestore:

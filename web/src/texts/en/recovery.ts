@@ -235,6 +235,8 @@ export const recovery = {
     compare: 'Compare with the backup before',
     accept: 'Accept the loss',
     done: (app: string) => `Accepted. Later backups of ${app} are compared with this one.`,
+    settledSince: (app: string) =>
+      `Nothing waits for this one any more: a later backup of ${app} holds again what is missing, or is the one that is asked about.`,
     settled: 'No backup is in doubt any more.',
     notYours: 'Whoever may start backups can accept it if it was meant.',
     beforeRestore:
