@@ -30,6 +30,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod foreign;
+
+pub use foreign::{BEGINNING, Foreign};
+
 #[derive(Clone)]
 pub struct ImportRequest {
     /// A custom, tar, `.sql` or `.sql.gz` file, or a directory dump; the type is found by content, not by name.
@@ -120,9 +124,7 @@ fn told_as_damage(mut error: Error, path: &Path) -> Error {
 /// Looks at a file's first bytes; its name tells nothing.
 pub fn detect(path: &Path) -> Result<ImportFormat> {
     let refuse = |what: &str| {
-        Error::invalid(format!("{}: {what}", path.display())).hint(
-            "pgkeep takes what pg_dump and pgkeep export write: custom, directory, tar, .sql and .sql.gz",
-        )
+        Error::invalid(format!("{}: {what}", path.display())).hint(Foreign::Binary.hint())
     };
     match std::fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -143,18 +145,18 @@ pub fn detect(path: &Path) -> Result<ImportFormat> {
     }
     let mut start = Vec::new();
     File::open(path)
-        .and_then(|f| f.take(archive::SNIFF_BYTES as u64).read_to_end(&mut start))
+        .and_then(|f| f.take(BEGINNING as u64).read_to_end(&mut start))
         .map_err(|e| Error::from(e).context(path.display()))?;
+    if let Some(foreign) = Foreign::tell(&start, start.len() < BEGINNING) {
+        let what = format!("{}: {}", path.display(), foreign.what());
+        return Err(Error::invalid(what).hint(foreign.hint()));
+    }
     match archive::sniff(&start) {
-        _ if start.is_empty() => Err(refuse("the file is empty")),
         FileKind::Custom => Ok(ImportFormat::Custom),
         FileKind::Tar => Ok(ImportFormat::Tar),
         FileKind::Gzip => Ok(ImportFormat::PlainGzip),
         FileKind::Text => Ok(ImportFormat::Plain),
-        FileKind::DirectoryToc => Err(refuse(
-            "this is the toc.dat of a directory dump; give its folder",
-        )),
-        FileKind::Binary => Err(refuse("this is no dump of PostgreSQL")),
+        FileKind::DirectoryToc | FileKind::Binary => Err(refuse(&Foreign::Binary.what())),
     }
 }
 
@@ -642,12 +644,8 @@ impl Script {
             let line = head.lines().find_map(|l| l.strip_prefix(label));
             line.map(str::trim).unwrap_or_default().to_string()
         };
-        if !head.contains("-- PostgreSQL database dump") {
-            return Err(
-                Error::invalid("this text is not a script that pg_dump wrote").hint(
-                    "run other SQL with psql; pgkeep takes only dumps whose end it can check",
-                ),
-            );
+        if !head.contains(foreign::TITLE) {
+            return Err(Error::invalid(Foreign::Text.what()).hint(Foreign::Text.hint()));
         }
         if !tail.contains("-- PostgreSQL database dump complete") {
             return Err(Error::new(

@@ -18,16 +18,18 @@ use crate::http::Client;
 use crate::settings::ThrottleScope;
 use crate::state::AppState;
 use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use finish::finish;
 use jiff::Timestamp;
 use pgkeep_catalog::people::uploads::{Upload as Row, UploadState};
+use pgkeep_engine::import::Foreign;
 use pgkeep_model::access::Permission;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
-use taking_in::{begin, discard, take_in};
+use taking_in::{begin, discard, no_dump, take_in};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -187,7 +189,8 @@ async fn get(state: AppState, who: Principal, Path(id): Path<Id>) -> Result<Resp
     Ok(([(OFFSET, offset.to_string())], Json(Upload::from(row))).into_response())
 }
 
-/// Adds a chunk at the end. What a cut connection has brought stays: ask for the offset and go on from there.
+/// Adds a chunk at the end. What a cut connection has brought stays: ask for the offset and go on from there. Where the
+/// beginning shows that the file is none that pg_dump or pgkeep writes, the upload is refused (422) and gone.
 #[utoipa::path(patch, path = "/backups/uploads/{id}",
     params(("id" = String, Path), ("Upload-Offset" = u64, Header, description = "where the chunk belongs: all bytes that came before")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
@@ -211,8 +214,20 @@ async fn append(
             format!("the next chunk belongs at byte {}", row.received_bytes),
         ));
     }
+    refuse_form(&headers)?;
     let received = take_in(&state, &row, body).await?;
     Ok((StatusCode::NO_CONTENT, [(OFFSET, received.to_string())]).into_response())
+}
+
+/// A form's parts are no file, whatever is in them.
+fn refuse_form(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    match kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/")) {
+        true => Err(no_dump(Foreign::Form)),
+        false => Ok(()),
+    }
 }
 
 /// What becomes of a complete file.

@@ -1,6 +1,6 @@
 //! The end of an upload: its file is looked at, and a job reads it.
 
-use super::taking_in::{discard, place};
+use super::taking_in::{discard, no_dump, place};
 use super::{CompleteUpload, Row};
 use crate::api::accepted::{Accepted, enqueue, new_job};
 use crate::api::backups::bounded;
@@ -11,10 +11,12 @@ use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::state::AppState;
 use pgkeep_catalog::people::uploads::UploadState;
+use pgkeep_engine::import::{BEGINNING, Foreign};
 use pgkeep_engine::package;
 use pgkeep_model::job::{ImportSpec, JobSpec};
 use sha2::{Digest, Sha256};
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Has a job make a backup of a file that is here in full; a file that is none goes at once.
@@ -84,30 +86,42 @@ async fn examine(state: &AppState, row: &Row) -> Result<(), Problem> {
             "sha256",
             "the bytes that came are not those that were announced",
         ),
-        Err(error) => Problem::new(
-            Code::Invalid,
-            "the file is none that pg_dump or pgkeep writes",
-        )
-        .hint(error.hint.unwrap_or_else(|| {
-            "send the file's bytes as they are, not as a form: `curl --data-binary @FILE`".into()
-        })),
+        Err(Refused::Foreign(foreign)) => no_dump(foreign),
+        Err(Refused::Encrypted) => Problem::new(Code::Invalid, "the package is encrypted").hint(
+            "its key stays where it is: open the package there with `age --decrypt`, and send what comes of it",
+        ),
+        Err(Refused::Unreadable(error)) => return Err(Problem::internal(error)),
     };
     discard(state, &row.id).await?;
     Err(refused)
 }
 
-/// Finds out what kind of dump it is, or that it is a package, and its SHA-256.
-fn look_at(path: &Path) -> pgkeep_engine::Result<String> {
+/// Why a file is not taken.
+enum Refused {
+    Foreign(Foreign),
+    Encrypted,
+    Unreadable(io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Refused::Unreadable(error)
+    }
+}
+
+/// Finds out whether it may be a dump or a package, and its SHA-256.
+fn look_at(path: &Path) -> Result<String, Refused> {
+    let mut file = File::open(path)?;
+    let mut start = Vec::new();
+    (&mut file).take(BEGINNING as u64).read_to_end(&mut start)?;
+    if let Some(foreign) = Foreign::tell(&start, start.len() < BEGINNING) {
+        return Err(Refused::Foreign(foreign));
+    }
     if package::is_encrypted(path) {
-        return Err(pgkeep_engine::Error::invalid("the package is encrypted").hint(
-            "its key stays where it is: open the package there with `age --decrypt`, and send what comes of it",
-        ));
+        return Err(Refused::Encrypted);
     }
-    if !package::looks_like_package(path) {
-        pgkeep_engine::import::detect(path)?;
-    }
-    let mut file = std::fs::File::open(path)?;
     let mut hash = Sha256::new();
+    hash.update(&start);
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {

@@ -4,16 +4,17 @@ use super::{CreateUpload, Row};
 use crate::api::problem::{Code, Problem};
 use crate::auth::Principal;
 use crate::state::AppState;
-use axum::body::Body;
-use futures_util::StreamExt;
+use axum::body::{Body, Bytes};
+use futures_util::{Stream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use pgkeep_catalog::people::uploads::NewUpload;
+use pgkeep_engine::import::{BEGINNING, Foreign};
 use rustix::fs::OFlags;
 use std::io::SeekFrom;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 /// A client that sends nothing for so long is cut off.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -97,6 +98,7 @@ pub(super) fn place(state: &AppState, id: &str) -> PathBuf {
 }
 
 /// Writes a body at the end of an upload's file; gives how long that is then.
+/// A file that begins as no dump does goes at once.
 pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u64, Problem> {
     let _writing = state.uploads.begin(&row.id)?;
     // Another request may have added to it before this one had the file for itself.
@@ -126,6 +128,7 @@ pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u
         .await
         .map_err(Problem::internal)?;
     let mut stream = body.into_data_stream();
+    let mut beginning = beginning_of(state, row).await?;
     let (mut known, mut received) = (row.received_bytes, row.received_bytes);
     let ended = loop {
         let piece = match tokio::time::timeout(SILENCE, stream.next()).await {
@@ -142,6 +145,15 @@ pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u
                 format!("the file may have {most} bytes"),
             ));
         }
+        let wanted = BEGINNING.saturating_sub(beginning.len()).min(piece.len());
+        if wanted > 0 {
+            beginning.extend_from_slice(&piece[..wanted]);
+            if let Some(foreign) = Foreign::tell(&beginning, false) {
+                read_on(stream).await;
+                discard(state, &row.id).await?;
+                return Err(no_dump(foreign));
+            }
+        }
         file.write_all(&piece).await.map_err(Problem::internal)?;
         received += piece.len() as u64;
         if received - known >= STEP {
@@ -154,6 +166,62 @@ pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u
     }
     ended.map(|()| received)
 }
+
+/// What has come of a file's beginning before.
+async fn beginning_of(state: &AppState, row: &Row) -> Result<Vec<u8>, Problem> {
+    let mut beginning = Vec::new();
+    let there = row.received_bytes.min(BEGINNING as u64);
+    // Where all of the beginning is there, it was looked at when it came.
+    if there > 0 && there < BEGINNING as u64 {
+        let file = tokio::fs::File::open(place(state, &row.id))
+            .await
+            .map_err(Problem::internal)?;
+        file.take(there)
+            .read_to_end(&mut beginning)
+            .await
+            .map_err(Problem::internal)?;
+    } else {
+        beginning.resize(there as usize, 0);
+    }
+    Ok(beginning)
+}
+
+/// Lets a client that is still sending come to its end, if that is near, so that it reads why it is refused.
+pub(super) async fn read_on(mut body: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin) {
+    let reading = async {
+        let mut left: usize = 8 << 20;
+        while let Some(Ok(piece)) = body.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
+}
+
+/// The refusal of what is no dump.
+pub(super) fn no_dump(foreign: Foreign) -> Problem {
+    let hint = match foreign {
+        Foreign::Form | Foreign::OneLine => format!("send {AS_IT_IS}"),
+        Foreign::Empty | Foreign::WebPage | Foreign::Json => {
+            format!("look into the file: it must be a dump or a package. Send {AS_IT_IS}")
+        }
+        Foreign::Toc => "pack its folder into one tar file, and send that".to_owned(),
+        other => other.hint().to_owned(),
+    };
+    Problem::new(
+        Code::Invalid,
+        format!(
+            "the file is none that pg_dump or pgkeep writes: {}",
+            foreign.what()
+        ),
+    )
+    .hint(hint)
+}
+
+const AS_IT_IS: &str = "the file's bytes as they are, and nothing else: `curl --data-binary @FILE`, or \
+    `curl --request POST --upload-file FILE`; not --form, not --data";
 
 async fn stored(
     state: &AppState,

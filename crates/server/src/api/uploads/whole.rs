@@ -1,8 +1,8 @@
 //! A dump in one request: begun, taken in and finished at once.
 
 use super::finish::finish;
-use super::taking_in::{begin, discard, take_in};
-use super::{CompleteUpload, CreateUpload};
+use super::taking_in::{begin, discard, read_on, take_in};
+use super::{CompleteUpload, CreateUpload, refuse_form};
 use crate::api::accepted::Accepted;
 use crate::api::definitions::app_in_field;
 use crate::api::extract::{Name, Query};
@@ -11,6 +11,7 @@ use crate::auth::Principal;
 use crate::http::Client;
 use crate::state::AppState;
 use axum::body::Body;
+use axum::http::HeaderMap;
 use pgkeep_model::access::Permission;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -42,9 +43,14 @@ async fn all_at_once(
     who: &Principal,
     client: &Client,
     query: WholeQuery,
+    headers: &HeaderMap,
     body: Body,
 ) -> Result<Accepted, Problem> {
     app_in_field(state, who, query.app.as_str()).await?;
+    if let Err(problem) = refuse_form(headers) {
+        read_on(body.into_data_stream()).await;
+        return Err(problem);
+    }
     let new = CreateUpload {
         file_name: query.file_name.unwrap_or_default(),
         size_bytes: None,
@@ -74,16 +80,18 @@ async fn all_at_once(
     }
 }
 
-/// Uploads a dump in one request; a job reads it to its end and makes a backup of it.
+/// Uploads a dump in one request; a job reads it to its end and makes a backup of it. The body is the file as it is, not a
+/// form; what begins as no dump and no package does is refused (422) before it is stored.
 #[utoipa::path(post, path = "/backups/upload", params(WholeQuery), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 202, description = "The import is a job now", body = Accepted)))]
 pub(super) async fn whole(
     state: AppState,
     who: Principal,
     client: Client,
     Query(query): Query<WholeQuery>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Accepted, Problem> {
-    all_at_once(&state, &who, &client, query, body).await
+    all_at_once(&state, &who, &client, query, &headers, body).await
 }
 
 /// Uploads a dump that is to be restored. Restoring stays a step of its own: the job's result names the backup, and
@@ -94,10 +102,11 @@ pub(super) async fn whole_to_restore(
     who: Principal,
     client: Client,
     Query(query): Query<WholeQuery>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Accepted, Problem> {
     if !who.may(Permission::Restore) {
         return Err(Problem::forbidden("this account may not restore"));
     }
-    all_at_once(&state, &who, &client, query, body).await
+    all_at_once(&state, &who, &client, query, &headers, body).await
 }
