@@ -24,6 +24,7 @@ mod nodes;
 mod open;
 mod paging;
 pub mod people;
+mod presence;
 mod pulse;
 mod queue;
 mod repositories;
@@ -40,6 +41,7 @@ pub use migrate::SCHEMA_VERSION;
 pub use nodes::{Node, NodeBeat};
 pub use open::{KeySource, Location, OpenOptions};
 pub use paging::{Page, Paged};
+pub use presence::Presence;
 pub use queue::{
     Approval, CancelOutcome, Claim, Enqueued, Heartbeat, Job, JobError, JobFilter, JobProgress,
     LogLevel, LogLine, NewJob, Outcome, PolicyRuns, QueueDepth, QueuePause, Reconciled,

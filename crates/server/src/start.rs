@@ -15,7 +15,7 @@ use crate::settings::{ServerSettings, WorkSettings};
 use crate::state::AppState;
 use crate::targets::Machine;
 use crate::worker::{Supervisor, open_options};
-use pgkeep_catalog::{Catalog, CatalogError};
+use pgkeep_catalog::{Catalog, CatalogError, Presence};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use secrecy::SecretString;
@@ -129,6 +129,8 @@ pub struct Server {
     ready: Ready,
     /// Keeps a second server off a catalog that is a file.
     alone: Option<File>,
+    /// Keeps a restore off a catalog that is not.
+    presence: Presence,
 }
 
 impl Server {
@@ -137,6 +139,7 @@ impl Server {
         make_folders(&settings)?;
         let options = open_options(&settings.places, machine.clock.clone(), true);
         let catalog = Catalog::open(options).await?;
+        let presence = catalog.join().await?;
         let mut alone = None;
         if !catalog.is_shared() {
             alone = Some(be_alone(&settings.places.data_dir)?);
@@ -175,6 +178,7 @@ impl Server {
             listener,
             ready,
             alone,
+            presence,
         })
     }
 
@@ -194,6 +198,7 @@ impl Server {
             listener,
             ready,
             alone: _alone,
+            mut presence,
         } = self;
         tracing::info!(url = %ready.url, catalog = state.catalog.location(), "listening");
         for warning in &ready.warnings {
@@ -208,12 +213,19 @@ impl Server {
         );
         let shutdown = state.shutdown.clone();
         let serving = listener.serve(front, &state.settings.http, shutdown.clone());
-        tokio::join!(serving, async {
-            stop.await;
-            shutdown.cancel();
-        });
-        state.tasks.close();
-        state.tasks.wait().await;
+        let work = async {
+            tokio::join!(serving, async {
+                stop.await;
+                shutdown.cancel();
+            });
+            state.tasks.close();
+            state.tasks.wait().await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = presence.stay(&state.catalog) => {}
+        }
+        presence.leave().await;
         state.catalog.close().await;
         tracing::info!("stopped");
     }

@@ -50,6 +50,7 @@ cases! {
         programs_that_start_at_once_make_one_catalog,
         a_sealed_value_opens_only_in_its_own_place,
         the_blocking_bridge_opens_the_same_catalog,
+        a_shared_catalog_is_replaced_by_nobody_while_servers_are_there,
     }
     definitions {
         a_definition_carries_a_revision_that_guards_it,

@@ -1,9 +1,11 @@
 use crate::place::Place;
 use pgkeep_catalog::{
-    Catalog, CatalogError, KeySource, Location, OpenOptions, SCHEMA_VERSION, blocking::Blocking,
+    Catalog, CatalogError, KeySource, Location, OpenOptions, Presence, SCHEMA_VERSION,
+    blocking::Blocking,
 };
 use secrecy::ExposeSecret as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 pub async fn a_new_catalog_gets_a_key_file_that_others_cannot_read(place: Place) {
     let catalog = place.open().await;
@@ -159,4 +161,46 @@ pub async fn the_blocking_bridge_opens_the_same_catalog(place: Place) {
     .await
     .expect("no panic");
     assert_eq!(seen, instance);
+}
+
+pub async fn a_shared_catalog_is_replaced_by_nobody_while_servers_are_there(place: Place) {
+    let catalog = place.open().await;
+    let mut server = catalog.join().await.expect("it joins");
+    let worker = place.open().await.join().await.expect("several may");
+    server.confirm().await.expect("it stands");
+    if !catalog.is_shared() {
+        let alone = catalog.alone().await;
+        alone.expect("servers of a file are kept away by the file beside it");
+        return;
+    }
+    let busy = |answer: Result<Presence, CatalogError>| match answer {
+        Err(CatalogError::Busy(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    let why = busy(place.open().await.alone().await);
+    assert!(why.contains("server"), "{why}");
+    worker.leave().await;
+    busy(place.open().await.alone().await);
+
+    // Whose connection was cut notices it, and is in nobody's way any more.
+    place
+        .tamper(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .await;
+    let noticed = async {
+        while server.confirm().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let noticed = tokio::time::timeout(Duration::from_secs(60), noticed).await;
+    noticed.expect("the cut is noticed");
+    let restoring = catalog.alone().await.expect("nobody is there");
+    let why = busy(place.open().await.join().await);
+    assert!(why.contains("replaced"), "{why}");
+    restoring.leave().await;
+    let server = catalog.join().await.expect("it is over");
+    server.leave().await;
+    catalog.alone().await.expect("nobody is there");
 }

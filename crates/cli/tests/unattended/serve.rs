@@ -320,3 +320,29 @@ fn a_catalog_whose_key_is_gone_is_refused_and_no_new_key_is_made() {
     assert!(run.stderr.contains("key file"), "{}", run.stderr);
     assert!(!key.exists());
 }
+
+#[test]
+fn a_catalog_in_postgresql_is_not_replaced_beneath_a_server_that_runs_no_jobs() {
+    let house = House::new("workers = 0\n");
+    house.shop.create_database("kept");
+    let file = std::fs::read_to_string(house.pgkeep.path().join("pgkeep.toml")).unwrap();
+    let place = house.shop.url_for("kept");
+    house
+        .pgkeep
+        .write("pgkeep.toml", &format!("catalog = \"{place}\"\n{file}"));
+    house.run(&["apply"]).succeeds();
+    house.run(&["catalog", "backup", "copy"]).succeeds();
+    let restore = ["catalog", "restore", "copy", "--confirm", PHRASE];
+    let served = house.serve();
+    let refused = house.run(&restore).fails_with(5);
+    for words in [
+        "a server works with this catalog",
+        "end every `pgkeep serve`",
+    ] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    served.kill9();
+    house.run(&restore).succeeds();
+    let served = house.serve();
+    assert_eq!(served.terminate(), 0);
+}

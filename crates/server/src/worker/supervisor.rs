@@ -223,6 +223,7 @@ pub fn run_worker(settings: WorkerSettings, machine: Machine) -> Result<(), Cata
         let stop = asked_to_end().map_err(no_thread)?;
         let options = open_options(&settings.places, machine.clock.clone(), false);
         let catalog = Catalog::open(options).await?;
+        let mut presence = catalog.join().await?;
         let supervisor = Supervisor::of_worker(
             catalog.clone(),
             settings.places,
@@ -234,7 +235,11 @@ pub fn run_worker(settings: WorkerSettings, machine: Machine) -> Result<(), Cata
             catalog = catalog.location(),
             "worker takes jobs"
         );
-        supervisor.run(stop).await;
+        tokio::select! {
+            () = supervisor.run(stop) => {}
+            () = presence.stay(&catalog) => {}
+        }
+        presence.leave().await;
         catalog.close().await;
         Ok(())
     })

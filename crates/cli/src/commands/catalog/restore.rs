@@ -14,7 +14,7 @@ use crate::{
     output::{Column, Rows, Text, human},
     session::Session,
 };
-use pgkeep_catalog::{CopyFacts, Holdings, blocking::Blocking, key_id_in};
+use pgkeep_catalog::{CatalogError, CopyFacts, Holdings, Presence, blocking::Blocking, key_id_in};
 use pgkeep_engine::catalog_copy::{self, CatalogCopy};
 use pgkeep_server::{
     auth::audit::Act,
@@ -134,8 +134,10 @@ pub fn restore(args: &CatalogRestoreArgs, places: &Places, session: &Session) ->
         comes_back: COMES_BACK,
         stays_lost: STAYS_LOST,
     };
+    let mut _sole = None;
     if let Some(catalog) = &present {
         refuse_beside_workers(catalog)?;
+        _sole = Some(sole(catalog)?);
     }
     let mut text = Text::default();
     render(&mut text, &plan);
@@ -166,7 +168,11 @@ pub fn restore(args: &CatalogRestoreArgs, places: &Places, session: &Session) ->
     };
     let catalog = match present {
         Some(catalog) => catalog,
-        None => session.open_catalog(places, true)?,
+        None => {
+            let catalog = session.open_catalog(places, true)?;
+            _sole = Some(sole(&catalog)?);
+            catalog
+        }
     };
     let source = source.as_path();
     catalog.block_on(|catalog| async move {
@@ -374,6 +380,16 @@ fn refuse_beside_workers(catalog: &Blocking) -> CliResult<()> {
         format!("workers are at work with this catalog: {}", alive.join(", ")),
     )
     .with_hint("end every `pgkeep serve` and `pgkeep worker` first; one that was killed counts as gone after a minute"))
+}
+
+/// Keeps servers away, also such as run no jobs themselves and give no sign of life.
+fn sole(catalog: &Blocking) -> CliResult<Presence> {
+    let alone = catalog.block_on(|catalog| async move { catalog.alone().await });
+    alone.map_err(|error| match error {
+        CatalogError::Busy(_) => CliError::new(Exit::Busy, "a server works with this catalog")
+            .with_hint("end every `pgkeep serve` and `pgkeep worker` first, on other machines, too; they are started again after the restore"),
+        other => other.into(),
+    })
 }
 
 /// Writes a copy of what is about to be replaced.
