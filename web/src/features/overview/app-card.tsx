@@ -79,7 +79,7 @@ export function AppCard({ app, order = 3 }: { app: AppStatus; order?: 2 | 3 }) {
             [
               t.overview.copies,
               app.repositories.length === 0
-                ? t.overview.none
+                ? t.overview.noCopies
                 : app.repositories.map((holding) => (
                     <div key={holding.repository}>
                       {t.overview.holding(

@@ -98,6 +98,7 @@ export const shell: typeof english = {
     none: 'keines',
     never: 'nie',
     copies: 'Kopien',
+    noCopies: 'keine',
     holding: (repository, backups, place) => `${repository}: ${backups} (${place})`,
     offsite: 'anderswo',
     local: 'diese Maschine',

@@ -97,6 +97,7 @@ export const shell = {
     none: 'none',
     never: 'never',
     copies: 'Copies',
+    noCopies: 'none',
     holding: (repository: string, backups: string, place: string) => `${repository}: ${backups} (${place})`,
     offsite: 'offsite',
     local: 'this machine',
