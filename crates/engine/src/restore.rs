@@ -73,6 +73,15 @@ pub struct Around {
     pub check: bool,
     /// Leaves a restored database on which migrations or checks fail, for a look.
     pub keep_failed: bool,
+    /// Whose the live database is; the backup's app's where absent. Its safety backup is kept with those of that app.
+    pub owner: Option<Owner>,
+}
+
+/// The app that a live database belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub app: String,
+    pub environment: String,
 }
 
 /// Where the restored data goes.

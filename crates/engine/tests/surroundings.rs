@@ -74,7 +74,7 @@ fn migrations_run_before_the_swap_and_their_failure_leaves_the_live_database_alo
             application: app(&server, migrate),
             migrate: true,
             check: true,
-            keep_failed: false,
+            ..Around::default()
         };
         request
     };

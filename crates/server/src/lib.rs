@@ -16,6 +16,7 @@ mod start;
 pub mod state;
 pub mod status;
 pub mod targets;
+mod territory;
 mod web;
 pub mod worker;
 

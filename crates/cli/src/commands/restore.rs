@@ -143,6 +143,7 @@ fn request_of(
             migrate: args.migrate,
             check: args.check,
             keep_failed: args.keep_failed,
+            owner: None,
         },
     })
 }
@@ -286,6 +287,7 @@ fn spec_of(
         files: args
             .with_files
             .then(|| restore_files::spec_of(args, session)),
+        beyond: true,
     }
 }
 

@@ -61,6 +61,7 @@ pub fn run(args: &UndoArgs, session: &Session) -> CliResult<Exit> {
         to: Some(plan.kept.clone()),
         grace_secs: args.grace.map(|grace| grace.as_secs()),
         trees: Vec::new(),
+        beyond: true,
     };
     let around = session.application(&settings, Some(&database))?;
     let grace = grace(args.grace, &around);

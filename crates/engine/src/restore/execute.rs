@@ -10,7 +10,7 @@ pub use migrate::{CheckOutcome, MigrateReport};
 pub use proof::ProofReport;
 pub use report::RestoreReport;
 
-use super::{Content, RestorePlan, RestoreTarget, plan, swap::resume_left_over};
+use super::{Content, Owner, RestorePlan, RestoreTarget, plan, swap::resume_left_over};
 use crate::{
     Context, Error, Result,
     application::Application,
@@ -281,11 +281,16 @@ impl<'a> Run<'a> {
         self.context
             .progress
             .phase(pgkeep_model::Phase::SafetyBackup, None);
+        let owner = self.plan.request.around.owner.clone();
+        let Owner { app, environment } = owner.unwrap_or_else(|| Owner {
+            app: self.plan.summary.app.clone(),
+            environment: self.plan.manifest.environment.clone(),
+        });
         let report = backup::run(
             self.repository,
             &BackupRequest {
-                app: self.plan.summary.app.clone(),
-                environment: self.plan.manifest.environment.clone(),
+                app,
+                environment,
                 kind: BackupKind::Database,
                 description: format!(
                     "before the restore of backup {}",

@@ -152,6 +152,9 @@ pub fn execute_undo(
 pub struct Leftover {
     pub name: String,
     pub size_bytes: u64,
+    /// The live database that it was, or is to become; absent where it is not known.
+    #[serde(skip)]
+    pub of: Option<String>,
     pub why: String,
     /// True when its time is over, or its restore died; [`drop_leftovers`] drops only these.
     pub expired: bool,
@@ -215,9 +218,17 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
                     marked.sessions == 0,
                 ),
             };
+            let of = match &marked.mark {
+                Mark::Kept { database, .. } | Mark::Restoring { database, .. } => {
+                    Some(database.clone())
+                }
+                Mark::Upgraded { .. } => Some(marked.name.clone()),
+                Mark::Begun => None,
+            };
             Leftover {
                 name: marked.name.clone(),
                 size_bytes: marked.size_bytes,
+                of,
                 why,
                 expired,
                 found: Found::Marked(Box::new(marked)),
@@ -227,6 +238,7 @@ pub fn leftovers(admin: &ConnectOptions, context: &Context) -> Result<Vec<Leftov
     for name in fence::fenced(&mut connection)? {
         found.push(Leftover {
             size_bytes: inspect::database_size(&mut connection, &name)?,
+            of: Some(name.clone()),
             why: "is read-only since a restore that did not end".into(),
             expired: fence::is_left_over(admin, &name)?,
             name,

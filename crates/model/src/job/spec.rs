@@ -145,6 +145,9 @@ pub struct RestoreSpec {
     /// Files are brought back, too; always there with [`RestoreMode::FilesOnly`].
     #[serde(default)]
     pub files: Option<RestoreFiles>,
+    /// Asked for by somebody who sees all apps: it may write to other databases than the app's, and to folders elsewhere.
+    #[serde(default)]
+    pub beyond: bool,
 }
 
 impl RestoreSpec {
@@ -178,6 +181,7 @@ impl RestoreSpec {
             keep_failed: false,
             read_only: false,
             grace_secs: None,
+            beyond: false,
         }
     }
 }
@@ -199,6 +203,8 @@ pub struct UndoSpec {
     pub grace_secs: Option<u64>,
     /// Names of the app's trees whose replaced folders are put back; or paths, where it was done by hand.
     pub trees: Vec<String>,
+    /// Asked for by somebody who sees all apps: it may swap other databases than the app's.
+    pub beyond: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

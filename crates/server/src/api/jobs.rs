@@ -5,6 +5,7 @@ use super::etag::Tagged;
 use super::extract::{Id, Json, Path, Query};
 use super::paging::{PageOf, Paging};
 use super::problem::{Code, Problem};
+use super::restores::territory;
 use super::routes::{Routes, needs};
 use super::sse;
 use super::words::{JobKind, JobState, LogLevel, Trigger};
@@ -488,8 +489,12 @@ async fn approve(
     Path(id): Path<Id>,
 ) -> Result<Tagged<Job>, Problem> {
     let job = load(&state, &who, &id).await?;
-    if !is_restore(&job.spec) {
-        sees_everything(&who)?;
+    match written(&job.spec) {
+        Some((app, Some(database))) => territory(&state, &who, app)
+            .await?
+            .may_change(database)?,
+        Some((_, None)) => {}
+        None => sees_everything(&who)?,
     }
     if job.state.is_final() {
         return Err(Problem::new(
@@ -521,6 +526,11 @@ async fn approve(
     Ok(tagged(job))
 }
 
-fn is_restore(spec: &JobSpec) -> bool {
-    matches!(spec, JobSpec::Restore(_) | JobSpec::Undo(_))
+/// The app of a restore or an undo, and the database that it writes to, where it writes to one.
+fn written(spec: &JobSpec) -> Option<(&str, Option<&str>)> {
+    match spec {
+        JobSpec::Restore(spec) => Some((&spec.app, spec.target.database())),
+        JobSpec::Undo(spec) => Some((&spec.app, spec.database.as_deref())),
+        _ => None,
+    }
 }

@@ -8,14 +8,14 @@ mod plan;
 mod undo;
 
 pub use body::Prove;
-pub use undo::undo_job;
+pub use undo::{territory, undo_job};
 
 use super::accepted::{Accepted, enqueue, new_job};
 use super::backups::{Copy, load};
 use super::extract::{BackupId, Id, Json, Path, Query};
 use super::jobs::{Job, apps_filter};
 use super::paging::{PageOf, Paging};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
 use crate::auth::audit::Act;
@@ -73,15 +73,22 @@ async fn create(
 ) -> Result<Accepted, Problem> {
     let row = load(&state, &who, copy.repository.as_deref(), &id).await?;
     let spec = body.spec(&row, &who, &state.settings.places)?;
-    let planned = plan::make(&state, &who, &spec).await?;
     let object = format!("backup/{}", row.id);
     let act = |act: Act| act.app(Some(&spec.app)).reason(body.reason.clone());
-    if let Err(problem) = planned.agreed(&body) {
+    let refused = async |problem: Problem| {
         let why = problem.detail().to_owned();
-        act(Act::refused("restore.create", object, why))
-            .by(&state.catalog, &who, &client)
-            .await?;
-        return Err(problem);
+        let act = act(Act::refused("restore.create", object.clone(), why));
+        match act.by(&state.catalog, &who, &client).await {
+            Ok(_) => problem,
+            Err(error) => error.into(),
+        }
+    };
+    let planned = match plan::make(&state, &who, &spec).await {
+        Err(problem) if problem.code == Code::Forbidden => return Err(refused(problem).await),
+        planned => planned?,
+    };
+    if let Err(problem) = planned.agreed(&body) {
+        return Err(refused(problem).await);
     }
     let mut job = new_job(&state, &who, JobSpec::Restore(spec.clone()));
     job.needs_approval = planned.overwrites() && state.settings.auth.two_person_restore;

@@ -6,7 +6,7 @@ use super::accepted::{Accepted, enqueue};
 use super::definitions::app_in_field;
 use super::extract::Json;
 use super::problem::Problem;
-use super::restores::undo_job;
+use super::restores::{territory, undo_job};
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
 use crate::auth::audit::Act;
@@ -83,6 +83,11 @@ async fn undo_newest(
         return Err(Problem::invalid("graceSecs", "at most an hour"));
     }
     let app = app_in_field(&state, &who, &body.app).await?;
+    if let Some(database) = &body.database {
+        territory(&state, &who, &body.app)
+            .await?
+            .may_change(database)?;
+    }
     let (machine, asked) = (state.machine.clone(), body.clone());
     let plan = state
         .blocking
@@ -121,9 +126,9 @@ async fn undo_newest(
         // What was found now, not what is newest when the job's turn comes.
         to: Some(plan.kept.clone()),
         grace_secs: body.grace_secs,
-        trees: Vec::new(),
+        ..UndoSpec::default()
     };
-    let accepted = enqueue(&state, undo_job(&state, &who, spec)).await?;
+    let accepted = enqueue(&state, undo_job(&state, &who, spec).await?).await?;
     act(Act::done("restore.undo", object))
         .after(&body)
         .by(&state.catalog, &who, &client)
@@ -151,7 +156,7 @@ struct Dropped {
 }
 
 /// Drops the databases that restores left on an app's server and whose time is over, or removes such folders.
-/// `GET /restores/kept` marks them as expired.
+/// `GET /restores/kept` marks them as expired, and lists all that this reaches.
 #[utoipa::path(post, path = "/restores/kept/drop-expired", request_body = DropExpired, responses((status = 200, description = "What was dropped", body = Dropped)))]
 async fn drop_expired(
     state: AppState,
@@ -160,6 +165,7 @@ async fn drop_expired(
     Json(body): Json<DropExpired>,
 ) -> Result<Json<Dropped>, Problem> {
     let app = app_in_field(&state, &who, &body.app).await?;
+    let territory = territory(&state, &who, &body.app).await?;
     let (machine, asked) = (state.machine.clone(), body.clone());
     let dropped: Vec<String> = state
         .blocking
@@ -179,8 +185,13 @@ async fn drop_expired(
             }
             let admin = machine.admin(&asked.app, &app)?;
             let mut found = restore::leftovers(&admin, &context)?;
+            found.retain(|left| territory.reaches(left));
             if let Some(name) = &asked.database {
-                found.retain(|left| left.name.starts_with(name.as_str()));
+                // Where nothing says of which database it is, its name does.
+                found.retain(|left| match &left.of {
+                    Some(of) => of == name,
+                    None => left.name.starts_with(&format!("{name}_pgkeep_")),
+                });
             }
             restore::drop_leftovers(&admin, &found, &context)
         })

@@ -6,7 +6,7 @@
 
 use super::accepted::{Accepted, enqueue, new_job};
 use super::backups::bounded;
-use super::definitions::seen;
+use super::definitions::{seen, sees_everything};
 use super::extract::{Id, Json, Name, OptionalJson, Path};
 use super::problem::{Code, Problem};
 use super::restores::{Prove, job_of};
@@ -245,9 +245,11 @@ async fn accept(
     Ok(accepted)
 }
 
-/// The app's name, where the account sees it and its definition names a new server.
+/// The app's name, where the account sees it and its definition names a new server. A move is of the whole of a server, with
+/// its roles and the databases of other apps.
 async fn app_that_moves(state: &AppState, who: &Principal, name: &Name) -> Result<String, Problem> {
     seen(who, name.as_str(), "app", name.as_str())?;
+    sees_everything(who)?;
     let app = state.catalog.app(name.as_str()).await?;
     match app.value.upgrade.to {
         Some(_) => Ok(app.name),

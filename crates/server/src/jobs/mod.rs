@@ -27,7 +27,7 @@ pub use care::prune_options;
 pub use draft::{app_slot, draft};
 pub use failure::Failure;
 pub use files::{files_request, kept as kept_folders, kept_of};
-pub use restore::restore_request;
+pub use restore::{changes, restore_request};
 pub use rows::row_of;
 pub use sync::take_in;
 pub use upgrade::{PlannedUpgrade, no_new_server};

@@ -1,13 +1,14 @@
 //! Restores and their undoing. Neither is ever tried again by itself: a person must look first.
 
 use super::{Done, Failure, Work, application, document, files, rows, usual_jobs};
-use crate::targets::Machine;
+use crate::{targets::Machine, territory::Territory};
 use pgkeep_engine::{
     Error, ErrorCode,
     application::Application,
     files::restore::execute_with_database,
     restore::{
-        self, Around, Content, Refusal, RestoreReport, RestoreRequest, RestoreTarget, Selection,
+        self, Around, Content, PlanSummary, Refusal, RestoreReport, RestoreRequest, RestoreTarget,
+        Selection,
     },
 };
 use pgkeep_model::{
@@ -28,8 +29,14 @@ pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> 
     if spec.target == RestoreMode::FilesOnly {
         return files::restore(work, &repository, trees, &context);
     }
-    let request = request(work, spec, &app)?;
+    let territory = territory(work, &spec.app, spec.beyond)?;
+    let name = spec.target.database().unwrap_or_default();
+    territory.may_name(name)?;
+    let request = restore_request(spec, &app, &territory, work.machine)?;
     let plan = restore::plan(&repository, &request, &context)?;
+    if changes(spec, &plan.summary) {
+        territory.may_change(name)?;
+    }
     refuse("restore", &plan.summary.refusals)?;
     (work.still_ours)()?;
     let (report, placed) = match &trees {
@@ -53,19 +60,21 @@ pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> 
     }
 }
 
-/// The restore as the engine takes it; also what a plan for the API is made from.
-fn request(
-    work: &Work<'_>,
-    spec: &RestoreSpec,
-    app: &AppDefinition,
-) -> Result<RestoreRequest, Failure> {
-    Ok(restore_request(spec, app, work.machine)?)
+fn territory(work: &Work<'_>, app: &str, beyond: bool) -> Result<Territory, Failure> {
+    let machine = work.machine;
+    work.wait(|catalog| async move { Territory::of(&catalog, machine, app, beyond).await })
 }
 
-/// From the wire's words to the engine's.
+/// Whether the restore writes to, or replaces, a database that exists already.
+pub fn changes(spec: &RestoreSpec, plan: &PlanSummary) -> bool {
+    plan.overwrites || plan.database.existing_bytes.is_some() || spec.data_only
+}
+
+/// From the wire's words to the engine's; also what a plan for the API is made from.
 pub fn restore_request(
     spec: &RestoreSpec,
     app: &AppDefinition,
+    territory: &Territory,
     machine: &Machine,
 ) -> pgkeep_engine::Result<RestoreRequest> {
     let admin = machine.admin(&spec.app, app)?;
@@ -79,6 +88,7 @@ pub fn restore_request(
     };
     let mut application = application(machine, &spec.app, app, Some(target.name()))?;
     application.fence.read_only |= spec.read_only;
+    let owner = Some(territory.owner(target.name()));
     Ok(RestoreRequest {
         backup: spec.backup.clone(),
         // The privileged connection is the app's; a backup that is named may be another app's, as when staging is filled.
@@ -109,6 +119,7 @@ pub fn restore_request(
             migrate: spec.migrate,
             check: spec.check,
             keep_failed: spec.keep_failed,
+            owner,
         },
     })
 }
@@ -170,6 +181,7 @@ pub(super) fn undo(work: &Work<'_>, spec: &UndoSpec) -> Result<Done, Failure> {
         let back = files::put_back(&folders, &context)?;
         return Ok(Done::Succeeded(json!({ "files": back })));
     };
+    territory(work, &spec.app, spec.beyond)?.may_change(database)?;
     let admin = work.machine.admin(&spec.app, &app)?;
     let around = application(work.machine, &spec.app, &app, Some(database))?;
     let plan = restore::plan_undo(&admin, database, spec.to.as_deref(), &context)?;

@@ -205,6 +205,7 @@ impl RestoreBody {
             read_only: self.read_only,
             grace_secs: self.grace_secs,
             files: self.wanted_files(who, places)?,
+            beyond: who.apps.is_none(),
         })
     }
 

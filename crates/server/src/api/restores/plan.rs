@@ -4,8 +4,9 @@ use super::super::backups::look;
 use super::super::problem::{Code, Problem};
 use super::body::RestoreBody;
 use crate::auth::Principal;
-use crate::jobs::{files_request, restore_request};
+use crate::jobs::{changes, files_request, restore_request};
 use crate::state::AppState;
+use crate::territory::Territory;
 use jiff::Timestamp;
 use pgkeep_engine::files::restore::{self as files, FilesSummary};
 use pgkeep_engine::restore::{self, PHRASE, PlanSummary};
@@ -249,25 +250,33 @@ pub async fn make(
         return Err(Problem::not_found("app", &spec.app));
     }
     let app = state.catalog.app(&spec.app).await?.value;
-    let (machine, spec) = (state.machine.clone(), spec.clone());
-    look(
-        state,
-        &spec.repository.clone(),
-        move |repository, context| {
-            let context = machine.context(Some(&app), context.cancel.clone(), Arc::new(Silent));
-            let database = match spec.target {
-                RestoreMode::FilesOnly => None,
-                _ => {
-                    let request = restore_request(&spec, &app, &machine)?;
-                    Some(restore::plan(repository, &request, &context)?.summary)
-                }
-            };
-            let files = match files_request(&spec, &app) {
-                None => None,
-                Some(request) => Some(files::plan(repository, &request, &context)?.summary),
-            };
-            Ok(Planned { database, files })
-        },
-    )
-    .await
+    let territory = Territory::of(&state.catalog, &state.machine, &spec.app, spec.beyond).await?;
+    // Before the server is asked: what it says of another app's database is not for everybody.
+    let name = spec.target.database().unwrap_or_default();
+    territory.may_name(name)?;
+    let territory = Arc::new(territory);
+    let (machine, asked, known) = (state.machine.clone(), spec.clone(), territory.clone());
+    let mut planned = look(state, &spec.repository, move |repository, context| {
+        let context = machine.context(Some(&app), context.cancel.clone(), Arc::new(Silent));
+        let database = match asked.target {
+            RestoreMode::FilesOnly => None,
+            _ => {
+                let request = restore_request(&asked, &app, &known, &machine)?;
+                Some(restore::plan(repository, &request, &context)?.summary)
+            }
+        };
+        let files = match files_request(&asked, &app) {
+            None => None,
+            Some(request) => Some(files::plan(repository, &request, &context)?.summary),
+        };
+        Ok(Planned { database, files })
+    })
+    .await?;
+    if let Some(plan) = &mut planned.database {
+        if changes(spec, plan) {
+            territory.may_change(name)?;
+        }
+        plan.warnings.extend(territory.warning(name));
+    }
+    Ok(planned)
 }

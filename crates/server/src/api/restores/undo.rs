@@ -12,6 +12,7 @@ use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::jobs::{kept_folders, kept_of};
 use crate::state::AppState;
+use crate::territory::Territory;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use pgkeep_catalog::{Job, NewJob};
@@ -66,7 +67,7 @@ async fn undo(
     })?;
     confirmed(&body.confirm)?;
     let app = spec.app.clone();
-    let accepted = enqueue(&state, undo_job(&state, &who, spec)).await?;
+    let accepted = enqueue(&state, undo_job(&state, &who, spec).await?).await?;
     Act::done("restore.undo", format!("restore/{}", job.id))
         .app(Some(&app))
         .reason(body.reason)
@@ -75,11 +76,30 @@ async fn undo(
     Ok(accepted)
 }
 
-/// An undo swaps out live data as the restore did, and needs the same yes of a second person.
-pub fn undo_job(state: &AppState, who: &Principal, spec: UndoSpec) -> NewJob {
+/// An undo swaps out live data as the restore did, and needs the same right and the same yes of a second person.
+pub async fn undo_job(
+    state: &AppState,
+    who: &Principal,
+    spec: UndoSpec,
+) -> Result<NewJob, Problem> {
+    if let Some(database) = &spec.database {
+        territory(state, who, &spec.app)
+            .await?
+            .may_change(database)?;
+    }
+    let spec = UndoSpec {
+        beyond: who.apps.is_none(),
+        ..spec
+    };
     let mut job = new_job(state, who, JobSpec::Undo(spec));
     job.needs_approval = state.settings.auth.two_person_restore;
-    job
+    Ok(job)
+}
+
+/// What this account may write to on the app's server.
+pub async fn territory(state: &AppState, who: &Principal, app: &str) -> Result<Territory, Problem> {
+    let beyond = who.apps.is_none();
+    Ok(Territory::of(&state.catalog, &state.machine, app, beyond).await?)
 }
 
 fn confirmed(phrase: &str) -> Result<(), Problem> {
@@ -200,7 +220,7 @@ async fn undo_files(
         ..UndoSpec::default()
     };
     let object = format!("app/{}/files/{}", body.app, spec.trees.join(","));
-    let accepted = enqueue(&state, undo_job(&state, &who, spec)).await?;
+    let accepted = enqueue(&state, undo_job(&state, &who, spec).await?).await?;
     Act::done("restore.undo_files", object)
         .app(Some(&body.app))
         .reason(body.reason)
@@ -318,7 +338,8 @@ struct KeptQuery {
     app: String,
 }
 
-/// Lists what restores left of an app: databases on its server, kept for an undo or unfinished, and replaced folders.
+/// Lists what restores left of an app: databases on its server, kept for an undo or unfinished, and replaced folders. An
+/// account that sees some apps only is told of databases of this app alone.
 #[utoipa::path(get, path = "/restores/kept", params(KeptQuery), responses((status = 200, description = "Databases, then folders", body = PageOf<Kept>)))]
 async fn kept(
     state: AppState,
@@ -336,6 +357,7 @@ async fn kept(
             _ => problem,
         })?;
     let machine = state.machine.clone();
+    let territory = territory(&state, &who, &query.app).await?;
     let found = state
         .blocking
         .run(LOOK, move |cancel: CancelToken| {
@@ -348,7 +370,8 @@ async fn kept(
             let folders = kept_folders(&app)
                 .into_iter()
                 .map(|(tree, folder)| Kept::files(tree, folder, now));
-            let found = databases.into_iter().map(Kept::database).chain(folders);
+            let reached = databases.into_iter().filter(|left| territory.reaches(left));
+            let found = reached.map(Kept::database).chain(folders);
             Ok::<Vec<Kept>, pgkeep_engine::Error>(found.collect())
         })
         .await?;
