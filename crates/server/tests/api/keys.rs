@@ -229,6 +229,7 @@ async fn a_key_that_cannot_be_put_in_its_place_stays_as_it_is() {
     refused("another-machine").await;
     assert_eq!((keeper.key(), keeper.ids().await), (before.clone(), ids));
 
+    catalog.drop_node("another-1").await.unwrap();
     let own = keeper.scene.state.machine.hostname.clone();
     catalog.node_beat(&beat(&own)).await.unwrap();
     keeper.rotate(json!({})).await.expect(200);
