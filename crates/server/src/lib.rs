@@ -10,6 +10,7 @@ pub mod local;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
+mod own_folder;
 pub mod scheduler;
 pub mod settings;
 mod start;

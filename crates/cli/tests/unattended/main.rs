@@ -5,6 +5,7 @@ mod pgkeep;
 
 mod apply;
 mod asking;
+mod bounds;
 mod chaos;
 mod data;
 mod duties;

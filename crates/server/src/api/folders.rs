@@ -2,6 +2,7 @@
 
 use super::problem::{Code, Problem};
 use crate::auth::Principal;
+use crate::own_folder;
 use crate::settings::Places;
 use pgkeep_model::access::Permission;
 use std::path::{Component, Path};
@@ -25,17 +26,36 @@ pub fn may_write_to(
         ));
     }
     let own = places.exports();
-    if who.may(Permission::Configure) || (path.starts_with(&own) && path != own) {
-        return Ok(());
+    if !may_choose(who) && (!path.starts_with(&own) || path == own) {
+        return Err(Problem::new(
+            Code::Forbidden,
+            format!(
+                "this account may write to folders below {} alone",
+                own.display()
+            ),
+        )
+        .field(field, "not a folder that this account may write to")
+        .hint("name a new folder below that; any other needs `configure`, and to see all apps"));
     }
-    Err(Problem::new(
-        Code::Forbidden,
-        format!(
-            "this account may write to folders below {} alone",
-            own.display()
-        ),
-    )
-    .field(field, "not a folder that this account may write to"))
+    // For everybody: what a restore left there is no place to follow links through.
+    match own_folder::leads_out(&own, path) {
+        None => Ok(()),
+        Some(link) => Err(Problem::new(
+            Code::Forbidden,
+            format!(
+                "{} is no folder, and below {} no link is followed",
+                link.display(),
+                own.display()
+            ),
+        )
+        .field(field, "leads through something that is no folder")
+        .hint("name a folder that is not inside of what was restored")),
+    }
+}
+
+/// Whoever may say where an app's files are, of every app, may choose any folder and bucket.
+fn may_choose(who: &Principal) -> bool {
+    who.may(Permission::Configure) && who.apps.is_none()
 }
 
 /// As [`may_write_to`], where `s3://bucket/folder` may stand, too.
@@ -54,11 +74,12 @@ pub fn may_export_to(
             "s3://bucket/folder, at most 1000 bytes",
         ));
     }
-    match who.may(Permission::Configure) {
+    match may_choose(who) {
         true => Ok(()),
         false => Err(
             Problem::new(Code::Forbidden, "this account may not choose a bucket")
-                .field(field, "not a place that this account may write to"),
+                .field(field, "not a place that this account may write to")
+                .hint("it needs `configure`, and to see all apps"),
         ),
     }
 }

@@ -10,7 +10,7 @@ const KEPT: usize = 7;
 pub(super) fn run(work: &Work<'_>, spec: &RepositorySpec) -> Result<Done, Failure> {
     let context = work.context(None);
     let repository = work.open(&spec.repository, &context)?;
-    super::copies::make_private_folder(&work.places.data_dir)?;
+    super::copies::make_private_folder(work, &work.places.data_dir)?;
     let folder = tempfile::Builder::new()
         .prefix("catalog-copy-")
         .tempdir_in(&work.places.data_dir)

@@ -1,6 +1,7 @@
 //! Files that leave and enter: exports to a folder of this machine or a bucket, and imports of finished uploads.
 
 use super::{Done, Failure, Work, rows};
+use crate::own_folder;
 use pgkeep_engine::{
     Context, Error, ErrorCode,
     catalog::Origin,
@@ -14,7 +15,6 @@ use pgkeep_model::{
 };
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -38,7 +38,7 @@ pub(super) fn export(work: &Work<'_>, spec: &ExportSpec) -> Result<Done, Failure
             .hint("ask for a package, or for a folder"));
     }
     let folder = to.map_or(usual, PathBuf::from);
-    make_private_folder(&folder)?;
+    make_private_folder(work, &folder)?;
     let request = ExportRequest {
         backup: spec.backup.clone(),
         app: None,
@@ -69,7 +69,7 @@ pub(super) fn package_target(
 ) -> Result<PackageTarget, Failure> {
     let Some(address) = to.filter(|to| is_bucket(to)) else {
         let folder = to.map_or(usual, PathBuf::from);
-        make_private_folder(&folder)?;
+        make_private_folder(work, &folder)?;
         return Ok(PackageTarget::Folder(folder));
     };
     let bucket = |address: &str| {
@@ -96,13 +96,10 @@ pub(super) fn package_target(
     })
 }
 
-/// Makes a folder that only this account can look into; one that is there stays as it is.
-pub(super) fn make_private_folder(folder: &Path) -> Result<(), Failure> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|e| Failure::from(Error::from(e).context(folder.display())))
+/// Makes a folder that only this account can look into; one that is there stays as it is. It is the last step before
+/// something is written to it.
+pub(super) fn make_private_folder(work: &Work<'_>, folder: &Path) -> Result<(), Failure> {
+    Ok(own_folder::make(&work.places.exports(), folder)?)
 }
 
 /// A finished upload becomes a backup; its file goes when it is one, and when it can never be one.

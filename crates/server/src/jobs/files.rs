@@ -3,7 +3,7 @@
 //! A tree goes to where its app says that it stands, never to where a backup says that it came from: an uploaded package
 //! would otherwise choose which folder of this machine is replaced.
 
-use super::{Done, Failure, Work, restore::refuse};
+use super::{Done, Failure, Work, copies::make_private_folder, restore::refuse};
 use pgkeep_engine::{
     Context, Error, Result,
     files::restore::{self as files, FilesPlan, FilesRequest, KeptFolder, KeptOf},
@@ -42,6 +42,7 @@ fn places(app: &AppDefinition) -> BTreeMap<String, PathBuf> {
 }
 
 pub(super) fn plan(
+    work: &Work<'_>,
     repository: &Repository,
     spec: &RestoreSpec,
     app: &AppDefinition,
@@ -52,6 +53,11 @@ pub(super) fn plan(
     };
     let plan = files::plan(repository, &request, context)?;
     refuse("restore", &plan.summary.refusals)?;
+    if let Some(into) = &request.into
+        && into.starts_with(work.places.exports())
+    {
+        make_private_folder(work, into)?;
+    }
     Ok(Some(plan))
 }
 

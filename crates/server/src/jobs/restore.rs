@@ -25,7 +25,7 @@ pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> 
     let app = work.app(&spec.app)?;
     let context = work.context(Some(&app));
     let repository = work.open(&spec.repository, &context)?;
-    let trees = files::plan(&repository, spec, &app, &context)?;
+    let trees = files::plan(work, &repository, spec, &app, &context)?;
     if spec.target == RestoreMode::FilesOnly {
         return files::restore(work, &repository, trees, &context);
     }
