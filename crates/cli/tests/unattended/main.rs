@@ -10,6 +10,7 @@ mod chaos;
 mod data;
 mod duties;
 mod house;
+mod moves;
 mod keys;
 mod policy;
 mod remote;

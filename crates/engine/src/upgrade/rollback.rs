@@ -382,7 +382,8 @@ pub fn accept(to: &ConnectOptions, databases: &[String], context: &Context) -> R
         return Err(Error::not_found(format!(
             "{} has no database that an upgrade made",
             to.describe()
-        )));
+        ))
+        .hint("`pgkeep upgrade run` makes them; one that was accepted is an ordinary database"));
     }
     Ok(names)
 }

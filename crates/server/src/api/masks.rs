@@ -161,8 +161,9 @@ mod tests {
         let app = json!({
             "databases": ["postgres://app:canary@db/shop"], "adminUrl": "canary", "fence": { "pgbouncer": "canary" },
             "drill": { "adminUrl": "canary" }, "hooks": [{ "on": "after_backup", "url": "canary" }],
+            "upgrade": { "from": "canary", "to": "canary" },
         });
-        keeps_quiet::<AppBody>(app, 5);
+        keeps_quiet::<AppBody>(app, 7);
         let repository = json!({
             "key": "canary", "accessKeyId": "canary", "secretAccessKey": "canary", "sessionToken": "canary",
         });
