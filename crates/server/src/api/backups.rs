@@ -14,6 +14,7 @@ use super::extract::{BackupId, Json, Query};
 use super::jobs::apps_filter;
 use super::paging::{PageOf, Paging};
 use super::problem::{Code, Problem};
+use super::repositories::visible;
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
 use crate::state::AppState;
@@ -273,7 +274,7 @@ async fn list(
     if found.items.is_empty()
         && let Some(name) = &filter.repository
     {
-        known_repository(&state, name).await?;
+        known_repository(&state, &who, name).await?;
     }
     Ok(Json(PageOf {
         items: found.items.into_iter().map(Backup::from).collect(),
@@ -283,12 +284,16 @@ async fn list(
 }
 
 /// Where there is nothing to list, a repository that nobody has defined is told from an empty one.
-async fn known_repository(state: &AppState, name: &str) -> Result<(), Problem> {
-    let all = state.catalog.repositories().await?;
-    if all.iter().any(|known| known.name == name) {
+async fn known_repository(state: &AppState, who: &Principal, name: &str) -> Result<(), Problem> {
+    let mut names: Vec<String> = (state.catalog.repositories().await?.into_iter())
+        .map(|known| known.name)
+        .collect();
+    if let Some(seen) = visible(state, who).await? {
+        names.retain(|name| seen.contains(name));
+    }
+    if names.iter().any(|known| known == name) {
         return Ok(());
     }
-    let names: Vec<&str> = all.iter().map(|known| known.name.as_str()).collect();
     let hint = match names.as_slice() {
         [] => "none is defined yet".to_owned(),
         names => format!("defined are {}", names.join(", ")),

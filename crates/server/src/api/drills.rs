@@ -117,6 +117,14 @@ async fn create(
             "at most 50 statements of 10000 bytes",
         ));
     }
+    // They run with all rights of the privileged connection, and their answers are read.
+    if !body.assertions.is_empty() && !(who.may(Permission::Configure) && who.apps.is_none()) {
+        return Err(Problem::forbidden(
+            "SQL of one's own is for accounts that may configure and see all apps",
+        )
+        .hint("assertions that the app's definition holds are asked by every drill of it")
+        .field("assertions", "not for this account"));
+    }
     if body.jobs.is_some_and(|jobs| !(1..=256).contains(&jobs)) {
         return Err(Problem::invalid("jobs", "1 to 256"));
     }

@@ -5,6 +5,7 @@ use super::backups::{load, order};
 use super::definitions::seen;
 use super::extract::{BackupId, Json, Name, Path};
 use super::problem::Problem;
+use super::repositories;
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
 use crate::auth::audit::Act;
@@ -81,6 +82,7 @@ async fn guarded_backup(
     let app = state.catalog.app(name.as_str()).await?.name;
     if let Some(repository) = &body.repository {
         state.catalog.repository(repository).await?;
+        repositories::seen(&state, &who, repository).await?;
     }
     let spec = BackupSpec {
         app,

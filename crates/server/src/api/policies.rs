@@ -9,8 +9,10 @@ use super::apps::exists;
 use super::definitions::{By, Put, PutQuery, app_in_field, seen, wrong_fields};
 use super::etag::{Expected, Tagged};
 use super::extract::{Json, Name, OptionalJson, Path, Query};
+use super::folders::may_export_to;
 use super::paging::PageOf;
 use super::problem::{Code, Problem};
+use super::repositories::known_in_field;
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
 use crate::auth::audit::Act;
@@ -131,12 +133,33 @@ async fn put(
         )])?;
     }
     check(&state, &policy).await?;
+    within(&state, &who, put.before(), &policy).await?;
     let by = By {
         state: &state,
         who: &who,
         client: &client,
     };
     store(put, policy, &by).await
+}
+
+/// Where the policy writes to, as far as it is not written there already, is a place that the account may choose.
+async fn within(
+    state: &AppState,
+    who: &Principal,
+    before: Option<&model::Policy>,
+    policy: &model::Policy,
+) -> Result<(), Problem> {
+    let stored = before.map_or(&[][..], |before| &before.repositories[..]);
+    let named = policy.repositories.iter();
+    for name in named.filter(|name| !stored.contains(name)) {
+        known_in_field(state, who, "repositories", name).await?;
+    }
+    match &policy.export_to {
+        Some(to) if before.and_then(|before| before.export_to.as_ref()) != Some(to) => {
+            may_export_to("exportTo", to, who, &state.settings.places)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The policy of the domain, with everything in order that can be seen without the catalog.

@@ -221,7 +221,7 @@ async fn list(state: AppState, who: Principal) -> Result<Json<PageOf<Repository>
 }
 
 /// Names of the repositories that an account sees: those that its apps and their policies go to; all where absent.
-async fn visible(state: &AppState, who: &Principal) -> Result<Option<Vec<String>>, Problem> {
+pub async fn visible(state: &AppState, who: &Principal) -> Result<Option<Vec<String>>, Problem> {
     let Some(apps) = &who.apps else {
         return Ok(None);
     };
@@ -247,6 +247,25 @@ pub async fn seen(state: &AppState, who: &Principal, name: &str) -> Result<(), P
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses a field that names a repository which is not there, or which the account does not see: what is written there
+/// would be seen by those of other apps, and tell the account of theirs.
+pub async fn known_in_field(
+    state: &AppState,
+    who: &Principal,
+    field: &str,
+    name: &str,
+) -> Result<(), Problem> {
+    let is_there = state.catalog.repository(name).await.is_ok();
+    if is_there && seen(state, who, name).await.is_ok() {
+        return Ok(());
+    }
+    Err(Problem::invalid(
+        field,
+        format!("there is no repository '{}'", name.escape_debug()),
+    )
+    .see_all("repository"))
 }
 
 /// Shows a repository.

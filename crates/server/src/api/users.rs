@@ -365,11 +365,10 @@ pub fn refuse_above(who: &Principal, owner: &str, access: &Access) -> Result<(),
     if who.covers(access) {
         return Ok(());
     }
-    Err(Problem::forbidden(format!(
-        "{owner} may do what {} may not",
-        who.label()
-    ))
-    .hint("ask somebody who may do as much as that account"))
+    Err(
+        Problem::forbidden(format!("{owner} may do what {} may not", who.label()))
+            .hint("ask somebody who may do as much as that account"),
+    )
 }
 
 /// Refuses a token that may do less than its account what is that account's own business: its sessions, its other tokens.

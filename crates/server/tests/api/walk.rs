@@ -174,6 +174,74 @@ async fn what_belongs_to_another_app_is_not_there() {
     assert_eq!(answer.status.as_u16(), 422, "{}", answer.text);
 }
 
+#[tokio::test]
+async fn an_account_of_one_app_names_no_place_and_no_sql_beyond_it() {
+    let scene = Scene::new().await;
+    scene.worker().await;
+    scene.app("shop").await;
+    scene.app("blog").await;
+    let limited = Scene::access(Role::Admin, &[], Some(&["blog"]));
+    let bea = scene.token("bea", limited).await;
+    let operator = Scene::access(Role::Operator, &[Permission::EditPolicies], None);
+    let otto = scene.token("otto", operator).await;
+    let ask = async |token: &str, method: &str, path: &str, body: serde_json::Value| {
+        scene.ask(method, path, Some(token), &[], Some(body)).await
+    };
+
+    // Repositories that only others use are not there.
+    let to = |repository: &str| json!({ "app": "blog", "repositories": [repository] });
+    let mine = "/policies/mine";
+    ask(&bea, "PUT", mine, to("shop-store")).await.expect(422);
+    ask(&bea, "PUT", mine, to("blog-store")).await.expect(201);
+    let backup = |repository: &str| json!({ "app": "blog", "repository": repository });
+    let made = ask(&bea, "POST", "/backups", backup("shop-store")).await;
+    made.expect(422);
+    let made = ask(&bea, "POST", "/backups", backup("blog-store")).await;
+    made.expect(202);
+    let guarded = json!({ "repository": "shop-store" });
+    let guarded = ask(&bea, "POST", "/apps/blog/guarded/backup", guarded).await;
+    guarded.expect(404);
+    for repository in ["nothing", "shop-store"] {
+        let path = format!("/backups?repository={repository}");
+        let answer = scene.ask("GET", &path, Some(&bea), &[], None).await;
+        let hint = answer.expect(404).json()["hint"].to_string();
+        assert!(hint.contains("blog-store"), "{hint}");
+        assert!(!hint.contains("shop-store"), "{hint}");
+    }
+    // What is said of a repository is said for all who use it.
+    for what in ["accept-loss", "recovery-kit/confirm"] {
+        let path = format!("/repositories/blog-store/{what}");
+        let answer = scene.ask("POST", &path, Some(&bea), &[], None).await;
+        answer.expect(403);
+    }
+
+    // Only new folders below the server's own, and no bucket.
+    let own = scene.state.settings.places.exports();
+    let export = |to: &str| json!({ "app": "blog", "kind": "export", "exportTo": to });
+    let below = own.join("mine").display().to_string();
+    for token in [&bea, &otto] {
+        for to in ["/etc/cron.d", "s3://bucket/folder"] {
+            let answer = ask(token, "PUT", "/policies/out", export(to)).await;
+            let answer = answer.expect(403).json();
+            assert!(answer["hint"].is_string(), "{answer}");
+        }
+        let answer = ask(token, "PUT", "/policies/out", export(&below)).await;
+        assert!(answer.status.is_success(), "{}", answer.text);
+    }
+    let elsewhere = scene.put("/policies/out", export("/srv/packages")).await;
+    elsewhere.expect(200);
+    // What somebody else has said already is not said anew.
+    let answer = ask(&otto, "PUT", "/policies/out", export("/srv/packages")).await;
+    answer.expect(200);
+
+    // SQL runs with the rights of the privileged connection.
+    let drill = json!({ "app": "blog", "assertions": ["SELECT true"] });
+    for token in [&bea, &otto] {
+        let answer = ask(token, "POST", "/drills", drill.clone()).await;
+        answer.expect(403);
+    }
+}
+
 /// Bodies and queries that no good client sends.
 const CLUMSY: [(&str, Option<&str>); 9] = [
     ("", None),

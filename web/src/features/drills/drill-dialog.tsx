@@ -12,6 +12,7 @@ import { Command } from '../../ui/bits.tsx'
 import { Confirm } from '../../ui/confirm.tsx'
 import { requestKey } from '../request-key.ts'
 import { lines } from '../saving.ts'
+import { may, useSession } from '../session/session.ts'
 
 /** What is asked before a drill. */
 export function DrillDialog({ app, onClose }: { app?: string; onClose: () => void }) {
@@ -19,6 +20,9 @@ export function DrillDialog({ app, onClose }: { app?: string; onClose: () => voi
   const navigate = useNavigate()
   const apps = useQuery({ ...queries.apps(), enabled: app === undefined })
   const [chosen, setChosen] = useState<string | null>(null)
+  const session = useSession()
+  // SQL runs with all rights of the privileged connection.
+  const mayAsk = may(session, 'configure') && (session?.apps ?? null) === null
   const [assertions, setAssertions] = useState('')
   const [key] = useState(requestKey)
   const name = app ?? chosen ?? apps.data?.[0]?.name ?? ''
@@ -52,16 +56,18 @@ export function DrillDialog({ app, onClose }: { app?: string; onClose: () => voi
               allowDeselect={false}
             />
           )}
-          <Textarea
-            label={t.drills.assertions}
-            description={t.drills.assertionsHint}
-            placeholder="SELECT count(*) > 0 FROM orders"
-            autosize
-            minRows={2}
-            styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
-            value={assertions}
-            onChange={(event) => setAssertions(event.currentTarget.value)}
-          />
+          {mayAsk && (
+            <Textarea
+              label={t.drills.assertions}
+              description={t.drills.assertionsHint}
+              placeholder="SELECT count(*) > 0 FROM orders"
+              autosize
+              minRows={2}
+              styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
+              value={assertions}
+              onChange={(event) => setAssertions(event.currentTarget.value)}
+            />
+          )}
           <Command line={commands.drill(name)} />
         </Stack>
       }

@@ -5,6 +5,7 @@ use super::super::definitions::app_in_field;
 use super::super::etag::{Expected, Tagged};
 use super::super::extract::{BackupId, Json, OptionalJson, Path, Query};
 use super::super::problem::{Code, Problem};
+use super::super::repositories::known_in_field;
 use super::super::routes::{Routes, needs};
 use super::super::words::BackupKind;
 use super::{Backup, Copy, bounded, load, look};
@@ -85,14 +86,8 @@ async fn create(
     Json(body): Json<CreateBackup>,
 ) -> Result<Accepted, Problem> {
     app_in_field(&state, &who, &body.app).await?;
-    if let Some(name) = &body.repository
-        && state.catalog.repository(name).await.is_err()
-    {
-        return Err(Problem::invalid(
-            "repository",
-            format!("there is no repository '{}'", name.escape_debug()),
-        )
-        .see_all("repository"));
+    if let Some(name) = &body.repository {
+        known_in_field(&state, &who, "repository", name).await?;
     }
     let kind = body.kind.unwrap_or(BackupKind::Full);
     let spec = BackupSpec {

@@ -1,6 +1,7 @@
 //! How a repository is kept: how fast it grows, and whether its key would outlive the machine.
 
 use super::seen;
+use crate::api::definitions::sees_everything;
 use crate::api::extract::{Json, Name, Path};
 use crate::api::problem::Problem;
 use crate::auth::Principal;
@@ -62,6 +63,7 @@ pub(super) async fn confirm_recovery_kit(
     Path(name): Path<Name>,
 ) -> Result<Json<RecoveryKit>, Problem> {
     seen(&state, &who, name.as_str()).await?;
+    sees_everything(&who)?;
     let confirmed_at = state.catalog.confirm_recovery_kit(name.as_str()).await?;
     Act::done("recovery_kit.confirm", format!("repository/{name}"))
         .by(&state.catalog, &who, &client)
@@ -89,6 +91,7 @@ pub(super) async fn accept_loss(
     Path(name): Path<Name>,
 ) -> Result<Json<AcceptedLoss>, Problem> {
     seen(&state, &who, name.as_str()).await?;
+    sees_everything(&who)?;
     let loss = doubts::accept_loss(&state.catalog, name.as_str()).await?;
     let gone = loss.into_iter().flat_map(|loss| loss.backups);
     let accepted = AcceptedLoss {

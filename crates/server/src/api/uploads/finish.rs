@@ -6,6 +6,7 @@ use crate::api::accepted::{Accepted, enqueue, new_job};
 use crate::api::backups::bounded;
 use crate::api::definitions::app_in_field;
 use crate::api::problem::{Code, Problem};
+use crate::api::repositories;
 use crate::auth::Principal;
 use crate::auth::audit::Act;
 use crate::http::Client;
@@ -46,6 +47,9 @@ pub(super) async fn finish(
             Problem::invalid("repository", "the app has none of its own: name one")
         })?;
     state.catalog.repository(&repository).await?;
+    if body.repository.is_some() {
+        repositories::seen(state, who, &repository).await?;
+    }
     let _writing = state.uploads.begin(&row.id)?;
     refuse_unless_whole(&row)?;
     if row.state == UploadState::Open {
