@@ -42,7 +42,7 @@ fn ids(answer: &Answer) -> Vec<String> {
 #[test]
 fn backups_are_listed_compared_labelled_downloaded_and_removed() {
     let house = House::new("");
-    let (_served, asking) = admin(&house);
+    let (served, asking) = admin(&house);
     let first = back_up(&asking, &json!({ "tags": ["release"] }));
     house.shop.psql("shop", "DELETE FROM events");
     let second = back_up(&asking, &json!({ "description": "after" }));
@@ -78,6 +78,8 @@ fn backups_are_listed_compared_labelled_downloaded_and_removed() {
     assert_eq!(ids(&checked), [first.as_str()]);
 
     removed(&asking, &first, &second);
+    assert_eq!(served.terminate(), 0);
+    counted(&house, &asking, &second);
 }
 
 fn listed(asking: &Asking, first: &str, second: &str) {
@@ -224,6 +226,36 @@ fn removed(asking: &Asking, first: &str, second: &str) {
     download.refused(404, "not_found");
 }
 
+/// A download counts once, whatever it is cut into; what is refused counts nothing; nothing is to be had twice for it.
+fn counted(house: &House, asking: &Asking, id: &str) {
+    let served = house.serve_with(&[("PGKEEP_THROTTLE_BACKUP_DOWNLOAD", "2/hour")]);
+    let path = format!("/backups/{id}/download");
+    for _ in 0..3 {
+        asking.get(&format!("{path}?format=zip")).expect(400);
+        let unknown = asking.get("/backups/ffffffffffff/download");
+        unknown.refused(404, "not_found");
+    }
+    let part = |range: &str| asking.get_with(&path, &[("range", range)]);
+    let whole = asking.get(&path).expect(200);
+    assert!(whole.header("ratelimit").contains("r=1"));
+    // As often as a connection breaks, until twice the file was sent.
+    let first = part("bytes=0-99").expect(206);
+    let rest = part("bytes=100-").expect(206);
+    assert!([first.bytes, rest.bytes].concat() == whole.bytes);
+    assert!(!rest.headers.contains_key("ratelimit"));
+    part("bytes=99999999999-").expect(416);
+    // All but the first byte, over and over, is a download of its own each time but one.
+    let again = part("bytes=1-").expect(206);
+    assert!(again.header("ratelimit").contains("r=0"));
+    part("bytes=1-").expect(206);
+    part("bytes=1-").refused(429, "throttled");
+    asking.get(&path).refused(429, "throttled");
+    let package = asking.get(&format!("/backups/{id}/package"));
+    package.refused(429, "throttled");
+    part("bytes=-2").expect(206);
+    assert_eq!(served.terminate(), 0);
+}
+
 #[test]
 fn an_upload_is_resumed_and_becomes_a_backup_and_what_is_refused_leaves_nothing() {
     let house = House::new(
@@ -351,7 +383,7 @@ fn refused(asking: &Asking, dump: &[u8]) {
     add(&small, &dump[..11]).refused(413, "too_large");
     let chunk = asking.send_bytes("PATCH", &small, &[], &dump[..5]);
     chunk.refused(400, "invalid_request");
-    let large = vec![b'x'; (2 << 20) + 1];
+    let large = [dump, &vec![b'x'; 2 << 20]].concat();
     let answer = asking.send_bytes("POST", "/backups/upload?app=shop", &[], &large);
     answer.refused(413, "too_large");
 
@@ -364,6 +396,39 @@ fn refused(asking: &Asking, dump: &[u8]) {
         picture,
     );
     answer.refused(422, "invalid");
+    let form =
+        b"--xYzZY\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nPGDMP\r\n--xYzZY--\r\n";
+    let page = b"<!DOCTYPE html><title>Sign in</title>";
+    for (headers, body, words) in [
+        (
+            &[("content-type", "multipart/form-data; boundary=xYzZY")][..],
+            &form[..],
+            "a form",
+        ),
+        (&[], form, "a form"),
+        (&[], page, "a web page"),
+        (&[], b"{\"jobs\": 1}", "JSON"),
+        (&[], b"PK\x03\x04\x14\0\0\0", "a zip archive"),
+        (&[], b"CREATE TABLE t (x int);\n", "not a script"),
+        (&[], b"", "empty"),
+    ] {
+        let answer = asking.send_bytes("POST", "/backups/upload?app=shop", headers, body);
+        assert_eq!(answer.status, 422, "{words}: {}", answer.text());
+        assert!(answer.text().contains(words), "{words}: {}", answer.text());
+        let tells_how = answer.text().contains("curl --data-binary");
+        assert!(tells_how || !["a form", "a web page", "JSON", "empty"].contains(&words));
+    }
+    // In chunks, the one that shows it is refused, and the upload is gone.
+    let chunked = format!("/backups/uploads/{}", id(begin(json!({}))));
+    add(&chunked, &page[..1]).expect(204);
+    let second = asking.send_bytes(
+        "PATCH",
+        &chunked,
+        &[("upload-offset", "1")],
+        &page.repeat(20),
+    );
+    second.refused(422, "invalid");
+    asking.get(&chunked).refused(404, "not_found");
     let digest = "0".repeat(64);
     let other = format!("/backups/upload?app=shop&sha256={digest}");
     let answer = asking.send_bytes("POST", &other, &[], dump);

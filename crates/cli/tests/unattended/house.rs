@@ -66,6 +66,11 @@ impl House {
 
     /// Starts the server and waits until it answers.
     pub fn serve(&self) -> Served<'_> {
+        self.serve_with(&[])
+    }
+
+    /// The same with more in its environment.
+    pub fn serve_with(&self, environment: &[(&str, &str)]) -> Served<'_> {
         let log = self.pgkeep.path().join("serve.log");
         let mut command = self.pgkeep.child(&["serve"]);
         if let Some(cache) = std::env::var_os("PGKEEP_CACHE") {
@@ -73,6 +78,7 @@ impl House {
         }
         let child = command
             .env("PGKEEP_DATA_DIR", self.data())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())

@@ -5,6 +5,7 @@
 
 use super::backups::load;
 use super::blocking::CancelOnDrop;
+use super::download_limit::{Admitted, Counted, Part, admit, admit_anew};
 use super::extract::{BackupId, Path, Query};
 use super::problem::{Code, Problem};
 use super::routes::{Routes, needs};
@@ -40,7 +41,7 @@ const KNOWN_SIZES: usize = 1_000;
 pub fn routes() -> Routes {
     Routes::new("downloads").add(
         needs(Permission::Download)
-            .throttle(ThrottleScope::BackupDownload)
+            .throttle_answered(ThrottleScope::BackupDownload)
             .streams_out(),
         routes!(download),
     )
@@ -50,6 +51,7 @@ pub fn routes() -> Routes {
 pub struct DownloadRoom {
     places: Arc<Semaphore>,
     sizes: Mutex<HashMap<String, u64>>,
+    pub counted: Counted,
 }
 
 impl Default for DownloadRoom {
@@ -57,6 +59,7 @@ impl Default for DownloadRoom {
         Self {
             places: Arc::new(Semaphore::new(AT_ONCE)),
             sizes: Mutex::default(),
+            counted: Counted::default(),
         }
     }
 }
@@ -138,7 +141,9 @@ struct DownloadQuery {
     repository: Option<String>,
 }
 
-/// Streams one database of a backup as a file that stock PostgreSQL tools read.
+/// Streams one database of a backup as a file that stock PostgreSQL tools read. A file counts once: requests for ranges of
+/// it belong to a download that was counted, up to 50 of them within the limit's time, until twice its bytes were sent. What is
+/// refused before the file is made counts nothing.
 #[utoipa::path(get, path = "/backups/{id}/download",
     params(("id" = String, Path, description = "id of the backup, or its beginning"), DownloadQuery,
         ("Range" = Option<String>, Header, description = "one range of bytes: `bytes=1000-`"),
@@ -164,17 +169,30 @@ async fn download(
         row,
     };
     let etag = wanted.etag();
-    let range = match asked_range(&headers, &etag) {
+    let asked = asked_range(&headers, &etag);
+    if let (Some(range), Some(size)) = (asked, state.downloads.size(&etag)) {
+        range.satisfied(size)?;
+    }
+    let mut admitted = match admit(&state, &who, &etag, asked.is_some()) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Ok(refusal),
+    };
+    let range = match asked {
         Some(range) => Some((range, size_of(&state, &wanted, &etag).await?)),
         None => None,
     };
     let span = match range {
-        Some((range, size)) => range.within(size).ok_or_else(|| {
-            Problem::new(
-                Code::RangeNotSatisfiable,
-                format!("the file has {size} bytes"),
-            )
-        })?,
+        Some((range, size)) => {
+            let span = range.satisfied(size)?;
+            if !admitted.part.take(span.len(), size) {
+                admitted = match admit_anew(&state, &who, &etag) {
+                    Ok(admitted) => admitted,
+                    Err(refusal) => return Ok(refusal),
+                };
+                admitted.part.take(span.len(), size);
+            }
+            span
+        }
         None => Span::ALL,
     };
     Act::done("backup.download", format!("backup/{}", wanted.row.id))
@@ -182,10 +200,14 @@ async fn download(
         .after(serde_json::json!({ "database": query.database, "format": query.format.as_str() }))
         .by(&state.catalog, &who, &client)
         .await?;
-    let (name, stream) = start(&state, wanted, etag.clone(), span, place).await?;
+    let Admitted { part, standing } = admitted;
+    let (name, stream) = start(&state, wanted, etag.clone(), (span, part), place).await?;
     let known = state.downloads.size(&etag);
     let mut response = Body::from_stream(stream).into_response();
     let headers = response.headers_mut();
+    if let Some(standing) = standing {
+        standing.write(headers);
+    }
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
@@ -253,6 +275,10 @@ impl Span {
         from: 0,
         to: u64::MAX,
     };
+
+    fn len(self) -> u64 {
+        self.to - self.from
+    }
 }
 
 /// A range as it was asked for.
@@ -292,6 +318,16 @@ impl Range {
         };
         (span.from < span.to).then_some(span)
     }
+
+    /// The bytes that are meant, if the file has any of them.
+    fn satisfied(self, size: u64) -> Result<Span, Problem> {
+        self.within(size).ok_or_else(|| {
+            Problem::new(
+                Code::RangeNotSatisfiable,
+                format!("the file has {size} bytes"),
+            )
+        })
+    }
 }
 
 fn asked_range(headers: &HeaderMap, etag: &str) -> Option<Range> {
@@ -329,10 +365,11 @@ async fn start(
     state: &AppState,
     wanted: Wanted,
     etag: String,
-    span: Span,
+    (span, part): (Span, Part),
     place: OwnedSemaphorePermit,
 ) -> Result<(String, Pieces), Problem> {
     let (mut out, stream) = Out::channel(span);
+    out.part = Some(part);
     let (opened, open) = oneshot::channel();
     let state = state.clone();
     tokio::task::spawn_blocking(move || {
@@ -412,6 +449,8 @@ pub struct Out {
     span: Span,
     /// How much was written, whether sent or not.
     position: u64,
+    /// Told what is sent.
+    part: Option<Part>,
 }
 
 impl Out {
@@ -423,6 +462,7 @@ impl Out {
             buffer: Vec::with_capacity(PIECE),
             span,
             position: 0,
+            part: None,
         };
         (out, ReceiverStream::new(stream))
     }
@@ -441,6 +481,9 @@ impl Out {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
+        if let Some(part) = &mut self.part {
+            part.send(piece.len() as u64);
+        }
         self.pieces
             .blocking_send(Ok(piece.into()))
             .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))
@@ -523,6 +566,7 @@ mod tests {
                 buffer: Vec::new(),
                 span: Span { from, to },
                 position: 0,
+                part: None,
             };
             let written = data.chunks(9_999).try_for_each(|part| out.write_all(part));
             assert!(written.and_then(|()| out.finish()).is_ok() || out.is_past());

@@ -44,6 +44,7 @@ pub mod blocking;
 pub mod calendar;
 mod changes;
 pub mod definitions;
+mod download_limit;
 pub mod downloads;
 pub mod drills;
 pub mod etag;

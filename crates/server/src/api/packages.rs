@@ -7,7 +7,7 @@ use super::backups::load;
 use super::downloads::{Out, Pieces, Span, header_value};
 use super::extract::{BackupId, Path, Query};
 use super::problem::{Code, Problem};
-use super::routes::{Routes, needs};
+use super::routes::{Routes, count, needs};
 use crate::auth::Principal;
 use crate::auth::audit::Act;
 use crate::http::Client;
@@ -34,7 +34,7 @@ const MOST_RECIPIENTS: usize = 50;
 pub fn routes() -> Routes {
     Routes::new("downloads").add(
         needs(Permission::Download)
-            .throttle(ThrottleScope::BackupDownload)
+            .throttle_answered(ThrottleScope::BackupDownload)
             .streams_out(),
         routes!(package),
     )
@@ -84,6 +84,10 @@ async fn package(
         ));
     }
     let place = state.downloads.place()?;
+    let standing = match count(&state, ThrottleScope::BackupDownload, &who) {
+        Ok(standing) => standing,
+        Err(refusal) => return Ok(refusal),
+    };
     Act::done("backup.download", format!("backup/{}", row.id))
         .app(Some(&row.app))
         .after(serde_json::json!({ "format": "package", "recipients": recipients }))
@@ -98,6 +102,9 @@ async fn package(
     let (report, stream) = start(&state, row.repository, request, place).await?;
     let mut response = Body::from_stream(stream).into_response();
     let headers = response.headers_mut();
+    if let Some(standing) = standing {
+        standing.write(headers);
+    }
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),

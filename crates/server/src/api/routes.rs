@@ -44,11 +44,20 @@ pub enum Access {
 pub struct Guard {
     access: Access,
     throttle: Option<ThrottleScope>,
+    counts: Counts,
     body: BodyLimit,
     time: TimeBound,
     edits: bool,
     repeatable: Option<Keeping>,
     open_if: Option<fn(&ServerSettings) -> bool>,
+}
+
+/// Which requests a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    Every,
+    /// Those that the handler counts by [`count`].
+    Answered,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +93,7 @@ impl Guard {
         Self {
             access,
             throttle: None,
+            counts: Counts::Every,
             body: BodyLimit::FromSettings,
             time: TimeBound::FromSettings,
             edits: false,
@@ -95,6 +105,13 @@ impl Guard {
     /// Counts requests under `scope`, by account, or by address where nobody is logged in.
     pub fn throttle(mut self, scope: ThrottleScope) -> Self {
         self.throttle = Some(scope);
+        self
+    }
+
+    /// The handler itself counts under `scope` what it is about to answer, by [`count`]; what it refuses counts nothing.
+    pub fn throttle_answered(mut self, scope: ThrottleScope) -> Self {
+        self.throttle = Some(scope);
+        self.counts = Counts::Answered;
         self
     }
 
@@ -493,7 +510,7 @@ async fn admit(gate: &Gate, request: &mut Request) -> Result<Admitted, Response>
             .map_err(IntoResponse::into_response)?;
     }
     let verdict = match guard.throttle {
-        Some(scope) => {
+        Some(scope) if guard.counts == Counts::Every => {
             let key = principal
                 .as_ref()
                 .map_or_else(|| client.counting_key(), Principal::key);
@@ -505,7 +522,7 @@ async fn admit(gate: &Gate, request: &mut Request) -> Result<Admitted, Response>
                 allowed => allowed,
             }
         }
-        None => Verdict::Unlimited,
+        _ => Verdict::Unlimited,
     };
     let who = principal.as_ref().map(Principal::label);
     if let Some(principal) = principal {
@@ -568,6 +585,22 @@ async fn recognise(state: &AppState, request: &mut Request) -> Result<Principal,
     let recognised = state.auth.authenticate(&parts.method, &parts.headers).await;
     *request = Request::from_parts(parts, body);
     Ok(recognised?)
+}
+
+/// Counts a request, where the guard leaves that to the handler; gives where the account stands then, or the refusal.
+pub fn count(
+    state: &AppState,
+    scope: ThrottleScope,
+    who: &Principal,
+) -> Result<Option<Standing>, Response> {
+    match state.limits.count(scope, &who.key()) {
+        Verdict::Unlimited => Ok(None),
+        Verdict::Allowed(standing) => Ok(Some(standing)),
+        Verdict::Refused {
+            retry_after_secs,
+            standing,
+        } => Err(refusal(retry_after_secs, &standing)),
+    }
 }
 
 /// The answer of a limit that is used up.
