@@ -2,6 +2,7 @@
 
 use crate::api::blocking::BlockingRoom;
 use crate::api::downloads::DownloadRoom;
+use crate::api::streams::StreamRoom;
 use crate::api::uploads::Writing;
 use crate::auth::Auth;
 use crate::events::EventHub;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub blocking: BlockingRoom,
     /// Room for downloads.
     pub downloads: DownloadRoom,
+    /// Room for streams of events.
+    pub streams: StreamRoom,
     /// Uploads that are being written to.
     pub uploads: Writing,
     /// Counts requests by scope.
@@ -65,6 +68,7 @@ impl AppState {
             auth: Auth::new(catalog.clone(), &settings),
             limits: Limits::new(&settings.throttles),
             events: EventHub::new(catalog.clone()),
+            streams: StreamRoom::new(settings.http.max_connections),
             work: Arc::new(Notify::new()),
             schedule: Arc::new(Notify::new()),
             status: Arc::default(),

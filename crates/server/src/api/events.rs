@@ -47,5 +47,5 @@ async fn stream(
         .map(|topic| topic.trim().to_string())
         .filter(|topic| !topic.is_empty())
         .collect();
-    sse::everything(&state, who, topics, after)
+    sse::everything(&state, who, &headers, topics, after)
 }

@@ -6,11 +6,14 @@
 //! see [`super::accepted::enqueue`].
 //!
 //! It stands around the handlers: a route takes keys where its guard says so (`repeatable`). An answer that holds a secret
-//! is not kept, only that there was one. A body that is streamed in is not part of what makes two requests the same; its
-//! announced length is.
+//! is not kept, only that there was one. A body that is streamed in is not read to see whether two requests are the same: its
+//! address has to name its SHA-256.
+//!
+//! A request with a key is worked on to its end even where the client hangs up: else nobody could tell what it has made.
 
 use super::extract::body_problem;
 use super::problem::{Code, Problem};
+use super::to_the_end::to_the_end;
 use crate::auth::Principal;
 use crate::state::AppState;
 use axum::body::{Body, Bytes};
@@ -18,6 +21,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use pgkeep_catalog::Catalog;
 use pgkeep_catalog::people::idempotency::Idempotency;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -79,44 +83,56 @@ pub async fn once(
     let Some(key) = key_of(request.headers())? else {
         return Ok(next.run(request).await);
     };
-    let principal = who.key();
-    let (request, hash) = fingerprint(request, streamed).await?;
-    match state
-        .catalog
-        .idempotency_begin(&key, &principal, &hash)
-        .await?
-    {
-        Idempotency::New => {}
-        Idempotency::Replay { .. } if keeping == Keeping::Secrets => {
-            return Err(Problem::new(
-                Code::Conflict,
-                "the request with this Idempotency-Key was done, and its answer held a secret that is not kept",
-            )
-            .hint("remove what it made and make another one, with a new key"));
-        }
-        Idempotency::Replay { status, body } => return replay(status, body),
-        Idempotency::Mismatch => {
-            return Err(Problem::new(
-                Code::Conflict,
-                "this Idempotency-Key was used for another request",
-            )
-            .hint("use a new key for each thing that is to be made"));
-        }
-        Idempotency::InProgress => {
-            return Err(Problem::new(
-                Code::RequestInProgress,
-                "the request with this Idempotency-Key is being worked on",
-            )
-            .retry_after(2));
-        }
-    }
     let keyed = Keyed {
-        key: key.clone(),
-        principal: principal.clone(),
+        key,
+        principal: who.key(),
     };
-    let response = ANSWERED.scope(keyed, next.run(request)).await;
+    let (request, hash) = fingerprint(request, streamed).await?;
+    let catalog = state.catalog.clone();
+    let work = async move {
+        let begun = catalog.idempotency_begin(&keyed.key, &keyed.principal, &hash);
+        if let Some(answer) = known(begun.await?, keeping)? {
+            return Ok(answer);
+        }
+        let response = ANSWERED.scope(keyed.clone(), next.run(request)).await;
+        keep(&catalog, &keyed, keeping, response).await
+    };
+    to_the_end(state, work).await?
+}
+
+/// The answer to a request that was sent before.
+fn known(before: Idempotency, keeping: Keeping) -> Result<Option<Response>, Problem> {
+    match before {
+        Idempotency::New => Ok(None),
+        Idempotency::Replay { .. } if keeping == Keeping::Secrets => Err(Problem::new(
+            Code::Conflict,
+            "the request with this Idempotency-Key was done, and its answer held a secret that is not kept",
+        )
+        .hint("remove what it made and make another one, with a new key")),
+        Idempotency::Replay { status, body } => replay(status, body).map(Some),
+        Idempotency::Mismatch => Err(Problem::new(
+            Code::Conflict,
+            "this Idempotency-Key was used for another request",
+        )
+        .hint("use a new key for each thing that is to be made")),
+        Idempotency::InProgress => Err(Problem::new(
+            Code::RequestInProgress,
+            "the request with this Idempotency-Key is being worked on",
+        )
+        .retry_after(2)),
+    }
+}
+
+/// Keeps an answer for whoever sends its request again.
+async fn keep(
+    catalog: &Catalog,
+    keyed: &Keyed,
+    keeping: Keeping,
+    response: Response,
+) -> Result<Response, Problem> {
+    let Keyed { key, principal } = keyed;
     if !response.status().is_success() {
-        state.catalog.idempotency_abandon(&key, &principal).await?;
+        catalog.idempotency_abandon(key, principal).await?;
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
@@ -127,9 +143,8 @@ pub async fn once(
         Keeping::Answers => std::str::from_utf8(&body).map_err(Problem::internal)?,
         Keeping::Secrets => "",
     };
-    state
-        .catalog
-        .idempotency_finish(&key, &principal, parts.status.as_u16(), text)
+    catalog
+        .idempotency_finish(key, principal, parts.status.as_u16(), text)
         .await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
@@ -142,8 +157,13 @@ async fn fingerprint(request: Request, streamed: bool) -> Result<(Request, Strin
     hash.update(request.uri().to_string());
     hash.update([0]);
     if streamed {
-        let length = request.headers().get(header::CONTENT_LENGTH);
-        hash.update(length.map_or(&b""[..], HeaderValue::as_bytes));
+        let query = request.uri().query().unwrap_or_default();
+        if !query.split('&').any(|part| part.starts_with("sha256=")) {
+            return Err(Problem::invalid(
+                "sha256",
+                "is needed beside an Idempotency-Key, to see whether the same file is sent again",
+            ));
+        }
         return Ok((request, hex::encode(hash.finalize())));
     }
     let (parts, body) = request.into_parts();

@@ -386,7 +386,7 @@ async fn log_stream(
 ) -> Result<Response, Problem> {
     let job = load(&state, &who, &id).await?;
     let after = sse::last_event_id(&headers)?.unwrap_or(0);
-    sse::follow_log(&state, job.id, after)
+    sse::follow_log(&state, &who, &headers, job.id, after)
 }
 
 fn about(job: &catalog::Job, action: &'static str) -> Act {

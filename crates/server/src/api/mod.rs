@@ -70,6 +70,7 @@ pub mod routes;
 pub mod session;
 pub mod settings;
 pub mod sse;
+pub(crate) mod streams;
 pub mod status;
 pub mod tokens;
 mod undo;

@@ -1,10 +1,11 @@
 //! Server-sent events.
 //!
-//! A stream lives for a quarter of an hour at most: the client comes back by itself with `Last-Event-ID`, and by then it is
-//! looked at anew whether its account may still listen. A client that does not read is dropped, not waited for.
+//! A stream lives for a quarter of an hour at most: the client comes back by itself with `Last-Event-ID`. A client that does
+//! not read is dropped, not waited for, and so is one whose account may no longer listen.
 
 use super::jobs::{Job, LogLine};
 use super::problem::{Code, Problem};
+use super::streams::Standing;
 use crate::auth::Principal;
 use crate::state::AppState;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -68,14 +69,18 @@ pub fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
 /// Where a stream's messages go.
 struct Listener {
     sender: mpsc::Sender<Message>,
+    standing: Standing,
     shutdown: CancellationToken,
 }
 
-/// The client is gone, or does not read.
+/// The client is gone, does not read, or may not.
 struct Gone;
 
 impl Listener {
-    async fn send(&self, message: Message) -> Result<(), Gone> {
+    async fn send(&mut self, message: Message) -> Result<(), Gone> {
+        if !self.standing.holds().await {
+            return Err(Gone);
+        }
         match self.sender.send_timeout(message, PATIENCE).await {
             Ok(()) => Ok(()),
             Err(_) => Err(Gone),
@@ -84,17 +89,25 @@ impl Listener {
 }
 
 /// Starts a task that feeds a stream, and answers with the stream.
-fn respond<F>(state: &AppState, feed: impl FnOnce(Listener) -> F) -> Response
+fn respond<F>(
+    state: &AppState,
+    who: &Principal,
+    headers: &HeaderMap,
+    feed: impl FnOnce(Listener) -> F,
+) -> Result<Response, Problem>
 where
     F: Future<Output = Result<(), Gone>> + Send + 'static,
 {
+    let place = state.streams.place(who)?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let shutdown = state.shutdown.clone();
     let feed = feed(Listener {
         sender: sender.clone(),
+        standing: Standing::new(&state.auth, headers, who),
         shutdown: shutdown.clone(),
     });
     state.tasks.spawn(async move {
+        let _place = place;
         tokio::select! {
             _ = feed => {}
             () = sender.closed() => {}
@@ -109,18 +122,20 @@ where
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that hold answers back would hold these back for ever.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    Ok(response)
 }
 
 /// The stream of everything that changes, after event `after` or from now on.
 pub fn everything(
     state: &AppState,
     who: Principal,
+    headers: &HeaderMap,
     topics: Vec<String>,
     after: Option<i64>,
 ) -> Result<Response, Problem> {
     let listener_state = state.clone();
-    Ok(respond(state, move |listener| async move {
+    let listening = who.clone();
+    respond(state, &listening, headers, move |mut listener| async move {
         let wanted = move |event: &Event| {
             who.sees_maybe(event.app.as_deref())
                 && (topics.is_empty() || topics.contains(&event.topic))
@@ -165,7 +180,7 @@ pub fn everything(
                 Err(RecvError::Lagged(_) | RecvError::Closed) => return Err(Gone),
             }
         }
-    }))
+    })
 }
 
 /// Tells the client where the stream stands, so that it can come back there even if nothing happens.
@@ -198,9 +213,15 @@ fn message(event: &Event) -> Message {
 }
 
 /// The lines of a job's log after line `after`, as they come, and the job once it is over.
-pub fn follow_log(state: &AppState, job: String, after: i64) -> Result<Response, Problem> {
+pub fn follow_log(
+    state: &AppState,
+    who: &Principal,
+    headers: &HeaderMap,
+    job: String,
+    after: i64,
+) -> Result<Response, Problem> {
     let followed = state.clone();
-    Ok(respond(state, move |listener| async move {
+    respond(state, who, headers, move |mut listener| async move {
         let mut live = followed.events.listen();
         let mut seen = after;
         loop {
@@ -229,7 +250,7 @@ pub fn follow_log(state: &AppState, job: String, after: i64) -> Result<Response,
             }
             wait(&mut live, &job, &listener.shutdown).await;
         }
-    }))
+    })
 }
 
 fn log_line(line: LogLine) -> Message {

@@ -154,3 +154,65 @@ async fn a_listener_that_does_not_read_is_dropped_and_misses_nothing() {
         assert_eq!(back.subject().await, "x");
     }
 }
+
+#[tokio::test]
+async fn who_loses_access_hears_nothing_more() {
+    let scene = with_hub().await;
+    let access = Scene::access(Role::Viewer, &[], None);
+    let token = scene.token("bea", access).await;
+    let mut stream = Stream::open(&scene, &token, "", None).await;
+    publish(&scene, "job", "before", None).await;
+    assert_eq!(stream.subject().await, "before");
+
+    let users = scene.get("/users").await.expect(200).json();
+    let bea = users["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|user| user["name"] == "bea");
+    let path = format!("/users/{}", bea.unwrap()["id"].as_str().unwrap());
+    let disabled = Some(serde_json::json!({ "disabled": true }));
+    scene
+        .ask("PATCH", &path, Some(&scene.admin), &[], disabled)
+        .await
+        .expect(200);
+    // It is looked at now and then, so a few more may be told.
+    loop {
+        publish(&scene, "job", "after", None).await;
+        if stream.next().await.is_none() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn streams_have_room_of_their_own_and_one_account_a_part_of_it() {
+    let scene = Scene::with(|settings| settings.http.max_connections = 400).await;
+    let one = scene
+        .token("bea", Scene::access(Role::Viewer, &[], None))
+        .await;
+    let other = scene
+        .token("cid", Scene::access(Role::Viewer, &[], None))
+        .await;
+    let mut open = Vec::new();
+    for _ in 0..128 {
+        open.push(Stream::open(&scene, &one, "", None).await);
+    }
+    let refused = scene
+        .ask("GET", "/events", Some(&one), &[], None)
+        .await
+        .expect(429);
+    assert_eq!(refused.header("retry-after"), "30");
+    for _ in 0..72 {
+        open.push(Stream::open(&scene, &other, "", None).await);
+    }
+    scene
+        .ask("GET", "/events", Some(&other), &[], None)
+        .await
+        .expect(503);
+    scene
+        .ask("GET", "/status", Some(&other), &[], None)
+        .await
+        .expect(200);
+}

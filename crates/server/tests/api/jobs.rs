@@ -4,6 +4,8 @@ use crate::scene::Scene;
 use pgkeep_catalog::{LogLevel, LogLine};
 use pgkeep_model::access::Role;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::task::Poll;
 use std::time::Duration;
 
 async fn with_policy() -> Scene {
@@ -319,6 +321,55 @@ async fn a_repeated_request_gets_the_first_answer_and_does_nothing() {
         )
         .await
         .expect(400);
+}
+
+/// Polls so many times, as a client that hangs up in the middle leaves it; whether it was done by then.
+async fn polled(times: usize, work: impl Future) -> bool {
+    let (mut work, mut polls) = (std::pin::pin!(work), 0);
+    std::future::poll_fn(|context| {
+        polls += 1;
+        match work.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending if polls == times => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_at_any_moment_is_done_once() {
+    let scene = with_policy().await;
+    scene.worker().await;
+    let keyed = async |key: &str| {
+        let key = [("idempotency-key", key)];
+        let path = "/policies/nightly/run-now";
+        scene
+            .ask("POST", path, Some(&scene.admin), &key, None)
+            .await
+    };
+    let mut jobs = BTreeSet::new();
+    for moment in 1.. {
+        let key = format!("cut-{moment}");
+        let whole = polled(moment, keyed(&key)).await;
+        let answer = loop {
+            let answer = keyed(&key).await;
+            if answer.json()["code"] != "request_in_progress" {
+                break answer.expect(202).json();
+            }
+            tokio::task::yield_now().await;
+        };
+        let job = answer["jobId"].as_str().unwrap().to_string();
+        // So that the next one makes another job.
+        let cancel = format!("/jobs/{job}/cancel");
+        scene.post(&cancel, None).await.expect(200);
+        assert!(jobs.insert(job));
+        if whole {
+            break;
+        }
+    }
+    let listed = scene.get("/jobs?limit=500").await.expect(200).json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), jobs.len());
 }
 
 #[tokio::test]
