@@ -72,6 +72,7 @@ pub mod settings;
 pub mod sse;
 pub(crate) mod streams;
 pub mod status;
+mod to_the_end;
 pub mod tokens;
 mod undo;
 mod upgrades;
