@@ -105,8 +105,36 @@ impl From<pgkeep_engine::Error> for CliError {
         {
             out.details.push(format!("SQLSTATE {sqlstate}"));
         }
-        out.hint = error.hint;
+        out.hint = Some(match error.hint {
+            Some(hint) => hint,
+            None => usual_hint(error.code).into(),
+        });
         out
+    }
+}
+
+/// What to do about every failure of the kind, where nothing better is known.
+fn usual_hint(code: pgkeep_engine::ErrorCode) -> &'static str {
+    use pgkeep_engine::ErrorCode;
+    match code {
+        ErrorCode::Failed | ErrorCode::Database | ErrorCode::Privilege | ErrorCode::Tools => {
+            "`pgkeep doctor` looks for what makes backups and restores fail"
+        }
+        ErrorCode::InvalidRequest => "--help of the command says what it takes",
+        ErrorCode::NotFound => {
+            "`pgkeep list` shows the backups, `pgkeep show ID` what one of them holds"
+        }
+        ErrorCode::ProofFailed => {
+            "`pgkeep verify --read-data` tells whether the backup itself is whole"
+        }
+        ErrorCode::Damaged => {
+            "`pgkeep check` names the damage; with --repair it saves what is good"
+        }
+        ErrorCode::Busy => "try again when the other operation has ended",
+        ErrorCode::RepositoryAccess => "check the repository's address and its key",
+        ErrorCode::Refused => "change what stands in the way, then try again",
+        ErrorCode::Storage => "`pgkeep doctor` writes to the storage and reads it back",
+        ErrorCode::Cancelled => "nothing half-done was published; run the same command again",
     }
 }
 

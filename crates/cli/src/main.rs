@@ -60,7 +60,9 @@ fn told_as_usage(error: &clap::Error) -> ExitCode {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let message = lines.next().unwrap_or("the command line is wrong");
         let usage = CliError::usage(message.strip_prefix("error: ").unwrap_or(message));
-        let usage = lines.fold(usage, CliError::with_detail);
+        let usage = lines
+            .fold(usage, CliError::with_detail)
+            .with_hint("--help of the command says what it takes");
         Screen::new(&GlobalArgs {
             json: true,
             ..GlobalArgs::default()

@@ -157,9 +157,9 @@ pub fn run(
     not_compared.extend(to.not_read);
     not_compared.extend(without_files);
     if databases.is_empty() && files.is_empty() {
-        return Err(
-            Error::invalid("the two sides have no database in common").details(not_compared)
-        );
+        return Err(Error::invalid("the two sides have no database in common")
+            .details(not_compared)
+            .hint("name one database of each side: `pgkeep show ID` lists those of a backup"));
     }
     Ok(DiffReport {
         from: from.title,
@@ -284,10 +284,9 @@ pub(crate) fn toc_of(reader: &SnapshotReader, database: &DatabaseManifest) -> Re
 
 /// Reads the databases that `other` holds, or the one of the connection where `other` holds a single one.
 fn read_live(live: &LiveDatabases, other: Option<&Read>, context: &Context) -> Result<Read> {
-    let first = live
-        .connections
-        .first()
-        .ok_or_else(|| Error::invalid("no live database is named"))?;
+    let first = live.connections.first().ok_or_else(|| {
+        Error::invalid("no live database is named").hint("give --database-url, or --app")
+    })?;
     let names: Vec<&str> = other
         .iter()
         .flat_map(|read| &read.databases)

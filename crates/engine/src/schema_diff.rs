@@ -104,7 +104,9 @@ pub fn run(
     let (from, to) = (read(from)?, read(to)?);
     let (databases, not_compared) = pair(&from, &to);
     if databases.is_empty() {
-        return Err(Error::invalid("the two sides have no schema in common").details(not_compared));
+        return Err(Error::invalid("the two sides have no schema in common")
+            .details(not_compared)
+            .hint("name one database of each side: `pgkeep show ID` lists those of a backup"));
     }
     Ok(SchemaDiffReport {
         from: from.title,
@@ -164,7 +166,9 @@ fn of_servers(live: &LiveDatabases, context: &Context) -> Result<Side> {
         databases.push((options.dbname.clone(), Some(of_live(options, context)?)));
     }
     if databases.is_empty() {
-        return Err(Error::invalid("no live database is named"));
+        return Err(
+            Error::invalid("no live database is named").hint("give --database-url, or --app")
+        );
     }
     Ok(Side {
         title: format!("live {}", titles.join(", ")),

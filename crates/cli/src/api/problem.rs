@@ -98,7 +98,7 @@ fn list_of(message: &str) -> Option<&'static str> {
         "app" => "`pgkeep app list` shows the apps",
         "policy" => "`pgkeep policy list` shows the policies",
         "repository" => "`pgkeep repository list` shows the repositories",
-        "target" => "`pgkeep notify list` shows the targets",
+        "target" | "notification" => "`pgkeep notify list` shows the targets",
         "user" | "account" => "`pgkeep user list` shows the accounts",
         "token" => "`pgkeep token list` shows the tokens",
         "job" => "`pgkeep job list` shows the jobs",

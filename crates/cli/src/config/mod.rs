@@ -85,8 +85,10 @@ impl ConfigError {
 
 impl From<ConfigError> for crate::error::CliError {
     fn from(error: ConfigError) -> Self {
-        let mut out = crate::error::CliError::usage(error.message);
-        out.hint = error.hint;
-        out
+        let hint = error.hint.unwrap_or_else(|| {
+            "set it right there: the configuration reference lists every setting and its values"
+                .into()
+        });
+        crate::error::CliError::usage(error.message).with_hint(hint)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Refusal;
 use crate::{Context, Result};
+use pgkeep_model::evidence::quote_ident;
 use pgkeep_postgres::{connect::ConnectOptions, inspect, restore as pg, wire::Connection};
 
 /// What would forbid to replace the databases of these names through this connection; empty where nothing does.
@@ -31,9 +32,13 @@ pub fn hindrances(
     Ok(found)
 }
 
-/// The role that the session acts as, quoted, where it may not create databases.
+/// The role that the session acts as, quoted where it has to be, where it may not create databases.
 pub(super) fn may_not_create(admin: &mut Connection) -> Result<Option<String>> {
     let user = inspect::current_user(admin)?;
     let may = user.create_db || user.superuser;
-    Ok((!may).then(|| pgkeep_model::evidence::quote_ident(&user.name)))
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    Ok((!may).then(|| match user.name.chars().all(plain) {
+        true => user.name,
+        false => quote_ident(&user.name),
+    }))
 }

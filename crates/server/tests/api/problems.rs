@@ -87,7 +87,7 @@ async fn every_error_is_a_problem() {
         ("/notifications/targets/nothing", "/notifications/targets"),
         ("/jobs/0191f7a0-7c1b-7aaa-8000-0123456789ab", "/jobs"),
         ("/users/0191f7a0-7c1b-7aaa-8000-0123456789ab", "/users"),
-        ("/backups/0191f7a0-7c1b-7aaa-8000-0123456789ab", "/backups"),
+        ("/backups/deadbeefdeadbeef", "/backups"),
         (
             "/restores/0191f7a0-7c1b-7aaa-8000-0123456789ab",
             "/restores",

@@ -100,7 +100,7 @@ fn to_apply(args: &ApplyArgs, session: &Session) -> CliResult<(String, Definitio
                 std::io::ErrorKind::NotFound => Exit::NotFound,
                 _ => Exit::Usage,
             };
-            CliError::new(exit, format!("cannot read {}: {e}", path.display()))
+            CliError::file(exit, "read", path, &e)
         })?;
         let raw = RawConfig::parse(&text, path)?;
         let wanted = config::of_file(&raw, path, &session.places)?;

@@ -121,7 +121,11 @@ fn adaptive(args: &PolicyArgs, policy: &mut Policy) -> CliResult<()> {
             return Ok(());
         }
         Some(size) => {
-            Some(parse_size(size).map_err(|e| CliError::usage(format!("--after-written: {e}")))?)
+            let size = parse_size(size).map_err(|e| {
+                CliError::usage(format!("--after-written: {e}"))
+                    .with_hint(format!("give a size such as 500MiB or 2GB, or {NONE}"))
+            })?;
+            Some(size)
         }
         None => None,
     };

@@ -97,7 +97,8 @@ pub(crate) fn run(
     context: &Context,
 ) -> Result<Outcome> {
     if words.is_empty() {
-        return Err(Error::invalid("no such command is set for this app"));
+        return Err(Error::invalid("no such command is set for this app")
+            .hint("set it under [app.NAME.commands]"));
     }
     let mut extra = vec![
         ("PGKEEP_APP".to_owned(), app.name.clone()),
