@@ -131,10 +131,10 @@ impl KeyFile {
             )
             .hint("run it again")
         };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(changed()),
-            // Some network file systems have no such locks.
-            Ok(()) | Err(_) => {}
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        // Some network file systems have no such locks; who else holds one is what counts.
+        if locked == Err(rustix::io::Errno::WOULDBLOCK) {
+            return Err(changed());
         }
         // Read by its name: what was locked may have been replaced in between.
         let text = fs::read_to_string(&path).map_err(unreadable)?;

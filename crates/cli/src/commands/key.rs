@@ -64,7 +64,9 @@ fn rotate(
         answer_rotated(&id, written.as_deref(), None, session);
         if let Some(place) = &chosen.key_file {
             let place = place.display();
-            let told = format!("{place}, which the key was read from, still holds the old one");
+            let told = format!(
+                "{place}, which the key was read from, still holds the old one: put the new one there, or name its file by --key-file"
+            );
             session.screen.note(&told);
         }
         return Ok(());

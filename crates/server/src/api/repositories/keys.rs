@@ -123,7 +123,8 @@ pub(super) async fn list_keys(
     let keys = state
         .blocking
         .run(TEST_TIME, move |cancel| {
-            Ok::<_, Problem>(open(&machine, &stored, cancel)?.keys().list().map_err(of)?)
+            let repository = open(&machine, &stored, cancel)?;
+            repository.keys().list().map_err(of)
         })
         .await?;
     Ok(Json(PageOf::whole(
