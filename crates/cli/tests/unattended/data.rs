@@ -161,6 +161,9 @@ fn labelled(asking: &Asking, backup: &str, etag: &str) {
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(text.starts_with("id,time,app,"), "{text}");
     assert!(text.contains(",'=1+1"), "a formula is no text: {text}");
+    let one = asking.get("/backups?format=csv&limit=1").expect(200);
+    assert_eq!(one.text().lines().count(), 2, "{}", one.text());
+    assert_eq!(one.header("x-cut-off"), "true");
     let same = asking.get("/backups?format=csv").expect(200);
     assert_eq!(same.bytes, table.bytes);
 }
