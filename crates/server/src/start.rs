@@ -101,25 +101,30 @@ pub fn run(
         .map_err(StartError::Threads)?;
     runtime.block_on(async {
         let server = Server::start(settings, machine).await?;
+        // Whoever hears that it answers may tell it to end at once.
+        let stop = asked_to_stop();
         announce(server.ready());
-        server.run_until(asked_to_stop()).await;
+        server.run_until(stop).await;
         Ok(())
     })
 }
 
-/// SIGTERM or SIGINT.
-async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
+/// SIGTERM or SIGINT, from the call on.
+fn asked_to_stop() -> impl Future<Output = ()> {
+    let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!("{name}: shutting down");
+    );
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            return std::future::pending().await;
+        };
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!("{name}: shutting down");
+    }
 }
 
 /// A server that is set up and listens, inside a runtime.
