@@ -160,6 +160,16 @@ fn a_package_is_read_by_stock_tools_and_taken_in_again_proven() {
     let row = find(&whole, b"\\.\n\n\n") - 3;
     changed[row] ^= 1;
     refused(&changed, "a changed row");
+
+    // One that holds more than is wanted is no damage, and trying again does not help.
+    let none = Place::new();
+    let little = TakeInRequest {
+        max_bytes: Some(20_000),
+        ..taking(&tar)
+    };
+    let error = package::take_in(&none.repository, &little, &none.context).expect_err("too much");
+    assert_eq!(error.code, ErrorCode::InvalidRequest, "{error}");
+    assert!(error.hint.is_some_and(|hint| hint.contains("upload_max_expanded")));
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> usize {

@@ -160,6 +160,9 @@ pub(super) struct TreeIntake<'a> {
     links: HashMap<PathBuf, Node>,
     next_inode: u64,
     root: Option<(Node, EntryDigest)>,
+    /// How many entries lost what gives rights to whoever runs or opens them, and the first of them.
+    tamed: u64,
+    first_tamed: Option<PathBuf>,
 }
 
 struct OpenFolder {
@@ -189,6 +192,8 @@ impl<'a> TreeIntake<'a> {
             links: HashMap::new(),
             next_inode: 1,
             root: None,
+            tamed: 0,
+            first_tamed: None,
         }
     }
 
@@ -206,6 +211,10 @@ impl<'a> TreeIntake<'a> {
     ) -> Result<()> {
         let full = PathBuf::from(OsString::from_vec(entry.path.join(&b'/')));
         let mut node = node_of(entry)?;
+        if tame(&mut node, &full)? {
+            self.tamed += 1;
+            self.first_tamed.get_or_insert_with(|| full.clone());
+        }
         if entry.header.entry_type() == tar::EntryType::Link {
             let first = Path::new(OsStr::from_bytes(&entry.link));
             let first = self
@@ -297,7 +306,20 @@ impl<'a> TreeIntake<'a> {
     }
 
     /// Hangs the tree into the snapshot, if it holds as much as the package says.
-    pub(super) fn finish(mut self, expected: &FilesManifest) -> Result<FilesManifest> {
+    pub(super) fn finish(
+        mut self,
+        expected: &FilesManifest,
+        context: &Context,
+    ) -> Result<FilesManifest> {
+        if let Some(first) = &self.first_tamed {
+            context.progress.warn(&format!(
+                "{} {} taken in without the setuid, setgid and sticky bits or the capabilities of the package: {}{}",
+                self.tamed,
+                if self.tamed == 1 { "entry was" } else { "entries were" },
+                first.display(),
+                if self.tamed == 1 { "" } else { ", ..." },
+            ));
+        }
         while !self.open.is_empty() {
             self.close()?;
         }
@@ -324,6 +346,28 @@ impl<'a> TreeIntake<'a> {
             ..self.manifest
         })
     }
+}
+
+/// Takes from an entry what would give somebody rights on the machine that it is restored to, where that is done as root: a
+/// package may come from anybody. Devices are refused. The sticky bit of a folder stays, as it only forbids. Whether
+/// something was taken.
+fn tame(node: &mut Node, path: &Path) -> Result<bool> {
+    if matches!(node.kind, NodeKind::BlockDevice | NodeKind::CharDevice) {
+        return Err(Error::invalid(format!(
+            "{} is a device: a package does not bring devices in",
+            path.display()
+        ))
+        .hint("make the package without it, or take the files out by hand with tar"));
+    }
+    let rights = if node.is_dir() { 0o6000 } else { 0o7000 };
+    let mut capabilities = false;
+    node.attributes.retain(|(name, _)| {
+        capabilities |= name == "security.capability";
+        !name.starts_with("security.") && !name.starts_with("trusted.")
+    });
+    let tamed = capabilities || node.mode & rights != 0;
+    node.mode &= !rights;
+    Ok(tamed)
 }
 
 fn node_of(entry: &TapeEntry) -> Result<Node> {
@@ -384,4 +428,48 @@ fn node_of(entry: &TapeEntry) -> Result<Node> {
         (node.device_id, node.inode, node.links) = (next(), next(), next());
     }
     Ok(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_brings_in_no_devices_and_no_rights() {
+        let check =
+            |kind: NodeKind, mode: u32, attributes: &[&str], expected: (u32, bool, &[&str])| {
+                let mut node = Node::new("x", kind);
+                node.mode = mode;
+                node.attributes = attributes
+                    .iter()
+                    .map(|name| (name.to_string(), Vec::new()))
+                    .collect();
+                let tamed = tame(&mut node, Path::new("x")).expect("taken in");
+                let left: Vec<&str> = node.attributes.iter().map(|(name, _)| &**name).collect();
+                assert_eq!(
+                    (node.mode, tamed, &left[..]),
+                    expected,
+                    "{mode:o} {attributes:?}"
+                );
+            };
+        check(
+            NodeKind::File,
+            0o644,
+            &["user.a"],
+            (0o644, false, &["user.a"]),
+        );
+        check(NodeKind::File, 0o4755, &[], (0o755, true, &[]));
+        check(NodeKind::File, 0o2755, &[], (0o755, true, &[]));
+        check(NodeKind::File, 0o1644, &[], (0o644, true, &[]));
+        check(NodeKind::Dir, 0o3777, &[], (0o1777, true, &[]));
+        check(NodeKind::Dir, 0o1777, &[], (0o1777, false, &[]));
+        let capable = ["user.a", "security.capability", "security.selinux"];
+        check(NodeKind::File, 0o755, &capable, (0o755, true, &["user.a"]));
+        for kind in [NodeKind::BlockDevice, NodeKind::CharDevice] {
+            let mut node = Node::new("sda", kind);
+            let refused = tame(&mut node, Path::new("files/sda")).expect_err("refused");
+            assert_eq!(refused.code, crate::ErrorCode::InvalidRequest);
+            assert!(refused.hint.is_some() && refused.message.contains("files/sda"));
+        }
+    }
 }

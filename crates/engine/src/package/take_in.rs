@@ -40,6 +40,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// Where a package is read from, front to back.
@@ -156,7 +157,9 @@ pub fn take_in(
     let sink = store.sink();
     context.progress.phase(Phase::Data, size);
     let input = layers::unwrap(input, &request.identities).map_err(named)?;
+    let over = AtomicBool::new(false);
     let mut intake = Intake {
+        over: &over,
         sink: &sink,
         context,
         room: request.max_bytes.unwrap_or(u64::MAX),
@@ -166,6 +169,13 @@ pub fn take_in(
     };
     let (manifest, mut tags) = intake
         .read(TapeReader::new(input), request)
+        .map_err(|e| {
+            if over.load(Ordering::Relaxed) {
+                too_much()
+            } else {
+                e
+            }
+        })
         .map_err(named)?;
 
     context.progress.phase(Phase::Publish, None);
@@ -175,7 +185,16 @@ pub fn take_in(
     store.publish(files, &manifest, tags, begun, false, context)
 }
 
+/// Whatever read the content tells of it as of any failed reading.
+fn too_much() -> Error {
+    Error::invalid("the package holds more than is taken in once it is unpacked").hint(
+        "allow more with upload_max_expanded in the server's settings, if the package is to be trusted",
+    )
+}
+
 struct Intake<'a> {
+    /// It held more than there is room for.
+    over: &'a AtomicBool,
     sink: &'a RepositorySink<'a>,
     context: &'a Context,
     room: u64,
@@ -213,7 +232,7 @@ impl<'a> Intake<'a> {
             if listed.is_some() || self.sums.contains_key(path.as_bytes()) {
                 return Err(damaged(format!("{path} is not expected in the package")));
             }
-            let mut content = Summed::new(tape.content(), self.context, self.room);
+            let mut content = Summed::new(tape.content(), self.context, self.room, self.over);
             match (path.as_str(), &contents) {
                 (README, _) => {}
                 (MANIFEST, None) => {
@@ -285,7 +304,7 @@ impl<'a> Intake<'a> {
                 ))
             })?);
         }
-        let files = trees.finish(&manifest)?;
+        let files = trees.finish(&manifest, self.context)?;
         let manifest = Manifest {
             format: FORMAT,
             files,
@@ -316,8 +335,8 @@ impl<'a> Intake<'a> {
         trees: &mut Trees<'a>,
     ) -> Result<()> {
         let name = entry.path[1..3].join(&b'/');
-        let tree = trees.of(&name, manifest, self.writer)?;
-        let mut content = Summed::new(tape.content(), self.context, self.room);
+        let tree = trees.of(&name, manifest, self.writer, self.context)?;
+        let mut content = Summed::new(tape.content(), self.context, self.room, self.over);
         tree.entry(entry, &entry.path[3..], &mut content)?;
         let (sum, room) = content.finish()?;
         self.room = room;
@@ -341,10 +360,11 @@ impl<'a> Trees<'a> {
         path: &[u8],
         manifest: &Manifest,
         writer: &'a Writer,
+        context: &Context,
     ) -> Result<&mut TreeIntake<'a>> {
         let is_present = |tree: &TreeIntake<'_>| tree.path().as_bytes() == path;
         if !self.present.as_ref().is_some_and(is_present) {
-            self.close(manifest)?;
+            self.close(manifest, context)?;
             let expected = manifest
                 .files
                 .iter()
@@ -359,21 +379,21 @@ impl<'a> Trees<'a> {
         Ok(self.present.as_mut().expect("set above"))
     }
 
-    fn close(&mut self, manifest: &Manifest) -> Result<()> {
+    fn close(&mut self, manifest: &Manifest, context: &Context) -> Result<()> {
         if let Some(tree) = self.present.take() {
             let expected = manifest
                 .files
                 .iter()
                 .find(|known| known.path == tree.path());
-            self.done
-                .push(tree.finish(expected.expect("begun because it is known"))?);
+            let expected = expected.expect("begun because it is known");
+            self.done.push(tree.finish(expected, context)?);
         }
         Ok(())
     }
 
     /// All trees in the manifest's order; one that did not come is damage.
-    fn finish(mut self, manifest: &Manifest) -> Result<Vec<FilesManifest>> {
-        self.close(manifest)?;
+    fn finish(mut self, manifest: &Manifest, context: &Context) -> Result<Vec<FilesManifest>> {
+        self.close(manifest, context)?;
         let found = |tree: &FilesManifest| {
             let found = self.done.iter().find(|done| done.path == tree.path);
             let missing = || damaged(format!("{} is missing from the package", tree.path));
@@ -656,15 +676,17 @@ struct Summed<'a, R> {
     hash: Sha256,
     context: &'a Context,
     room: u64,
+    over: &'a AtomicBool,
 }
 
 impl<'a, R: Read> Summed<'a, R> {
-    fn new(inner: Content<'a, R>, context: &'a Context, room: u64) -> Self {
+    fn new(inner: Content<'a, R>, context: &'a Context, room: u64, over: &'a AtomicBool) -> Self {
         Self {
             inner,
             hash: Sha256::new(),
             context,
             room,
+            over,
         }
     }
 
@@ -679,10 +701,11 @@ impl<R: Read> Read for Summed<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.context.cancel.check().map_err(io::Error::other)?;
         let n = self.inner.read(buffer)?;
-        self.room = self
-            .room
-            .checked_sub(n as u64)
-            .ok_or_else(|| io::Error::other("the package holds more than is taken in"))?;
+        let Some(room) = self.room.checked_sub(n as u64) else {
+            self.over.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("the package holds more than is taken in"));
+        };
+        self.room = room;
         self.hash.update(&buffer[..n]);
         self.context.progress.bytes(n as u64);
         Ok(n)
