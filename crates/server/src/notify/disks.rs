@@ -38,9 +38,10 @@ pub(super) fn of_devices(disks: Vec<Disk>) -> Vec<Disk> {
     devices
 }
 
-/// A tenth is left, or 50 GiB on a disk of more than 500; on the smallest ones, 256 MiB.
+/// A tenth is left, or 50 GiB on a disk of more than 500; on small ones 256 MiB, and on the smallest a quarter.
 pub fn is_nearly_full(free_bytes: u64, total_bytes: u64) -> bool {
-    free_bytes < (total_bytes / 10).clamp(256 * MIB, 50 * GIB)
+    let least = (256 * MIB).min(total_bytes / 4);
+    free_bytes <= (total_bytes / 10).clamp(least, 50 * GIB)
 }
 
 impl Disk {
@@ -114,6 +115,12 @@ mod tests {
             (300 * MIB, GIB, false),
             (200 * MIB, GIB, true),
             (0, 0, true),
+            // Smaller than what is left free elsewhere.
+            (182 * MIB, 200 * MIB, false),
+            (51 * MIB, 200 * MIB, false),
+            (49 * MIB, 200 * MIB, true),
+            (400 * MIB, 512 * MIB, false),
+            (0, 4096, true),
         ] {
             assert_eq!(is_nearly_full(free, total), expected, "{free} of {total}");
         }
