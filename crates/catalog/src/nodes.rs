@@ -1,7 +1,7 @@
-//! Who is there to run jobs.
+//! Who is there to run jobs, and whether a server is there to plan them and to send messages.
 
 use crate::Catalog;
-use crate::db::{Row, params};
+use crate::db::{Row, json, params};
 use crate::error::Result;
 use crate::events::NewEvent;
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 const ALIVE: SignedDuration = SignedDuration::from_secs(30);
 /// And after so long it is forgotten.
 const FORGOTTEN: SignedDuration = SignedDuration::from_hours(24);
+/// Among the settings: the last sign of life of any server.
+const SERVER_SEEN_AT: &str = "server.seen_at";
 
 /// A sign of life.
 #[derive(Debug, Clone)]
@@ -111,6 +113,32 @@ impl Catalog {
             tx.event(NewEvent::new("node", node).data(serde_json::json!({ "change": "left" })));
         }
         tx.commit().await
+    }
+
+    /// Says that a server is there, which plans runs and sends messages; to be said again every few seconds. Several servers
+    /// share the sign: any one of them will do. It raises no event, for nothing has changed.
+    pub async fn server_beat(&self) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let now = tx.now();
+        tx.run(
+            "INSERT INTO settings (key, value, updated_at) VALUES ($1, $2, $3)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+            params![SERVER_SEEN_AT, json(&now)?, now],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// The last sign of life of any server, if there ever was one.
+    pub async fn server_seen_at(&self) -> Result<Option<Timestamp>> {
+        let seen = self.setting(SERVER_SEEN_AT).await?;
+        Ok(seen.and_then(|seen| seen.as_str()?.parse().ok()))
+    }
+
+    /// Whether a server gave a sign of life not long ago. A worker is none.
+    pub async fn is_server_alive(&self) -> Result<bool> {
+        let seen = self.server_seen_at().await?;
+        Ok(seen.is_some_and(|seen| seen >= self.alive_since()))
     }
 
     fn alive_since(&self) -> Timestamp {

@@ -11,7 +11,7 @@ mod trouble;
 
 pub use keeping::{CopyFacts, FILLING_WITHIN_DAYS, FULL_SOON_DAYS, StoreFacts};
 pub use reasons::{Aspect, Reason};
-pub use trouble::{NobodyWorks, Trouble, Unheard, Vanished};
+pub use trouble::{Missing, NobodyWorks, Trouble, Unheard, Vanished};
 
 use crate::schedule::ResolvedSchedule;
 use jiff::{SignedDuration, Timestamp, Unit};
@@ -26,6 +26,9 @@ const RUNNING_GRACE: SignedDuration = SignedDuration::from_hours(2);
 /// A success further in the future is one of a clock that was wrong, and silences no alarm.
 const BELIEVABLE: SignedDuration = SignedDuration::from_hours(24);
 
+/// An app that policies no longer look after may go on for so long without a backup.
+const LEFT_ALONE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// What health needs to know of one policy.
 #[derive(Debug, Clone)]
 pub struct PolicyFacts {
@@ -34,7 +37,7 @@ pub struct PolicyFacts {
     pub schedule: ResolvedSchedule,
     /// Since when the schedule is as it is.
     pub since: Timestamp,
-    /// When the newest run that succeeded, or proved that there was nothing to do, was started.
+    /// When the newest run that succeeded, or proved that there was nothing to do, was over.
     pub last_ok: Option<Timestamp>,
     /// The newest finished run, if it failed.
     pub failure: Option<Failure>,
@@ -51,7 +54,12 @@ pub struct PolicyFacts {
 impl PolicyFacts {
     /// Tells whether it makes backups by itself.
     fn is_scheduled(&self) -> bool {
-        self.enabled && (!self.schedule.is_on_demand() || self.at_least_every_secs.is_some())
+        self.enabled && self.has_times()
+    }
+
+    /// Tells whether it would, were it on.
+    fn has_times(&self) -> bool {
+        !self.schedule.is_on_demand() || self.at_least_every_secs.is_some()
     }
 }
 
@@ -123,6 +131,8 @@ pub struct Point {
 pub struct AppFacts {
     pub app: String,
     pub policies: Vec<PolicyFacts>,
+    /// There are backups of it by a policy that is no more.
+    pub policy_removed: bool,
     /// The newest backup that is whole as far as is known: neither partial, nor damaged, nor failed in a drill.
     pub newest_good: Option<Point>,
     /// The newest of which a restore was proven, and when that was.
@@ -177,7 +187,7 @@ pub enum HealthState {
     Unheard,
     /// The newest backup bears a date to come.
     ClockWrong,
-    /// No server is there to make the next backup.
+    /// No server is there to start the next backup, or no worker to make it.
     NobodyWorks,
     Failing,
     DrillFailed,

@@ -17,6 +17,8 @@ pub struct StatusReport {
     pub apps: Vec<AppStatus>,
     pub queue: QueueStatus,
     pub workers: u32,
+    /// A server is there, which starts policies at their times and sends messages.
+    pub scheduler: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -137,7 +137,7 @@ pub fn only_apps(report: &StatusReport, apps: &[String]) -> StatusReport {
         report.time,
         seen.cloned().collect(),
         report.queue.clone(),
-        report.workers,
+        (report.workers, report.scheduler),
     )
 }
 
@@ -172,9 +172,20 @@ pub async fn report(catalog: &Catalog) -> Result<StatusReport, CatalogError> {
             vanished: losses.of_app(catalog, &app.name).await?,
             ..everywhere.clone()
         };
-        let mut status =
-            of_app(catalog, &app, &own, &known, trouble, prove_every_days, now).await?;
         let made_by = catalog.backups_by_policy(&app.name).await?;
+        let known_policy = |made_by: &String| own.iter().any(|(policy, _)| policy.name == *made_by);
+        let policy_removed = !made_by.keys().all(known_policy);
+        let by_policies = (own.as_slice(), policy_removed);
+        let mut status = of_app(
+            catalog,
+            &app,
+            by_policies,
+            &known,
+            trouble,
+            prove_every_days,
+            now,
+        )
+        .await?;
         for (policy, facts) in &own {
             let runs = runs.get(policy.name.as_str()).copied();
             let backups = made_by.get(&policy.name).copied().unwrap_or(0);
@@ -184,14 +195,18 @@ pub async fn report(catalog: &Catalog) -> Result<StatusReport, CatalogError> {
         apps.push(status);
     }
     let queue = queue(catalog).await?;
-    Ok(summed_up(now, apps, queue, catalog.live_workers().await?))
+    let there = (
+        catalog.live_workers().await?,
+        catalog.is_server_alive().await?,
+    );
+    Ok(summed_up(now, apps, queue, there))
 }
 
 fn summed_up(
     time: Timestamp,
     mut apps: Vec<AppStatus>,
     queue: QueueStatus,
-    workers: u32,
+    (workers, scheduler): (u32, bool),
 ) -> StatusReport {
     apps.sort_by(|a, b| {
         let worst =
@@ -222,13 +237,14 @@ fn summed_up(
         apps,
         queue,
         workers,
+        scheduler,
     }
 }
 
 async fn of_app(
     catalog: &Catalog,
     stored: &Stored<AppDefinition>,
-    policies: &[(Policy, PolicyFacts)],
+    (policies, policy_removed): (&[(Policy, PolicyFacts)], bool),
     known: &BTreeMap<String, Kept>,
     trouble: Trouble,
     prove_every_days: u32,
@@ -258,6 +274,7 @@ async fn of_app(
         &AppFacts {
             app: app.to_owned(),
             policies: policies.iter().map(|(_, facts)| facts.clone()).collect(),
+            policy_removed,
             newest_good: good.as_ref().map(point),
             newest_proven: proven
                 .as_ref()

@@ -99,6 +99,7 @@ pub async fn a_job_that_needs_approval_waits_for_somebody_else(place: Place) {
     let catalog = place.open().await;
     let job = NewJob {
         needs_approval: true,
+        asked_by: Some("account-1".to_owned()),
         ..backup_job(&catalog, "shop")
     };
     let id = queued(&catalog, job).await;
@@ -106,14 +107,19 @@ pub async fn a_job_that_needs_approval_waits_for_somebody_else(place: Place) {
         catalog.claim("n", &[], LEASE).await.expect("an answer"),
         None
     );
-    let own = catalog.approve(&id, "ann").await;
-    assert!(
-        matches!(&own, Err(CatalogError::NotNow { why, .. }) if why.contains("the one who asked")),
-        "{own:?}"
-    );
-    let job = catalog.approve(&id, "bob").await.expect("approved");
+    for name in ["ann", "anna", "bob"] {
+        let own = catalog.approve(&id, "account-1", name).await;
+        assert!(
+            matches!(&own, Err(CatalogError::NotNow { why, .. }) if why.contains("the one who asked")),
+            "{name}: {own:?}"
+        );
+    }
+    let job = catalog
+        .approve(&id, "account-2", "bob")
+        .await
+        .expect("approved");
     assert_eq!(job.approval, Approval::ApprovedBy("bob".to_owned()));
-    let twice = catalog.approve(&id, "cid").await;
+    let twice = catalog.approve(&id, "account-3", "cid").await;
     assert!(
         matches!(twice, Err(CatalogError::NotNow { .. })),
         "{twice:?}"
@@ -332,7 +338,7 @@ pub async fn jobs_are_listed_by_what_is_asked_and_page_by_page(place: Place) {
         ..Page::default()
     };
     let wrong = catalog.jobs(&all(), &page).await.map(drop);
-    assert!(matches!(wrong, Err(CatalogError::Invalid(_))), "{wrong:?}");
+    assert!(matches!(wrong, Err(CatalogError::BadCursor)), "{wrong:?}");
 }
 
 pub async fn the_depth_of_the_queue_says_what_waits_for_what(place: Place) {
@@ -518,6 +524,12 @@ pub async fn workers_are_known_while_they_live(place: Place) {
     assert_eq!(catalog.live_workers().await.expect("an answer"), 2);
     place.advance(20);
     assert_eq!(catalog.live_workers().await.expect("an answer"), 1);
+    // A worker is no server.
+    assert!(!catalog.is_server_alive().await.expect("an answer"));
+    let events = catalog.newest_event_id().await.expect("a number");
+    catalog.server_beat().await.expect("written");
+    assert!(catalog.is_server_alive().await.expect("an answer"));
+    let seen = catalog.server_seen_at().await.expect("an answer");
     let nodes = catalog.nodes().await.expect("a list");
     let alive: Vec<_> = nodes
         .iter()
@@ -528,6 +540,13 @@ pub async fn workers_are_known_while_they_live(place: Place) {
     catalog.drop_node("b").await.expect("left");
     assert_eq!(catalog.live_workers().await.expect("an answer"), 0);
     place.advance(2 * 24 * 3600);
+    assert!(!catalog.is_server_alive().await.expect("an answer"));
+    assert_eq!(catalog.server_seen_at().await.expect("an answer"), seen);
+    assert_eq!(
+        catalog.newest_event_id().await.expect("a number"),
+        events + 1,
+        "only a node that left is an event"
+    );
     catalog.node_beat(&beat("c")).await.expect("written");
     assert_eq!(
         catalog.nodes().await.expect("a list").len(),

@@ -149,6 +149,7 @@ fn well() -> AppFacts {
     AppFacts {
         app: "shop".to_owned(),
         policies: vec![daily()],
+        policy_removed: false,
         newest_good: Some(point("2026-05-01T02:00:05Z")),
         newest_proven: Some((point("2026-04-20T02:00:00Z"), time("2026-04-20T05:00:00Z"))),
         newest_bad: None,
@@ -198,6 +199,98 @@ fn a_safe_app_says_how_long_ago_its_last_backup_is() {
         ..well()
     };
     assert_eq!(assess(&unchanged, time(NOON)).rpo_seconds, Some(5));
+}
+
+#[test]
+fn an_app_that_policies_no_longer_look_after_becomes_an_alarm_and_one_made_by_hand_does_not() {
+    let off = |schedule: Schedule| PolicyFacts {
+        enabled: false,
+        schedule: schedule.resolve("nightly").expect("valid"),
+        ..daily()
+    };
+    let at_two = || Schedule {
+        at: Some("02:00".to_owned()),
+        ..Schedule::default()
+    };
+    let monthly = || Schedule {
+        frequency: Frequency::Monthly,
+        ..at_two()
+    };
+    let on_demand = || Schedule {
+        frequency: Frequency::OnDemand,
+        ..Schedule::default()
+    };
+    let with = |policies: Vec<PolicyFacts>, policy_removed| AppFacts {
+        policies,
+        policy_removed,
+        ..well()
+    };
+    let state = |facts: &AppFacts, now: &str| assess(facts, time(now)).findings[0].state;
+    let (unscheduled, overdue) = (HealthState::Unscheduled, HealthState::Overdue);
+    // The newest is of the 1st, at two.
+    for (facts, now, expected) in [
+        (
+            with(vec![off(at_two())], false),
+            "2026-05-09T02:00:00Z",
+            unscheduled,
+        ),
+        (
+            with(vec![off(at_two())], false),
+            "2026-05-09T02:00:01Z",
+            overdue,
+        ),
+        (
+            with(vec![off(at_two())], false),
+            "2026-07-01T00:00:00Z",
+            overdue,
+        ),
+        (
+            with(vec![off(monthly())], false),
+            "2026-05-30T00:00:00Z",
+            unscheduled,
+        ),
+        (
+            with(vec![off(monthly())], false),
+            "2026-06-09T00:00:00Z",
+            overdue,
+        ),
+        (with(Vec::new(), true), "2026-05-08T02:00:05Z", unscheduled),
+        (with(Vec::new(), true), "2026-05-08T02:00:06Z", overdue),
+        (with(Vec::new(), false), "2026-07-01T00:00:00Z", unscheduled),
+        (
+            with(vec![off(on_demand())], false),
+            "2026-07-01T00:00:00Z",
+            unscheduled,
+        ),
+        (
+            with(vec![off(at_two()), daily()], true),
+            "2026-05-01T12:00:00Z",
+            HealthState::ProofStale,
+        ),
+    ] {
+        let facts = AppFacts {
+            newest_proven: None,
+            ..facts
+        };
+        let facts = match expected {
+            HealthState::ProofStale => AppFacts {
+                prove_every_days: 7,
+                newest_proven: well().newest_proven,
+                ..facts
+            },
+            _ => facts,
+        };
+        assert_eq!(state(&facts, now), expected, "{now} {:?}", facts.policies);
+    }
+    let health = assess(
+        &with(vec![off(at_two())], false),
+        time("2026-06-30T02:00:05Z"),
+    );
+    assert!(health.is_alarm());
+    assert_eq!(
+        health.sentence,
+        "no policy makes backups of shop by itself any more, and the last good one was made 60 days ago; policy nightly is off: `pgkeep policy enable nightly`"
+    );
 }
 
 #[test]
@@ -620,9 +713,7 @@ fn no_green_light_where_content_or_backups_are_gone_or_nobody_is_there() {
     );
     let nobody = |last_seen: Option<&str>| {
         with(Trouble {
-            nobody_works: Some(NobodyWorks {
-                last_seen: last_seen.map(time),
-            }),
+            nobody_works: NobodyWorks::judge((None, false), (last_seen.map(time), false)),
             ..Trouble::default()
         })
     };
@@ -633,6 +724,31 @@ fn no_green_light_where_content_or_backups_are_gone_or_nobody_is_there() {
         "no server is there to make the backups of shop: the last sign of life was 4 minutes ago; start `pgkeep serve`"
     );
     assert_eq!(told(&nobody(None)).0, HealthState::NobodyWorks);
+    // Neither half of those who are needed is enough; the sign of life is that of who is missing.
+    let half = |server, workers| {
+        let seen = |alive| match alive {
+            true => (Some(time("2026-05-01T12:00:00Z")), true),
+            false => (Some(time("2026-05-01T11:56:00Z")), false),
+        };
+        with(Trouble {
+            nobody_works: NobodyWorks::judge(seen(server), seen(workers)),
+            ..Trouble::default()
+        })
+    };
+    let (state, sentence) = told(&half(false, true));
+    assert_eq!(state, HealthState::NobodyWorks);
+    assert!(
+        sentence.starts_with("no server is there to start the backups of shop at their times"),
+        "{sentence}"
+    );
+    assert!(
+        sentence.contains("sign of life was 4 minutes ago"),
+        "{sentence}"
+    );
+    let (state, sentence) = told(&half(true, false));
+    assert_eq!(state, HealthState::NobodyWorks);
+    assert!(sentence.starts_with("no worker is there"), "{sentence}");
+    assert_eq!(assess(&half(true, true), time(NOON)).state, HealthState::Ok);
     // A restart is no absence, and what nobody scheduled needs nobody.
     let restart = assess(&nobody(Some("2026-05-01T11:59:00Z")), time(NOON));
     assert_eq!(restart.state, HealthState::Ok);

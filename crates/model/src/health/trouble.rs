@@ -21,7 +21,7 @@ pub struct Trouble {
     pub shrunk: Option<Doubt>,
     /// Backups that are no longer where they were, by repository.
     pub vanished: Vec<Vanished>,
-    /// Nobody is there to run jobs. `None` while somebody is.
+    /// Nobody is there to plan runs, or to make them. `None` while somebody is.
     pub nobody_works: Option<NobodyWorks>,
     /// Targets that no message reaches.
     pub unheard: Vec<Unheard>,
@@ -39,11 +39,39 @@ pub struct Vanished {
     pub unreachable: Option<String>,
 }
 
-/// Since when nobody is there.
+/// Who is not there, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NobodyWorks {
-    /// The last sign of life, if there ever was one.
+    pub missing: Missing,
+    /// Their last sign of life, if there ever was one.
     pub last_seen: Option<Timestamp>,
+}
+
+/// Whom backups by themselves need: a server plans the runs and sends messages, workers make them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Everybody,
+    /// Workers are there, and nobody tells them that a run is due.
+    Server,
+    /// A server is there that runs nothing itself.
+    Workers,
+}
+
+impl NobodyWorks {
+    /// Judges from the last signs of life of the servers and of the workers, and whether some are alive.
+    pub fn judge(
+        server: (Option<Timestamp>, bool),
+        workers: (Option<Timestamp>, bool),
+    ) -> Option<Self> {
+        let (missing, last_seen) = match (server.1, workers.1) {
+            (true, true) => return None,
+            // Without a server nothing is planned, whenever the last worker left.
+            (false, false) => (Missing::Everybody, server.0.or(workers.0)),
+            (false, true) => (Missing::Server, server.0),
+            (true, false) => (Missing::Workers, workers.0),
+        };
+        Some(Self { missing, last_seen })
+    }
 }
 
 /// A target that refused or did not answer since its newest message arrived.
@@ -147,7 +175,7 @@ fn nobody_works(
         .filter(|policy| policy.is_scheduled())
         .map(|policy| policy.since)
         .min()?;
-    let last_seen = nobody?.last_seen;
+    let NobodyWorks { missing, last_seen } = nobody?;
     let since = last_seen.map_or(needed_since, |seen| seen.max(needed_since));
     if now.duration_since(since) <= SILENCE {
         return None;
@@ -156,14 +184,21 @@ fn nobody_works(
         Some(seen) => format!("the last sign of life was {}", ago(seen, now)),
         None => "none was ever seen".to_owned(),
     };
+    let sentence = match missing {
+        Missing::Everybody => {
+            format!("no server is there to make the backups of {app}: {seen}; start `pgkeep serve`")
+        }
+        Missing::Server => format!(
+            "no server is there to start the backups of {app} at their times, and to tell anybody: {seen}; workers only \
+             run what a server plans; start `pgkeep serve`"
+        ),
+        Missing::Workers => format!(
+            "no worker is there to make the backups of {app}: {seen}; start `pgkeep worker`, or let the server run jobs"
+        ),
+    };
     Some(Finding {
         since: Some(since),
-        ..Finding::new(
-            HealthState::NobodyWorks,
-            format!(
-                "no server is there to make the backups of {app}: {seen}; start `pgkeep serve`"
-            ),
-        )
+        ..Finding::new(HealthState::NobodyWorks, sentence)
     })
 }
 

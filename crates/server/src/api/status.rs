@@ -64,6 +64,9 @@ pub struct Status {
     pub queue: BTreeMap<String, u64>,
     /// Workers that are alive.
     pub workers: u32,
+    /// A server is alive, which starts policies at their times and sends messages; workers do neither.
+    #[serde(default)]
+    pub scheduler: bool,
 }
 
 /// How safe an app is.
@@ -191,6 +194,7 @@ impl From<&model::StatusReport> for Status {
             queue_paused: report.queue.paused,
             queue: report.queue.depth.clone(),
             workers: report.workers,
+            scheduler: report.scheduler,
         }
     }
 }

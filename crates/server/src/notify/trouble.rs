@@ -1,9 +1,13 @@
 //! What makes a green light a lie is told within a minute: backups that lost what they held or are gone, nobody there to make
-//! the next one, a clock that is wrong.
+//! the next one, a clock that is wrong, apps that no policy looks after any more.
 
 use super::news::{News, link};
 use jiff::Timestamp;
-use pgkeep_model::{health::HealthState, notice::NoticeKind, status::StatusReport};
+use pgkeep_model::{
+    health::{Finding, HealthState},
+    notice::NoticeKind,
+    status::StatusReport,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
@@ -32,7 +36,10 @@ impl Found {
             "vanished" => format!(
                 "the backups of {app} that vanished are back, or somebody accepted the loss"
             ),
-            "nobody_works" => format!("a server is there again to make the backups of {app}"),
+            "nobody_works" => format!("somebody is there again to make the backups of {app}"),
+            "overdue" => {
+                format!("{app} has a fresh backup again, or a policy that makes them")
+            }
             "clock_wrong" => format!("the backups of {app} are dated as they should be"),
             _ => format!("all is well again with {app}"),
         };
@@ -51,7 +58,7 @@ pub(super) fn look(report: &StatusReport, public_url: Option<&Url>) -> Found {
         let name = &app.health.app;
         apps.insert(name.clone());
         for finding in &app.health.findings {
-            let Some(hint) = hint(finding.state) else {
+            let Some(hint) = hint(finding) else {
                 continue;
             };
             let kind = finding.state.as_str();
@@ -59,8 +66,11 @@ pub(super) fn look(report: &StatusReport, public_url: Option<&Url>) -> Found {
                 Some(repository) => format!("{PREFIX}{kind}/{name}/{repository}"),
                 None => format!("{PREFIX}{kind}/{name}"),
             };
-            let (failure, sentence) = (NoticeKind::Failure, &finding.sentence);
-            let mut news = News::standing(subject.clone(), failure, sentence, now);
+            let notice = match finding.state {
+                HealthState::Overdue => NoticeKind::Overdue,
+                _ => NoticeKind::Failure,
+            };
+            let mut news = News::standing(subject.clone(), notice, &finding.sentence, now);
             news.notice.app = Some(name.clone());
             news.notice.hint = Some(hint.to_owned());
             news.notice.link = link(public_url, &format!("apps/{name}"));
@@ -74,15 +84,19 @@ pub(super) fn look(report: &StatusReport, public_url: Option<&Url>) -> Found {
 }
 
 /// What to do about it; `None` of what is told elsewhere.
-fn hint(state: HealthState) -> Option<&'static str> {
-    Some(match state {
+fn hint(finding: &Finding) -> Option<&'static str> {
+    Some(match finding.state {
+        // A policy that is late is told as such; this is an app that no policy looks after.
+        HealthState::Overdue if finding.policy.is_none() => {
+            "switch its policy on, or make one; if the app is gone for good, remove it: its backups stay"
+        }
         HealthState::Shrunk => {
             "look what the database and the folders hold; restore from the backup before if something is lost"
         }
         HealthState::Vanished => {
             "look at the storage: who else can delete there? A copy elsewhere may still hold them"
         }
-        HealthState::NobodyWorks => "start `pgkeep serve`, or look why it ended",
+        HealthState::NobodyWorks => "start `pgkeep serve` or `pgkeep worker`, or look why it ended",
         HealthState::ClockWrong => "compare the clocks of the machines that make backups",
         _ => return None,
     })

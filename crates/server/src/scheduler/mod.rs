@@ -40,6 +40,8 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_secs(15);
 /// The shortest, so that a clock that stands still does not spin.
 const LEAST: Duration = Duration::from_millis(200);
+/// How often it says that it is there.
+const SIGN_EVERY: Duration = Duration::from_secs(10);
 
 /// Makes the jobs that nobody asked for.
 pub struct Scheduler {
@@ -75,8 +77,29 @@ impl Scheduler {
         self.poke.clone()
     }
 
-    /// Ticks until `shutdown`. A tick that fails is told, and tried again with the next.
+    /// Ticks until `shutdown`, and says all the while that it is there.
     pub async fn run(&self, shutdown: &CancellationToken) {
+        tokio::select! {
+            () = self.tick_until(shutdown) => {}
+            () = self.give_signs_of_life() => {}
+        }
+    }
+
+    /// Beside the ticks, for one of them may have to wait for a database that does not answer. Does not return.
+    async fn give_signs_of_life(&self) {
+        loop {
+            match self.catalog.server_beat().await {
+                Ok(()) => self.forget_said("sign of life"),
+                Err(e) => self.say("sign of life", &e.to_string(), || {
+                    tracing::warn!("the server cannot give a sign of life: {e}");
+                }),
+            }
+            tokio::time::sleep(SIGN_EVERY).await;
+        }
+    }
+
+    /// A tick that fails is told, and tried again with the next.
+    async fn tick_until(&self, shutdown: &CancellationToken) {
         loop {
             let ticked = tokio::select! {
                 () = shutdown.cancelled() => return,

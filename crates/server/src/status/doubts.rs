@@ -229,18 +229,18 @@ async fn write<T: Serialize + PartialEq>(
     catalog.put_setting(key, &value).await
 }
 
-/// Since when nobody is there to run jobs; `None` while somebody is.
+/// Since when nobody is there to plan runs or to make them; `None` while somebody is.
 pub async fn nobody_works(catalog: &Catalog) -> Result<Option<NobodyWorks>, CatalogError> {
     let nodes = catalog.nodes().await?;
-    if nodes.iter().any(|node| node.alive) {
-        return Ok(None);
-    }
+    let working = nodes.iter().any(|node| node.alive);
     let left = catalog.setting(LEFT_AT).await?;
     let left = left.and_then(|value| value.as_str()?.parse().ok());
-    let seen = nodes.iter().map(|node| node.seen_at).max();
-    Ok(Some(NobodyWorks {
-        last_seen: seen.max(left),
-    }))
+    let worked = nodes.iter().map(|node| node.seen_at).max().max(left);
+    let server = (
+        catalog.server_seen_at().await?,
+        catalog.is_server_alive().await?,
+    );
+    Ok(NobodyWorks::judge(server, (worked, working)))
 }
 
 /// Targets of which no message has arrived since some that did not.

@@ -90,7 +90,7 @@ impl Scene {
         self.clock.advance(SignedDuration::from_hours(hours));
     }
 
-    /// The status while a worker is there.
+    /// The status while a server is there that runs jobs.
     async fn report(&self) -> StatusReport {
         let beat = pgkeep_catalog::NodeBeat {
             node: "node".into(),
@@ -101,6 +101,7 @@ impl Scene {
             version: "1".into(),
         };
         self.catalog.node_beat(&beat).await.expect("beats");
+        self.catalog.server_beat().await.expect("beats");
         self.report_as_it_is().await
     }
 
@@ -492,6 +493,41 @@ async fn nobody_there_to_make_backups_is_told_within_minutes() {
         report.sentence
     );
     assert!(report.apps[0].health.is_alarm());
+    // Workers plan nothing and tell nobody: they alone are no comfort.
+    let beat = |node: &str| pgkeep_catalog::NodeBeat {
+        node: node.into(),
+        host: "here".into(),
+        pid: 1,
+        slots: 1,
+        kinds: Vec::new(),
+        version: "1".into(),
+    };
+    let catalog = &scene.catalog;
+    catalog.node_beat(&beat("node")).await.expect("beats");
+    let report = scene.report_as_it_is().await;
+    assert_eq!(report.state, HealthState::NobodyWorks);
+    assert_eq!((report.workers, report.scheduler), (1, false));
+    assert!(
+        report.sentence.contains("no server is there to start"),
+        "{}",
+        report.sentence
+    );
+    // Nor is a server that runs nothing.
+    catalog.drop_node("node").await.expect("left");
+    minutes(4);
+    catalog.server_beat().await.expect("beats");
+    let report = scene.report_as_it_is().await;
+    assert_eq!((report.workers, report.scheduler), (0, true));
+    assert!(
+        report.sentence.contains("no worker is there"),
+        "{}",
+        report.sentence
+    );
+    catalog.node_beat(&beat("node")).await.expect("beats");
+    assert_ne!(
+        scene.report_as_it_is().await.state,
+        HealthState::NobodyWorks
+    );
     // One that left in order is gone from the list, and not from memory.
     scene.catalog.drop_node("node").await.expect("left");
     let left = scene.catalog.now().to_string();

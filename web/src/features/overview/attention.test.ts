@@ -44,6 +44,7 @@ test('each finding leads to what mends it', () => {
         app([
           finding('failing', 'nightly'),
           finding('overdue', 'nightly'),
+          finding('overdue'),
           finding('proof_stale'),
           finding('unscheduled'),
           finding('damaged'),
@@ -56,6 +57,7 @@ test('each finding leads to what mends it', () => {
   expect(list.map((each) => each.remedy)).toEqual([
     { act: 'show-job', job: 'job-1' },
     { act: 'back-up', app: 'shop' },
+    { act: 'make-policy', app: 'shop' },
     { act: 'drill', app: 'shop' },
     { act: 'make-policy', app: 'shop' },
     { act: 'show-backups', app: 'shop', state: 'damaged' },

@@ -87,7 +87,9 @@ function remedyFor(app: AppStatus, { state, policy, repository }: AppStatus['fin
     case 'failing':
     case 'overdue': {
       const job = app.policies.find((each) => each.name === policy)?.lastJob
-      return state === 'failing' && job ? { act: 'show-job', job } : { act: 'back-up', app: app.app }
+      if (state === 'failing' && job) return { act: 'show-job', job }
+      // An app that no policy looks after any more.
+      return state === 'overdue' && !policy ? { act: 'make-policy', app: app.app } : { act: 'back-up', app: app.app }
     }
     case 'no_backup':
       return { act: 'back-up', app: app.app }

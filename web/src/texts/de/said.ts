@@ -67,7 +67,10 @@ export const said: typeof english = {
       policy
         ? `Der letzte Lauf des Plans ${policy} von ${app} ist fehlgeschlagen.`
         : `Das letzte Backup von ${app} ist fehlgeschlagen.`,
-    overdue: ({ app, policy }) => `Der Plan ${policy ?? '–'} von ${app} ist überfällig.`,
+    overdue: ({ app, policy }) =>
+      policy
+        ? `Der Plan ${policy} von ${app} ist überfällig.`
+        : `Kein Plan sichert ${app} mehr von selbst, und das letzte gute Backup ist alt.`,
     unscheduled: ({ app }) => `Kein Plan sichert ${app} von selbst.`,
     unproven: ({ app }) => `Kein Backup von ${app} wurde je durch eine Wiederherstellung bewiesen.`,
     proof_stale: ({ app }) => `Der letzte Beweis durch eine Wiederherstellung von ${app} ist zu lange her.`,
@@ -80,7 +83,7 @@ export const said: typeof english = {
     shrunk: ({ app }) => `Das neueste Backup von ${app} enthält viel weniger als das davor.`,
     vanished: ({ app, repository }) =>
       `Backups von ${app} sind aus ${repository} verschwunden oder nicht zu erreichen.`,
-    nobody_works: ({ app }) => `Kein Server ist da, der ${app} sichert.`,
+    nobody_works: ({ app }) => `Kein Server oder kein Worker ist da, der ${app} sichert.`,
     clock_wrong: ({ app }) =>
       `Wie alt das neueste Backup von ${app} ist, lässt sich nicht sagen: eine Uhr geht falsch.`,
     unheard: () => 'Nachrichten kommen bei einem Empfänger nicht an.',

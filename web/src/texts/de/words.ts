@@ -88,7 +88,7 @@ export const words: typeof english = {
     no_recovery_kit: 'Schlüssel ohne Notfallblatt',
     shrunk: 'Inhalt fehlt',
     vanished: 'Backups verschwunden',
-    nobody_works: 'Kein Server da',
+    nobody_works: 'Niemand da',
     clock_wrong: 'Uhr geht falsch',
     unheard: 'Meldungen kommen nicht an',
   },

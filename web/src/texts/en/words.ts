@@ -87,7 +87,7 @@ export const words = {
     no_recovery_kit: 'Key without a recovery kit',
     shrunk: 'Lost content',
     vanished: 'Backups vanished',
-    nobody_works: 'No server is there',
+    nobody_works: 'Nobody is there',
     clock_wrong: 'Clock is wrong',
     unheard: 'Messages do not arrive',
   },

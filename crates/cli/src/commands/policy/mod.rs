@@ -132,6 +132,13 @@ fn hold_up(enabled: bool, api: &Api) -> Option<String> {
                 .into(),
         );
     }
+    if status["scheduler"] == false {
+        return Some(
+            "no policy runs by itself at present: no server is alive, and workers only run what a server plans; start \
+             `pgkeep serve`"
+                .into(),
+        );
+    }
     match status["queue_paused"] == true {
         true => api.pause().ok()?,
         false => None,
