@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     step!(4, "0004_repository_care"),
     step!(5, "0005_doubts"),
     step!(6, "0006_status"),
+    step!(7, "0007_second_person"),
 ];
 
 /// The newest version that this build knows.

@@ -1,5 +1,6 @@
 //! Runs pgkeep unattended: HTTP API, queue workers, scheduler, notifications.
 
+mod agreed;
 pub mod api;
 pub mod auth;
 pub mod events;

@@ -38,10 +38,17 @@ use jiff::SignedDuration;
 use memory::{Memory, Message};
 use news::News;
 use pgkeep_catalog::{Catalog, CatalogError, people::deliveries::NewDelivery};
-use pgkeep_model::{job::JobState, notice::NotificationTarget};
+use pgkeep_model::{job::JobState, notice::NotificationTarget, policy::Policy};
 use pgkeep_notify::Sender;
 use std::{
-    collections::BTreeSet, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration,
+    collections::BTreeSet,
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +81,9 @@ pub struct Notifier {
     data_dir: PathBuf,
     /// The newest judgement on everything.
     status: Arc<StatusCache>,
+    /// Number of the newest event whose job is a line of this process's log. While the catalog takes nothing, such as on a
+    /// full disk, the same events are read again and again.
+    logged: Arc<AtomicI64>,
 }
 
 impl Notifier {
@@ -90,6 +100,7 @@ impl Notifier {
             public_url,
             data_dir: places.data_dir.clone(),
             status: Arc::default(),
+            logged: Arc::default(),
         }
     }
 
@@ -159,20 +170,25 @@ impl Notifier {
                 return Ok(());
             };
             self.warn_of_gap(memory.event).await?;
-            let ended: BTreeSet<&str> = events
+            // Each job once, in the order in which they ended.
+            let mut seen = BTreeSet::new();
+            let ended: Vec<(i64, &str)> = events
                 .iter()
                 .filter(|event| event.topic == "job" && is_end(&event.data))
-                .map(|event| event.subject.as_str())
+                .filter(|event| seen.insert(event.subject.as_str()))
+                .map(|event| (event.id, event.subject.as_str()))
                 .collect();
             let mut messages = Vec::new();
-            for id in &ended {
+            for (event, id) in &ended {
                 let job = match self.catalog.job(id).await {
                     Ok(job) => job,
                     // Removed since: there is nothing left to be told.
                     Err(CatalogError::NotFound { .. }) => continue,
                     Err(error) => return Err(error),
                 };
-                logging::job_ended(&job);
+                if self.logged.fetch_max(*event, Ordering::Relaxed) < *event {
+                    logging::job_ended(&job);
+                }
                 if let Some(news) = news::of_job(&job, self.public_url.as_ref()) {
                     messages.extend(memory.hear(news));
                 }
@@ -207,13 +223,14 @@ impl Notifier {
         let found = late::look(&self.catalog, now).await?;
         let mut memory = before.clone();
         let mut messages = Vec::new();
-        for late in &found.late {
-            messages.extend(memory.hear(late.news(now, self.public_url.as_ref())));
+        for news in found.news(now, self.public_url.as_ref()) {
+            messages.extend(memory.hear(news));
         }
         for subject in memory.subjects("overdue/") {
-            match found.over(&subject, now) {
+            let since = memory.bad.get(&subject).copied().unwrap_or(now);
+            match found.over(&subject, since, now) {
                 Some(news) => messages.extend(memory.hear(news)),
-                None if found.is_late(&subject) => {}
+                None if found.is_open(&subject) => {}
                 // The policy is gone or off, or its run came and failed, which is told as such.
                 None => memory.forget(&subject),
             }
@@ -303,9 +320,16 @@ impl Notifier {
                 .into_iter()
                 .map(|stored| stored.value)
                 .collect();
+            let policies = self.catalog.policies().await?;
+            let policies: Vec<Policy> = policies.into_iter().map(|stored| stored.value).collect();
+            let unwell = audience::unwell(&policies, memory);
             for message in messages {
-                let named = self.targets_of(message.notice.policy.as_deref()).await?;
-                for target in audience::listeners(&targets, &named, &message) {
+                let own = message.notice.policy.as_deref();
+                let own = policies
+                    .iter()
+                    .find(|policy| Some(policy.name.as_str()) == own);
+                let named = own.map_or(&[][..], |policy| &policy.notify);
+                for target in audience::listeners(&targets, named, &message, &unwell) {
                     if !self.is_held_back(target, &message).await? {
                         deliveries.push(NewDelivery {
                             target: target.name.clone(),
@@ -327,18 +351,6 @@ impl Notifier {
             tracing::info!(messages = made, "people will be told");
         }
         Ok(())
-    }
-
-    /// The targets that a policy names.
-    async fn targets_of(&self, policy: Option<&str>) -> Result<Vec<String>, CatalogError> {
-        let Some(policy) = policy else {
-            return Ok(Vec::new());
-        };
-        match self.catalog.policy(policy).await {
-            Ok(stored) => Ok(stored.value.notify),
-            Err(CatalogError::NotFound { .. }) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Whether a target has heard the same bad news not long ago.

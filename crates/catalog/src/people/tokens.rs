@@ -17,6 +17,8 @@ pub struct ApiToken {
     /// The beginning of the token, by which its owner knows it again.
     pub prefix: String,
     pub access: Access,
+    /// The account that made it, where that is another than its owner's.
+    pub made_by: Option<String>,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub last_used_at: Option<Timestamp>,
@@ -30,6 +32,8 @@ pub struct NewToken {
     pub token_hash: String,
     pub prefix: String,
     pub access: Access,
+    /// The account that makes it, where that is another than its owner's.
+    pub made_by: Option<String>,
     pub expires_at: Option<Timestamp>,
 }
 
@@ -65,6 +69,7 @@ impl Catalog {
             name: new.name.clone(),
             prefix: new.prefix.clone(),
             access: new.access.clone(),
+            made_by: new.made_by.clone(),
             created_at: now,
             expires_at: new.expires_at,
             last_used_at: None,
@@ -72,8 +77,8 @@ impl Catalog {
         };
         let apps = token.access.apps.as_ref().map(json).transpose()?;
         tx.run(
-            "INSERT INTO tokens (id, user_id, name, token_hash, prefix, role, grants, apps, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            "INSERT INTO tokens (id, user_id, name, token_hash, prefix, role, grants, apps, created_at, expires_at, made_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             params![
                 &token.id,
                 &token.user_id,
@@ -84,7 +89,8 @@ impl Catalog {
                 json(&token.access.grants)?,
                 apps,
                 now,
-                token.expires_at
+                token.expires_at,
+                &token.made_by
             ],
         )
         .await?;
@@ -170,6 +176,7 @@ fn token_of(row: &Row) -> Result<ApiToken> {
         name: row.text("name")?,
         prefix: row.text("prefix")?,
         access: access_of(row, "")?,
+        made_by: row.opt_text("made_by")?,
         created_at: row.time("created_at")?,
         expires_at: row.opt_time("expires_at")?,
         last_used_at: row.opt_time("last_used_at")?,

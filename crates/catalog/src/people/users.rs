@@ -22,10 +22,20 @@ pub struct User {
     pub has_totp: bool,
     /// Who it is at the identity provider.
     pub identity: Option<Identity>,
+    /// Who else had a hand in what proves it.
+    pub foreign_proof: Option<ForeignProof>,
     pub last_login_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub revision: i64,
+}
+
+/// Another account that gave an account its password, or took its second factor: since then it could log in as that one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignProof {
+    /// Id of the other account.
+    pub by: String,
+    pub at: Timestamp,
 }
 
 /// An account at an identity provider.
@@ -42,6 +52,8 @@ pub struct NewUser {
     pub access: Access,
     pub password_hash: Option<String>,
     pub identity: Option<Identity>,
+    /// The account that makes it and chooses its password; absent where nobody else knows how it logs in.
+    pub made_by: Option<String>,
 }
 
 /// What changes; absent stays as it is.
@@ -183,19 +195,25 @@ impl Catalog {
         Ok(user)
     }
 
-    /// Sets a password and ends the account's sessions, but for the one that it is changed from.
+    /// Sets a password and ends the account's sessions, but for the one that it is changed from. `by` is the account that
+    /// does it, where that is another one: what is known of that stays when the owner changes it, as nobody can tell who
+    /// the owner is by then.
     pub async fn set_password(
         &self,
         id: &str,
         password_hash: &str,
         keep_session: Option<&str>,
+        by: Option<&str>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         let now = tx.now();
         let changed = tx
             .run(
-                "UPDATE users SET password_hash = $2, updated_at = $3, revision = revision + 1 WHERE id = $1",
-                params![id, password_hash, now],
+                "UPDATE users SET password_hash = $2, updated_at = $3, revision = revision + 1,
+                    proofs_by = CASE WHEN $4 = '' THEN proofs_by ELSE $4 END,
+                    proofs_at = CASE WHEN $4 = '' THEN proofs_at ELSE $3 END
+                 WHERE id = $1",
+                params![id, password_hash, now, by.unwrap_or("")],
             )
             .await?;
         if changed == 0 {
@@ -343,14 +361,17 @@ impl Catalog {
         Ok(hashes.len())
     }
 
-    /// Takes the second factor away.
-    pub async fn clear_totp(&self, id: &str) -> Result<()> {
+    /// Takes the second factor away. `by` is the account that does it, where that is another one.
+    pub async fn clear_totp(&self, id: &str, by: Option<&str>) -> Result<()> {
         let mut tx = self.begin().await?;
         let now = tx.now();
         tx.run(
             "UPDATE users SET totp_secret = NULL, totp_confirmed = 0, totp_last_step = 0, recovery_codes = '[]',
-                updated_at = $2, revision = revision + 1 WHERE id = $1",
-            params![id, now],
+                updated_at = $2, revision = revision + 1,
+                proofs_by = CASE WHEN $3 = '' THEN proofs_by ELSE $3 END,
+                proofs_at = CASE WHEN $3 = '' THEN proofs_at ELSE $2 END
+             WHERE id = $1",
+            params![id, now, by.unwrap_or("")],
         )
         .await?;
         tx.commit().await
@@ -369,6 +390,7 @@ pub(super) async fn insert(tx: &mut Tx, id: String, new: &NewUser) -> Result<Use
         has_password: new.password_hash.is_some(),
         has_totp: false,
         identity: new.identity.clone(),
+        foreign_proof: (new.made_by.clone()).map(|by| ForeignProof { by, at: now }),
         last_login_at: None,
         created_at: now,
         updated_at: now,
@@ -377,8 +399,8 @@ pub(super) async fn insert(tx: &mut Tx, id: String, new: &NewUser) -> Result<Use
     let apps = user.access.apps.as_ref().map(json).transpose()?;
     tx.run(
         "INSERT INTO users (id, name, name_key, email, role, grants, apps, password_hash, oidc_issuer, oidc_subject,
-            created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+            created_at, updated_at, proofs_by, proofs_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)",
         params![
             &user.id,
             &user.name,
@@ -390,7 +412,9 @@ pub(super) async fn insert(tx: &mut Tx, id: String, new: &NewUser) -> Result<Use
             &new.password_hash,
             user.identity.as_ref().map(|identity| identity.issuer.as_str()),
             user.identity.as_ref().map(|identity| identity.subject.as_str()),
-            now
+            now,
+            &new.made_by,
+            user.foreign_proof.as_ref().map(|proof| proof.at)
         ],
     )
     .await?;
@@ -466,6 +490,10 @@ pub(super) fn user_of(row: &Row) -> Result<User> {
         has_password: row.opt_text("password_hash")?.is_some(),
         has_totp: row.bool("totp_confirmed")?,
         identity,
+        foreign_proof: match (row.opt_text("proofs_by")?, row.opt_time("proofs_at")?) {
+            (Some(by), Some(at)) => Some(ForeignProof { by, at }),
+            _ => None,
+        },
         last_login_at: row.opt_time("last_login_at")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,

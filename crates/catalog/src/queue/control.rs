@@ -56,14 +56,16 @@ impl Catalog {
             .await
     }
 
-    /// Says yes to a job that needs it. Who may say so is the caller's to decide; the one who asked for it may not.
-    pub async fn approve(&self, id: &str, by: &str) -> Result<Job> {
+    /// Says yes to a job that needs it, as `account`, which is called `by`. Who may say so is the caller's to decide; the
+    /// account that asked for it may not. Where none is known, its name counts.
+    pub async fn approve(&self, id: &str, account: &str, by: &str) -> Result<Job> {
         let mut tx = self.begin().await?;
         let row = tx
             .row(
                 "UPDATE jobs SET approval = 'approved', approved_by = $2, revision = revision + 1
-                 WHERE id = $1 AND state = 'queued' AND approval = 'needed' AND created_by <> $2 RETURNING *",
-                params![id, by],
+                 WHERE id = $1 AND state = 'queued' AND approval = 'needed'
+                     AND CASE WHEN asked_by IS NULL THEN created_by <> $2 ELSE asked_by <> $3 END RETURNING *",
+                params![id, by, account],
             )
             .await?;
         let Some(row) = row else {

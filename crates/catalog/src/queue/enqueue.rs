@@ -127,15 +127,17 @@ impl Catalog {
             job.soft_limit_secs,
             job.hard_limit_secs,
             &job.correlation,
+            &job.asked_by,
+            &job.agreed_plan,
         ];
         let row = tx
             .row(
                 "INSERT INTO jobs (id, kind, spec, state, app, repository, policy, trigger_kind, created_by, priority,
                      created_at, run_at, scheduled_for, started_at, attempts, fence, max_attempts, node, lease_until,
                      approval, dedup_key, concurrency_key, soft_limit_secs, hard_limit_secs, correlation,
-                     cancel_requested, held, log_lines, revision)
+                     asked_by, agreed_plan, cancel_requested, held, log_lines, revision)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18,
-                     $19, $20, $21, $22, $23, $24, 0, 0, 0, 1)
+                     $19, $20, $21, $22, $23, $24, $25, $26, 0, 0, 0, 1)
                  ON CONFLICT DO NOTHING RETURNING *",
                 params,
             )

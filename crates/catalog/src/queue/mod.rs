@@ -56,6 +56,10 @@ pub struct NewJob {
     pub hard_limit_secs: u32,
     /// Waits until somebody else has said yes.
     pub needs_approval: bool,
+    /// The account that asks for it, whatever it is called by then: it cannot say yes itself.
+    pub asked_by: Option<String>,
+    /// Hash of the plan that was agreed to: the job does that or nothing.
+    pub agreed_plan: Option<String>,
     /// Id of the request that asked for it, for logs.
     pub correlation: Option<String>,
 }
@@ -85,6 +89,8 @@ impl NewJob {
             soft_limit_secs: 7_200,
             hard_limit_secs: 10_800,
             needs_approval: false,
+            asked_by: None,
+            agreed_plan: None,
             correlation: None,
         }
     }
@@ -119,6 +125,10 @@ pub struct Job {
     pub cancel_requested: bool,
     pub held: bool,
     pub approval: Approval,
+    /// The account that asked for it, where an account did.
+    pub asked_by: Option<String>,
+    /// Hash of the plan that was agreed to, where one was.
+    pub agreed_plan: Option<String>,
     pub dedup_key: Option<String>,
     pub concurrency_key: Option<String>,
     pub phase: Option<String>,

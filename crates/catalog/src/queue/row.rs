@@ -47,6 +47,8 @@ impl Job {
                 }
                 _ => Approval::NotNeeded,
             },
+            asked_by: row.opt_text("asked_by")?,
+            agreed_plan: row.opt_text("agreed_plan")?,
             dedup_key: row.opt_text("dedup_key")?,
             concurrency_key: row.opt_text("concurrency_key")?,
             phase: row.opt_text("phase")?,

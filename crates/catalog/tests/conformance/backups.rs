@@ -359,7 +359,7 @@ pub async fn every_order_pages_through_each_backup_once(place: Place) {
         .await
         .map(drop);
     assert!(
-        matches!(mixed, Err(CatalogError::Invalid(_))),
+        matches!(mixed, Err(CatalogError::BadCursor)),
         "a cursor of another order: {mixed:?}"
     );
 }

@@ -20,6 +20,7 @@ fn new_user(name: &str, role: Role) -> NewUser {
         access: Access::of(role),
         password_hash: Some("hash".to_owned()),
         identity: None,
+        made_by: None,
     }
 }
 
@@ -358,7 +359,7 @@ pub async fn sessions_end_by_hand_with_the_password_and_with_the_account(place: 
     assert!(alive("own").await);
 
     catalog
-        .set_password(&ann.id, "new", Some(&own))
+        .set_password(&ann.id, "new", Some(&own), None)
         .await
         .expect("set");
     assert!(alive("own").await);
@@ -399,6 +400,7 @@ pub async fn a_token_is_good_until_it_expires_or_is_revoked(place: Place) {
             apps: Some(["shop".to_owned()].into()),
             ..Access::of(Role::Viewer)
         },
+        made_by: (name == "third").then(|| "somebody else".to_owned()),
         expires_at: hours.map(|hours| catalog.now() + SignedDuration::from_hours(hours)),
     };
     let alive = async |name: &str| {
@@ -532,7 +534,7 @@ pub async fn a_one_time_code_and_a_recovery_code_count_once(place: Place) {
     let stored = String::from_utf8_lossy(&place.stored_bytes().await).into_owned();
     assert!(!stored.contains("CANARYSECRET"), "the secret is sealed");
 
-    catalog.clear_totp(&ann.id).await.expect("cleared");
+    catalog.clear_totp(&ann.id, None).await.expect("cleared");
     assert!(!catalog.user(&ann.id).await.expect("there").has_totp);
     assert!(
         !catalog
@@ -551,6 +553,7 @@ pub async fn an_identity_belongs_to_one_account(place: Place) {
     let ann = NewUser {
         password_hash: None,
         identity: Some(identity.clone()),
+        made_by: None,
         ..new_user("ann", Role::Viewer)
     };
     let made = catalog.create_user(&ann).await.expect("made");

@@ -59,6 +59,7 @@ pub fn new_job(state: &AppState, who: &Principal, spec: JobSpec) -> NewJob {
     let now = state.catalog.now();
     let mut job = draft(spec, Trigger::Api, &who.label(), now, limits);
     job.correlation = request_id::current();
+    job.asked_by = Some(who.account());
     job
 }
 

@@ -7,6 +7,7 @@ use super::paging::{PageOf, Paging};
 use super::problem::{Code, Problem};
 use super::restores::territory;
 use super::routes::{Routes, needs};
+use super::second_person::objection;
 use super::sse;
 use super::words::{JobKind, JobState, LogLevel, Trigger};
 use crate::auth::Principal;
@@ -70,6 +71,8 @@ pub struct Job {
     pub cancel_requested: bool,
     pub held: bool,
     pub approval: Approval,
+    /// Hash of the plan that a second person agrees to; where the job would do something else, it does nothing.
+    pub plan_hash: Option<String>,
     pub phase: Option<String>,
     pub progress: Option<Progress>,
     /// Why it failed, or why its newest attempt did.
@@ -167,6 +170,7 @@ impl Job {
             cancel_requested: job.cancel_requested,
             held: job.held,
             approval: Approval { state, by },
+            plan_hash: job.agreed_plan,
             phase: job.phase,
             progress: job.progress.map(|progress| Progress {
                 done_bytes: progress.done_bytes,
@@ -480,7 +484,8 @@ async fn priority(
     Ok(tagged(job))
 }
 
-/// Says yes to a job that needs a second person. The one who asked for it cannot.
+/// Says yes to a job that needs a second person. The one who asked for it cannot, nor can a token that another account made,
+/// nor, for a day, an account whose password or second factor another one changed.
 #[utoipa::path(post, path = "/jobs/{id}/approve", params(("id" = String, Path)), responses((status = 200, description = "The job may start", body = Job)))]
 async fn approve(
     state: AppState,
@@ -502,12 +507,7 @@ async fn approve(
             "the job has ended, so nobody needs to say yes to it",
         ));
     }
-    // A token of an account is the same person as the account.
-    let asked_for_it =
-        job.created_by == who.name || job.created_by.starts_with(&format!("{} (token ", who.name));
-    if asked_for_it {
-        let problem = Problem::forbidden("the one who asked for it cannot say yes to it")
-            .hint("somebody else who may restore has to");
+    if let Some(problem) = objection(&state, &who, &job).await? {
         Act::refused(
             "job.approve",
             format!("job/{}", job.id),
@@ -516,9 +516,12 @@ async fn approve(
         .app(job.app.as_deref())
         .by(&state.catalog, &who, &client)
         .await?;
-        return Err(problem.hint("a second person with the permission 'approve_restore' can"));
+        return Err(problem.noted());
     }
-    let job = state.catalog.approve(&job.id, &who.label()).await?;
+    let job = state
+        .catalog
+        .approve(&job.id, &who.account(), &who.label())
+        .await?;
     state.work.notify_one();
     about(&job, "job.approve")
         .by(&state.catalog, &who, &client)

@@ -67,6 +67,7 @@ pub mod queue;
 pub mod repositories;
 pub mod restores;
 pub mod routes;
+mod second_person;
 pub mod session;
 pub mod settings;
 pub mod sse;

@@ -91,7 +91,13 @@ pub struct Problem {
     pub fields: Vec<FieldProblem>,
     /// Seconds after which a retry makes sense.
     pub retry_after: Option<u64>,
+    /// Its refusal stands in the audit log.
+    pub noted: bool,
 }
+
+/// Marks an answer whose refusal stands in the audit log already.
+#[derive(Debug, Clone, Copy)]
+pub struct Noted;
 
 /// A field that cannot be accepted.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -218,6 +224,7 @@ impl Problem {
             details: Vec::new(),
             fields: Vec::new(),
             retry_after: None,
+            noted: false,
         }
     }
 
@@ -236,6 +243,12 @@ impl Problem {
             field: field.into(),
             message: message.into(),
         });
+        self
+    }
+
+    /// The handler has written its refusal down, in more words than others could.
+    pub fn noted(mut self) -> Self {
+        self.noted = true;
         self
     }
 
@@ -297,6 +310,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self.body()).expect("texts and numbers always serialise");
         let mut response = (self.code.status(), body).into_response();
+        if self.noted {
+            response.extensions_mut().insert(Noted);
+        }
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -346,6 +362,7 @@ impl From<pgkeep_engine::Error> for Problem {
             hint: error.hint,
             details: error.details,
             fields: Vec::new(),
+            noted: false,
             retry_after: None,
         }
     }

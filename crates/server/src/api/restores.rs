@@ -23,7 +23,7 @@ use crate::http::Client;
 use crate::settings::ThrottleScope;
 use crate::state::AppState;
 use body::RestoreBody;
-use pgkeep_catalog::{JobFilter, Page};
+use pgkeep_catalog::{CatalogError, JobFilter, Page};
 use pgkeep_model::access::Permission;
 use pgkeep_model::job::{JobKind, JobSpec};
 use plan::Plan;
@@ -79,7 +79,7 @@ async fn create(
         let why = problem.detail().to_owned();
         let act = act(Act::refused("restore.create", object.clone(), why));
         match act.by(&state.catalog, &who, &client).await {
-            Ok(_) => problem,
+            Ok(_) => problem.noted(),
             Err(error) => error.into(),
         }
     };
@@ -92,6 +92,7 @@ async fn create(
     }
     let mut job = new_job(&state, &who, JobSpec::Restore(spec.clone()));
     job.needs_approval = planned.overwrites() && state.settings.auth.two_person_restore;
+    job.agreed_plan = job.needs_approval.then(|| planned.hash());
     let accepted = enqueue(&state, job).await?;
     act(Act::done("restore.create", object.clone()))
         .after(&body)
@@ -159,7 +160,10 @@ pub async fn job_of(
     what: &str,
     id: &Id,
 ) -> Result<pgkeep_catalog::Job, Problem> {
-    let job = state.catalog.job(id.as_str()).await?;
+    let job = match state.catalog.job(id.as_str()).await {
+        Err(CatalogError::NotFound { .. }) => return Err(Problem::not_found(what, id.as_str())),
+        found => found?,
+    };
     match kinds.contains(&job.kind) && who.sees_maybe(job.app.as_deref()) {
         true => Ok(job),
         false => Err(Problem::not_found(what, id.as_str())),

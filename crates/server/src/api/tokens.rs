@@ -189,6 +189,7 @@ async fn create(
     let made = state
         .catalog
         .create_token(&NewToken {
+            made_by: who.acts_on(&owner.id).map(str::to_owned),
             user_id: owner.id,
             name: body.name.into_string(),
             token_hash: secret::hash(token.expose_secret()),

@@ -195,6 +195,9 @@ async fn create(
             name: body.name.into_string(),
             email,
             access,
+            made_by: (password_hash.as_ref())
+                .and_then(|_| who.acts_on(""))
+                .map(str::to_owned),
             password_hash,
             identity: None,
         })
@@ -306,7 +309,11 @@ async fn set_password(
         .map_err(crate::auth::AuthError::from)?;
     let hash = state.auth.hash(body.password).await;
     let keep = (user.id == who.user_id).then(|| who.session_id()).flatten();
-    state.catalog.set_password(&user.id, &hash, keep).await?;
+    let by = who.acts_on(&user.id);
+    state
+        .catalog
+        .set_password(&user.id, &hash, keep, by)
+        .await?;
     state.catalog.clear_login_failures(&user.name).await?;
     Act::done("user.set_password", format!("user/{}", user.name))
         .by(&state.catalog, &who, &client)
@@ -323,7 +330,7 @@ async fn clear_totp(
     Path(id): Path<Id>,
 ) -> Result<StatusCode, Problem> {
     let user = governed(&state, &who, &id).await?;
-    state.catalog.clear_totp(&user.id).await?;
+    state.catalog.clear_totp(&user.id, who.acts_on(&user.id)).await?;
     let keep = (user.id == who.user_id).then(|| who.session_id()).flatten();
     state.catalog.delete_sessions_of(&user.id, keep).await?;
     Act::done("user.clear_totp", format!("user/{}", user.name))

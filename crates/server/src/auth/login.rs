@@ -198,6 +198,7 @@ impl Auth {
             access: Access::of(Role::Admin),
             password_hash: Some(self.hash(password).await),
             identity: None,
+            made_by: None,
         };
         let user = self
             .0
@@ -227,7 +228,7 @@ impl Auth {
         let hash = self.hash(new).await;
         self.0
             .catalog
-            .set_password(&who.user_id, &hash, Some(session))
+            .set_password(&who.user_id, &hash, Some(session), None)
             .await?;
         Ok(())
     }
@@ -288,7 +289,7 @@ impl Auth {
     ) -> Result<(), AuthError> {
         who.session_id().ok_or_else(needs_session)?;
         self.prove(&who.name, password, Some(code), origin).await?;
-        self.0.catalog.clear_totp(&who.user_id).await?;
+        self.0.catalog.clear_totp(&who.user_id, None).await?;
         Ok(())
     }
 

@@ -301,6 +301,7 @@ impl Auth {
             return Ok(catalog.create_user(&new).await?);
         };
         if user.disabled {
+                made_by: None,
             return Err(AuthError::SignOn("the account is disabled".to_owned()));
         }
         let access = Access {

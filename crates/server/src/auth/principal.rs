@@ -76,7 +76,27 @@ impl Principal {
             .map(|apps| apps.iter().cloned().collect())
     }
 
-    /// Stable key for limits and idempotency: tokens of one account count apart.
+    /// Who it is, whatever the account is called and whichever of its tokens was shown.
+    pub fn account(&self) -> String {
+        match &self.credential {
+            Credential::Local => format!("local:{}", self.name),
+            _ => self.user_id.clone(),
+        }
+    }
+
+    /// The account that acts on another one, to be remembered there: none where it is its own. Who works on the server's
+    /// machine could change anything there without leaving a trace, so nothing is made of what they do.
+    pub fn acts_on(&self, user_id: &str) -> Option<&str> {
+        let own = self.user_id == user_id || self.credential == Credential::Local;
+        (!own).then_some(self.user_id.as_str())
+    }
+
+    /// Stable key for limits: all that one account does counts together, with whichever of its tokens.
+    pub fn counting_key(&self) -> String {
+        format!("account:{}", self.account())
+    }
+
+    /// Stable key for idempotency: keys of one token say nothing to another one of its account.
     pub fn key(&self) -> String {
         match &self.credential {
             Credential::Session { .. } => format!("user:{}", self.user_id),

@@ -1,7 +1,7 @@
 //! Restores and their undoing. Neither is ever tried again by itself: a person must look first.
 
 use super::{Done, Failure, Work, application, document, files, rows, usual_jobs};
-use crate::{targets::Machine, territory::Territory};
+use crate::{agreed, targets::Machine, territory::Territory};
 use pgkeep_engine::{
     Error, ErrorCode,
     application::Application,
@@ -22,11 +22,21 @@ use serde_json::json;
 const GRACE_SECS: u64 = 5;
 
 pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> {
-    let app = work.app(&spec.app)?;
+    let (app, repository) = work.wait(|catalog| async move {
+        let app = catalog.app(&spec.app).await?;
+        Ok((app, catalog.repository(&spec.repository).await?))
+    })?;
+    let definitions = [agreed::state_of(&app), agreed::state_of(&repository)];
+    let app = app.value;
     let context = work.context(Some(&app));
     let repository = work.open(&spec.repository, &context)?;
     let trees = files::plan(work, &repository, spec, &app, &context)?;
+    let as_agreed = |database: Option<&PlanSummary>| {
+        let files = trees.as_ref().map(|plan| &plan.summary);
+        refuse_another(work, &agreed::of_restore(&definitions, database, files))
+    };
     if spec.target == RestoreMode::FilesOnly {
+        as_agreed(None)?;
         return files::restore(work, &repository, trees, &context);
     }
     let territory = territory(work, &spec.app, spec.beyond)?;
@@ -38,6 +48,7 @@ pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> 
         territory.may_change(name)?;
     }
     refuse("restore", &plan.summary.refusals)?;
+    as_agreed(Some(&plan.summary))?;
     (work.still_ours)()?;
     let (report, placed) = match &trees {
         None => (restore::execute(&repository, plan, &context)?, None),
@@ -57,6 +68,19 @@ pub(super) fn run(work: &Work<'_>, spec: &RestoreSpec) -> Result<Done, Failure> 
             report: result,
             failure,
         }),
+    }
+}
+
+/// A job that two people agreed to does what they saw, or nothing.
+fn refuse_another(work: &Work<'_>, plan: &str) -> Result<(), Failure> {
+    match &work.job.agreed_plan {
+        Some(agreed) if agreed != plan => Err(Failure::new(
+            ErrorCode::Refused,
+            "this is not what was agreed to: the app, its repository or what the plan found has changed since",
+        )
+        .word("plan_changed")
+        .hint("look at a new plan, ask for the restore again, and let the second person look at that")),
+        _ => Ok(()),
     }
 }
 
@@ -172,7 +196,9 @@ fn difference(report: &RestoreReport) -> Option<Failure> {
 }
 
 pub(super) fn undo(work: &Work<'_>, spec: &UndoSpec) -> Result<Done, Failure> {
-    let app = work.app(&spec.app)?;
+    let app = work.wait(|catalog| async move { catalog.app(&spec.app).await })?;
+    refuse_another(work, &agreed::of_definitions(&[agreed::state_of(&app)]))?;
+    let app = app.value;
     let context = work.context(Some(&app));
     // Looked for before anything moves: an undo of both is of both.
     let folders = files::kept_of(&app, &spec.trees)?;

@@ -1,8 +1,15 @@
 //! Who hears of a message.
+//!
+//! A dead-man ping is the only message whose absence tells something: whoever waits for it is to be alarmed as soon as any of
+//! the policies that it is for does not work. One good policy must not speak for another one, so it is sent with the success of
+//! any of them, as long as none of them has failed or is overdue.
 
-use crate::notify::memory::Message;
+use crate::notify::memory::{Memory, Message};
 use pgkeep_catalog::people::deliveries::NewDelivery;
-use pgkeep_model::notice::{Channel, NoticeKind, NotificationTarget};
+use pgkeep_model::{
+    notice::{Channel, NoticeKind, NotificationTarget},
+    policy::Policy,
+};
 use std::collections::BTreeSet;
 
 /// The targets of a message: those that its policy names, or those that are for all where it names none, as far as they
@@ -11,20 +18,54 @@ pub(super) fn listeners<'a>(
     targets: &'a [NotificationTarget],
     named: &[String],
     message: &Message,
+    unwell: &[&Policy],
 ) -> Vec<&'a NotificationTarget> {
     targets
         .iter()
         .filter(|target| target.enabled)
-        .filter(|target| match named.is_empty() {
-            true => target.default,
-            false => named.contains(&target.name),
-        })
+        .filter(|target| is_for(target, named))
         .filter(|target| wants(target, message))
+        .filter(|target| {
+            !is_ping(target) || unwell.iter().all(|policy| !is_for(target, &policy.notify))
+        })
+        .collect()
+}
+
+/// Whether a target hears of a policy that names these.
+fn is_for(target: &NotificationTarget, named: &[String]) -> bool {
+    match named.is_empty() {
+        true => target.default,
+        false => named.contains(&target.name),
+    }
+}
+
+fn is_ping(target: &NotificationTarget) -> bool {
+    matches!(target.channel, Channel::DeadManPing { .. })
+}
+
+/// The policies that are on and of which something bad was told that is not over.
+pub(super) fn unwell<'a>(policies: &'a [Policy], memory: &Memory) -> Vec<&'a Policy> {
+    let is_bad = |policy: &Policy| {
+        let failed = format!("job/backup/{}/{}/", policy.app, policy.name);
+        memory.bad.keys().any(|subject| {
+            // A repository that it no longer backs up to has nothing more to tell.
+            let into = |repository: &str| {
+                repository.is_empty()
+                    || policy.repositories.is_empty()
+                    || policy.repositories.iter().any(|own| own == repository)
+            };
+            subject.strip_prefix(&failed).is_some_and(into)
+                || subject.strip_prefix("overdue/") == Some(&policy.name)
+        })
+    };
+    policies
+        .iter()
+        .filter(|policy| policy.enabled && is_bad(policy))
         .collect()
 }
 
 fn wants(target: &NotificationTarget, message: &Message) -> bool {
-    if matches!(target.channel, Channel::DeadManPing { .. }) {
+    if is_ping(target) {
         return message.ping;
     }
     match target.on.is_empty() {
@@ -90,7 +131,7 @@ mod tests {
     fn check(named: &[&str], message: &Message, expected: &[&str]) {
         let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
         let targets = targets();
-        let heard: Vec<&str> = listeners(&targets, &named, message)
+        let heard: Vec<&str> = listeners(&targets, &named, message, &[])
             .into_iter()
             .map(|target| target.name.as_str())
             .collect();
@@ -119,6 +160,60 @@ mod tests {
             &["ping"],
         );
         check(&["gone"], &message(NoticeKind::Failure, false), &[]);
+    }
+
+    /// Whether the pings of one for all and of one for policies that name it are sent with a success of a policy that names
+    /// nobody, or the second, while this is bad.
+    #[track_caller]
+    fn check_pings(bad: &[&str], change: impl Fn(&mut Policy), expected: &[&str]) {
+        let ping = |name: &str, default| {
+            target(name, |target| {
+                target.channel = Channel::DeadManPing {
+                    url: "https://ping.example/x".into(),
+                };
+                target.default = default;
+            })
+        };
+        let targets = [ping("all", true), ping("own", false)];
+        let mut policies = [
+            Policy::new("nightly", "shop"),
+            Policy::new("weekly", "blog"),
+        ];
+        policies[1].notify = vec!["own".into()];
+        policies.iter_mut().for_each(change);
+        let mut memory = Memory::default();
+        memory.bad.extend(
+            bad.iter()
+                .map(|bad| ((*bad).to_owned(), jiff::Timestamp::UNIX_EPOCH)),
+        );
+        let unwell = unwell(&policies, &memory);
+        let success = message(NoticeKind::Success, true);
+        let sent: Vec<&str> = [&[][..], &["own".to_owned()]]
+            .into_iter()
+            .flat_map(|named| listeners(&targets, named, &success, &unwell))
+            .map(|target| target.name.as_str())
+            .collect();
+        assert_eq!(sent, expected, "{bad:?}");
+    }
+
+    #[test]
+    fn a_ping_stays_away_while_any_policy_that_it_is_for_does_not_work() {
+        let as_is = |_: &mut Policy| {};
+        check_pings(&[], as_is, &["all", "own"]);
+        check_pings(&["job/backup/shop/nightly/main"], as_is, &["own"]);
+        check_pings(&["job/backup/blog/weekly/"], as_is, &["all"]);
+        check_pings(&["overdue/weekly"], as_is, &["all"]);
+        check_pings(&["overdue/weekly", "overdue/nightly"], as_is, &[]);
+        // Other troubles, and other policies.
+        check_pings(&["disk/main", "overdue/nightly2"], as_is, &["all", "own"]);
+        check_pings(&["job/backup/shop//main"], as_is, &["all", "own"]);
+        // What is over for good: a policy that is off, a repository that it no longer backs up to.
+        let off = |policy: &mut Policy| policy.enabled = false;
+        check_pings(&["overdue/nightly"], off, &["all", "own"]);
+        let elsewhere = |policy: &mut Policy| policy.repositories = vec!["new".into()];
+        let bad = "job/backup/shop/nightly";
+        check_pings(&[&format!("{bad}/main")], elsewhere, &["all", "own"]);
+        check_pings(&[&format!("{bad}/new")], elsewhere, &["own"]);
     }
 
     #[test]

@@ -120,19 +120,23 @@ impl Scene {
             .unwrap();
     }
 
-    /// A scheduled backup of shop that ends so.
-    async fn backup(&self, policy: Option<&str>, outcome: Outcome) {
+    /// A scheduled backup of shop.
+    fn new_backup(&self, policy: Option<&str>) -> NewJob {
         let spec = JobSpec::Backup(BackupSpec {
             app: "shop".into(),
             ..BackupSpec::default()
         });
-        let job = NewJob {
+        NewJob {
             app: Some("shop".into()),
             repository: Some("main".into()),
             policy: policy.map(str::to_owned),
             ..NewJob::new(spec, Trigger::Schedule, "scheduler", self.catalog.now())
-        };
-        self.job(job, outcome).await;
+        }
+    }
+
+    /// A scheduled backup of shop that ends so.
+    async fn backup(&self, policy: Option<&str>, outcome: Outcome) {
+        self.job(self.new_backup(policy), outcome).await;
     }
 
     /// Reads, sends, and gives what was received: `/path type summary` of each message.
@@ -454,6 +458,8 @@ async fn a_test_that_a_shell_asks_for_is_sent_by_the_server_with_its_own_environ
         version: "1".into(),
     };
     scene.catalog.node_beat(&beat).await.unwrap();
+    assert_eq!(asked().await, Asked::NobodyThere, "a worker sends none");
+    scene.catalog.server_beat().await.unwrap();
     assert_eq!(asked().await, Asked::Arrived);
     assert_eq!(scene.receiver.next_request().target, "/hook");
     scene
@@ -495,6 +501,102 @@ async fn silence_is_told_repeated_and_its_end_is_told() {
         ["/hook pgkeep.recovery nightly of shop runs on time again"]
     );
     assert_eq!(scene.heard_of_lateness().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_late_policy_has_recovered_when_a_run_was_good_and_not_when_one_begins() {
+    let scene = Scene::new().await;
+    scene.policy("nightly", &[]).await;
+    scene.clock.set("2026-03-02T02:01:00Z".parse().unwrap());
+    scene.backup(Some("nightly"), succeeded()).await;
+    scene.heard().await;
+    scene.clock.set("2026-03-03T02:20:00Z".parse().unwrap());
+    assert_eq!(scene.heard_of_lateness().await.len(), 1);
+
+    // It waits for a worker, and then runs: not late any more by the clock, and nothing is good yet.
+    let catalog = &scene.catalog;
+    let waiting = scene.new_backup(Some("nightly"));
+    catalog.enqueue(waiting).await.unwrap();
+    assert_eq!(scene.heard_of_lateness().await, Vec::<String>::new());
+    let claim = catalog.claim("node", &[], Duration::from_secs(30)).await;
+    let claim = claim.unwrap().expect("a job waits");
+    assert_eq!(scene.heard_of_lateness().await, Vec::<String>::new());
+    let cancelled = catalog.finish(&claim.job.id, claim.fence, Outcome::Cancelled);
+    cancelled.await.unwrap();
+    assert_eq!(scene.heard_of_lateness().await, Vec::<String>::new());
+    // Nor does a schedule that was changed make anything good.
+    let mut policy = catalog.policy("nightly").await.unwrap().value;
+    policy.schedule.at = Some("23:00".into());
+    let put = catalog.put_policy("nightly", &policy, ManagedBy::Api, None);
+    put.await.unwrap();
+    assert_eq!(scene.heard_of_lateness().await, Vec::<String>::new());
+
+    scene.backup(Some("nightly"), succeeded()).await;
+    scene.heard().await;
+    assert_eq!(
+        scene.heard_of_lateness().await,
+        ["/hook pgkeep.recovery nightly of shop runs on time again"]
+    );
+}
+
+#[tokio::test]
+async fn lateness_in_a_paused_queue_says_that_nothing_can_be_started() {
+    let scene = Scene::new().await;
+    scene.policy("nightly", &[]).await;
+    scene.catalog.pause_queue("ann").await.unwrap();
+    scene.clock.set("2026-03-02T02:20:00Z".parse().unwrap());
+    let notifier = scene.notifier();
+    notifier.look_for_late().await.unwrap();
+    notifier.send_due().await.unwrap();
+    let body: Value = serde_json::from_str(&scene.receiver.next_request().body).unwrap();
+    assert_eq!(
+        body["data"]["summary"],
+        "nightly of shop is overdue: the run of 2026-03-02 02:00 UTC has not succeeded; the queue is paused since 2026-03-01 12:00 UTC by ann"
+    );
+    let hint = body["data"]["hint"].as_str().unwrap();
+    assert!(hint.contains("`pgkeep queue resume`"), "{hint}");
+    assert!(!hint.contains("by hand"), "{hint}");
+}
+
+/// A log that is read afterwards.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_one_line_of_the_log_also_where_it_cannot_be_written_down_that_it_was_read() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _log = tracing::subscriber::set_default(subscriber);
+    let scene = Scene::new().await;
+    let notifier = scene.notifier();
+    let before = scene.catalog.setting(MEMORY).await.unwrap().unwrap();
+    for outcome in [succeeded(), failed()] {
+        scene.backup(None, outcome).await;
+        for _ in 0..3 {
+            notifier.read_events().await.unwrap();
+            // As if that had not been stored.
+            scene.catalog.put_setting(MEMORY, &before).await.unwrap();
+        }
+    }
+    let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let count = |what: &str| lines.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(count("backup of shop succeeded"), 1, "{lines}");
+    assert_eq!(count("backup of shop failed"), 1, "{lines}");
 }
 
 #[tokio::test]

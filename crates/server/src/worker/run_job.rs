@@ -249,6 +249,8 @@ mod tests {
             cancel_requested: false,
             held: false,
             approval: Approval::NotNeeded,
+            asked_by: None,
+            agreed_plan: None,
             dedup_key: None,
             concurrency_key: None,
             phase: None,

@@ -3,6 +3,7 @@
 mod accounts;
 mod login;
 mod scene;
+mod second_person;
 mod sign_on;
 mod tokens;
 mod trail;

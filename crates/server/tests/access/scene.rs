@@ -94,6 +94,7 @@ impl Scene {
             access,
             password_hash: Some(password::hash(&PASSWORD.to_owned().into())),
             identity: None,
+            made_by: None,
         };
         self.catalog.create_user(&new).await.expect("made").id
     }
@@ -115,6 +116,7 @@ impl Scene {
             token_hash: secret::hash(token.expose_secret()),
             prefix: secret::token_prefix(token.expose_secret()).to_owned(),
             access,
+            made_by: None,
             expires_at: hours.map(|hours| self.now() + SignedDuration::from_hours(hours)),
         };
         self.catalog.create_token(&new).await.expect("made");

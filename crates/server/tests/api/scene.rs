@@ -111,6 +111,7 @@ impl Scene {
                 access: access.clone(),
                 password_hash: None,
                 identity: None,
+                made_by: None,
             })
             .await
             .unwrap();
@@ -124,10 +125,30 @@ impl Scene {
                 token_hash: secret::hash(&text),
                 prefix: secret::token_prefix(&text).to_string(),
                 access,
+                made_by: None,
                 expires_at: None,
             })
             .await
             .unwrap();
+        text
+    }
+
+    /// One more token of an account.
+    pub async fn another_token(&self, name: &str) -> String {
+        let catalog = &self.state.catalog;
+        let user = catalog.user_named(name).await.unwrap().unwrap();
+        let token = secret::new_token();
+        let text = token.expose_secret().to_string();
+        let new = NewToken {
+            user_id: user.id,
+            name: "another".into(),
+            token_hash: secret::hash(&text),
+            prefix: secret::token_prefix(&text).to_string(),
+            access: user.access,
+            made_by: None,
+            expires_at: None,
+        };
+        catalog.create_token(&new).await.unwrap();
         text
     }
 

@@ -3,6 +3,7 @@
 use super::super::backups::look;
 use super::super::problem::{Code, Problem};
 use super::body::RestoreBody;
+use crate::agreed;
 use crate::auth::Principal;
 use crate::jobs::{changes, files_request, restore_request};
 use crate::state::AppState;
@@ -13,7 +14,6 @@ use pgkeep_engine::restore::{self, PHRASE, PlanSummary};
 use pgkeep_model::Silent;
 use pgkeep_model::job::{RestoreMode, RestoreSpec};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -120,6 +120,8 @@ impl From<FilesSummary> for PlannedFiles {
 pub struct Planned {
     database: Option<PlanSummary>,
     files: Option<FilesSummary>,
+    /// The state of the app's and the repository's definition.
+    definitions: Vec<String>,
 }
 
 impl Planned {
@@ -158,30 +160,13 @@ impl Planned {
         database.chain(files).map(Into::into).collect()
     }
 
-    /// Equal for plans that do the same to the same data: what only the passing time changes is left out.
-    fn hash(&self) -> String {
-        let database = self.database.as_ref().map(|plan| {
-            serde_json::json!({
-                "backup": plan.backup,
-                "target": plan.database.target,
-                "server": plan.database.target_server,
-                "selection": plan.database.selection,
-                "steps": plan.steps,
-                "refusals": plan.refusals,
-                "overwrites": plan.overwrites,
-            })
-        });
-        let files = self.files.as_ref().map(|plan| {
-            let refused: Vec<&str> = plan.refusals.iter().map(|r| r.remedy.as_str()).collect();
-            serde_json::json!({
-                "backup": plan.backup,
-                "steps": plan.steps,
-                "refusals": refused,
-                "overwrites": plan.overwrites,
-            })
-        });
-        let told = serde_json::json!([database, files]);
-        hex::encode(Sha256::digest(told.to_string()))
+    /// By which it is known again; see [`agreed`].
+    pub fn hash(&self) -> String {
+        agreed::of_restore(
+            &self.definitions,
+            self.database.as_ref(),
+            self.files.as_ref(),
+        )
     }
 
     /// Refuses a restore that cannot be done, that is not what was shown, or that nobody has confirmed.
@@ -249,7 +234,10 @@ pub async fn make(
     if !who.sees(&spec.app) {
         return Err(Problem::not_found("app", &spec.app));
     }
-    let app = state.catalog.app(&spec.app).await?.value;
+    let app = state.catalog.app(&spec.app).await?;
+    let repository = state.catalog.repository(&spec.repository).await?;
+    let definitions = vec![agreed::state_of(&app), agreed::state_of(&repository)];
+    let app = app.value;
     let territory = Territory::of(&state.catalog, &state.machine, &spec.app, spec.beyond).await?;
     // Before the server is asked: what it says of another app's database is not for everybody.
     let name = spec.target.database().unwrap_or_default();
@@ -269,7 +257,11 @@ pub async fn make(
             None => None,
             Some(request) => Some(files::plan(repository, &request, &context)?.summary),
         };
-        Ok(Planned { database, files })
+        Ok(Planned {
+            database,
+            files,
+            definitions,
+        })
     })
     .await?;
     if let Some(plan) = &mut planned.database {

@@ -7,6 +7,7 @@ use super::super::paging::PageOf;
 use super::super::problem::{Code, Problem};
 use super::super::routes::{Routes, needs};
 use super::job_of;
+use crate::agreed;
 use crate::auth::Principal;
 use crate::auth::audit::Act;
 use crate::http::Client;
@@ -93,6 +94,10 @@ pub async fn undo_job(
     };
     let mut job = new_job(state, who, JobSpec::Undo(spec));
     job.needs_approval = state.settings.auth.two_person_restore;
+    if let Some(app) = job.app.as_deref().filter(|_| job.needs_approval) {
+        let app = agreed::state_of(&state.catalog.app(app).await?);
+        job.agreed_plan = Some(agreed::of_definitions(&[app]));
+    }
     Ok(job)
 }
 
