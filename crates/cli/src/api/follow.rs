@@ -140,7 +140,7 @@ impl Api {
         if let Some(relay) = &session.relay {
             relay.last_words(String::new());
         }
-        followed
+        followed.map_err(|error| lost_from_sight(error, id))
     }
 
     fn follow_until_final(&self, id: &str, session: &Session) -> CliResult<JobView> {
@@ -229,6 +229,24 @@ impl Api {
     }
 }
 
+/// A job that was accepted goes on, whatever becomes of who watches it: a command that ends here must not look like one that
+/// did nothing.
+fn lost_from_sight(error: CliError, id: &str) -> CliError {
+    let look = format!("`pgkeep job show {id}` tells what became of it");
+    let hint = match &error.hint {
+        Some(hint) => format!("{look}; {hint}"),
+        None => look,
+    };
+    CliError {
+        message: format!(
+            "{}; job {id} was accepted and may go on without this command",
+            error.message
+        ),
+        ..error
+    }
+    .with_hint(hint)
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogView {
     pub line: i64,
@@ -275,5 +293,24 @@ impl Shown {
                 .progress
                 .item(progress.item.as_deref().unwrap_or_default());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn who_loses_sight_of_a_job_is_told_its_id_and_that_it_may_go_on() {
+        let error = CliError::new(Exit::Server, "cannot reach the server").with_hint("wait");
+        let told = lost_from_sight(error, "0197");
+        assert_eq!(told.exit, Exit::Server);
+        assert_eq!(
+            told.message,
+            "cannot reach the server; job 0197 was accepted and may go on without this command"
+        );
+        let hint = "`pgkeep job show 0197` tells what became of it; wait";
+        assert_eq!(told.hint.as_deref(), Some(hint));
     }
 }
