@@ -102,26 +102,53 @@ fn a_replacing_restore_waits_for_a_second_person() {
     let backup = first.result_of(&backup)["id"].as_str().unwrap().to_owned();
     house.shop.psql("shop", "DROP TABLE order_lines CASCADE");
     let path = format!("/backups/{backup}/restore");
-    let restore = first.send(
-        "POST",
-        &path,
-        &json!({ "mode": "replace", "name": "shop", "confirm": PHRASE }),
-    );
-    let restore = restore.expect(202);
-    let job = restore.json()["jobId"].as_str().unwrap().to_owned();
-    let approve =
-        |token: &str| served.asked_from_afar(&elsewhere, token, &["job", "approve", &job]);
-    let own = approve(first.token()).fails_with(6);
+    let asked = json!({ "mode": "replace", "name": "shop", "confirm": PHRASE });
+    let ask = || {
+        let restore = first.send("POST", &path, &asked).expect(202);
+        let job = restore.json()["jobId"].as_str().unwrap().to_owned();
+        (restore, job)
+    };
+    let approve = |job: &str, token: &str| {
+        served.asked_from_afar(&elsewhere, token, &["job", "approve", job])
+    };
+
+    // What was agreed to is what runs: a hook that came in between does not.
+    let (restore, job) = ask();
+    let app = first.get("/apps/shop").expect(200).json()["definition"].clone();
+    let plan = first
+        .send("POST", &format!("{path}/plan"), &asked)
+        .expect(200)
+        .json();
+    let shown = first.get(&format!("/jobs/{job}")).expect(200).json();
+    assert_eq!(shown["planHash"], plan["hash"], "{shown:#}");
+    let mark = house.data().join("hook-ran");
+    let mut changed = app.clone();
+    changed["hooks"] = json!([{ "on": "before_swap", "command": ["touch", mark] }]);
+    let put = |definition| {
+        first
+            .send("PUT", "/apps/shop?managedBy=api", definition)
+            .expect(200)
+    };
+    put(&changed);
+    approve(&job, &second).succeeds();
+    let failed = first.job_of(&restore);
+    assert_eq!(failed["error"]["code"], "plan_changed", "{failed:#}");
+    assert!(failed["error"]["hint"].is_string(), "{failed:#}");
+    assert!(!mark.exists());
+    put(&app);
+
+    let (restore, job) = ask();
+    let own = approve(&job, first.token()).fails_with(6);
     assert!(own.stderr.contains("hint:"), "{}", own.stderr);
     let state = first.get(&format!("/jobs/{job}")).expect(200).json();
     assert_eq!(
         (&state["state"], &state["approval"]["state"]),
         (&"queued".into(), &"needed".into())
     );
-    approve(&second).succeeds();
+    approve(&job, &second).succeeds();
     let report = first.result_of(&restore);
     assert_eq!(report["proof"]["differences"], json!([]));
-    approve(&second).fails_with(8);
+    approve(&job, &second).fails_with(8);
     let audit = first.get("/audit").expect(200).text();
     assert!(audit.contains("olga (token of-olga)"), "{audit}");
 }
