@@ -327,10 +327,14 @@ async fn delete(
 async fn doctor(
     state: AppState,
     who: Principal,
+    client: Client,
     Path(name): Path<Name>,
 ) -> Result<Accepted, Problem> {
     seen(&who, name.as_str(), "app", name.as_str())?;
     let app = state.catalog.app(name.as_str()).await?;
+    let act = Act::done("app.doctor", format!("app/{}", app.name)).app(Some(&app.name));
     let spec = JobSpec::Doctor(AppSpec { app: app.name });
-    enqueue(&state, new_job(&state, &who, spec)).await
+    let accepted = enqueue(&state, new_job(&state, &who, spec)).await?;
+    act.by(&state.catalog, &who, &client).await?;
+    Ok(accepted)
 }

@@ -123,7 +123,7 @@ pub fn admit(
 ) -> Result<Admitted, Response> {
     let counted = &state.downloads.counted;
     let going_on = match is_range {
-        true => counted.go_on(&who.key(), file, state.catalog.now()),
+        true => counted.go_on(&who.counting_key(), file, state.catalog.now()),
         false => None,
     };
     match going_on {
@@ -147,7 +147,7 @@ pub fn admit_anew(state: &AppState, who: &Principal, file: &str) -> Result<Admit
         .ok()
         .and_then(|period| now.checked_add(period).ok())
         .unwrap_or(now);
-    let part = state.downloads.counted.begin(&who.key(), file, now, until);
+    let part = state.downloads.counted.begin(&who.counting_key(), file, now, until);
     Ok(Admitted { part, standing })
 }
 

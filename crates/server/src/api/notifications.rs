@@ -377,10 +377,14 @@ async fn delete(
 async fn test(
     state: AppState,
     who: Principal,
+    client: Client,
     Path(name): Path<Name>,
 ) -> Result<Json<TestOutcome>, Problem> {
     sees_everything(&who)?;
     let stored = state.catalog.target(name.as_str()).await?;
+    Act::done("target.test", format!("target/{name}"))
+        .by(&state.catalog, &who, &client)
+        .await?;
     Ok(Json(attempt(&state, &stored.value).await))
 }
 
@@ -389,11 +393,15 @@ async fn test(
 async fn test_unsaved(
     state: AppState,
     who: Principal,
+    client: Client,
     Json(body): Json<TargetBody>,
 ) -> Result<Json<TestOutcome>, Problem> {
     sees_everything(&who)?;
     let target = body.into_target("test", None);
     check(&target)?;
+    Act::done("target.test", "target")
+        .by(&state.catalog, &who, &client)
+        .await?;
     Ok(Json(attempt(&state, &target).await))
 }
 

@@ -391,11 +391,15 @@ async fn delete(
 async fn test_unsaved(
     state: AppState,
     who: Principal,
+    client: Client,
     Json(body): Json<RepositoryBody>,
 ) -> Result<Json<RepositoryTest>, Problem> {
     sees_everything(&who)?;
     let definition = body.into_definition(None);
     check_definition(&state.machine, "test", &definition)?;
+    Act::done("repository.test", "repository")
+        .by(&state.catalog, &who, &client)
+        .await?;
     try_out(&state, "test".into(), definition).await.map(Json)
 }
 
@@ -404,10 +408,14 @@ async fn test_unsaved(
 async fn test(
     state: AppState,
     who: Principal,
+    client: Client,
     Path(name): Path<Name>,
 ) -> Result<Json<RepositoryTest>, Problem> {
     seen(&state, &who, name.as_str()).await?;
     let stored = state.catalog.repository(name.as_str()).await?;
+    Act::done("repository.test", format!("repository/{name}"))
+        .by(&state.catalog, &who, &client)
+        .await?;
     try_out(&state, stored.name, stored.value).await.map(Json)
 }
 

@@ -4,8 +4,9 @@
 //! handlers. The guard recognises who asks, checks the permission, counts the request, bounds its body and its time.
 
 use super::idempotency::{self, Keeping};
-use super::problem::{Code, Problem};
+use super::problem::{Code, Noted, Problem};
 use crate::auth::Principal;
+use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::http::front::AnsweredFor;
 use crate::http::limits::{Standing, Verdict};
@@ -424,9 +425,15 @@ fn header(operation: &mut Operation, name: &str, description: &str) {
 async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let guard = gate.guard;
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let asked = Asked::of(&request);
     let mut response = match admit(&gate, &mut request).await {
-        Err(problem) => problem.into_response(),
+        Err(refused) => {
+            let who = request.extensions().get::<Principal>().cloned();
+            asked.note(who, is_unnoted_refusal(&refused)).await;
+            refused
+        }
         Ok(admitted) => {
+            let who = request.extensions().get::<Principal>().cloned();
             let answered = answer(guard, request, next);
             let mut response = match admitted.time {
                 Some(limit) => match tokio::time::timeout(limit, answered).await {
@@ -439,6 +446,7 @@ async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Res
                 },
                 None => answered.await,
             };
+            asked.note(who, is_unnoted_refusal(&response)).await;
             if let Some(who) = admitted.who {
                 response.extensions_mut().insert(AnsweredFor(who));
             }
@@ -471,6 +479,53 @@ async fn answer(guard: Guard, request: Request, next: Next) -> Response {
     ))
     .await
     .unwrap_or_else(IntoResponse::into_response)
+}
+
+/// A request as the audit log names it, where it is refused.
+struct Asked {
+    state: Option<AppState>,
+    client: Option<Client>,
+    method: Method,
+    route: Option<MatchedPath>,
+    path: String,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let extensions = request.extensions();
+        Self {
+            state: extensions.get::<AppState>().cloned(),
+            client: extensions.get::<Client>().copied(),
+            method: request.method().clone(),
+            route: extensions.get::<MatchedPath>().cloned(),
+            path: request.uri().path().to_owned(),
+        }
+    }
+
+    /// Writes down that somebody who was recognised may not do this. A failure to do so is logged: the refusal stands.
+    async fn note(&self, who: Option<Principal>, refused: bool) {
+        let (true, Some(who), Some(state), Some(client)) =
+            (refused, who, &self.state, &self.client)
+        else {
+            return;
+        };
+        let route = self.route.as_ref().map_or("", MatchedPath::as_str);
+        let key = format!("{} {route}", self.method);
+        if !state.auth.is_news(&who, key, state.catalog.now()) {
+            return;
+        }
+        let path: String = self.path.chars().take(200).collect();
+        let object = format!("{} {path}", self.method);
+        let act = Act::refused("request.send", object, "not permitted");
+        if let Err(error) = Box::pin(act.by(&state.catalog, &who, client)).await {
+            tracing::error!(%error, "a refusal could not be written down");
+        }
+    }
+}
+
+/// Whether the answer refuses what somebody may not do, and no handler has written that down.
+fn is_unnoted_refusal(response: &Response) -> bool {
+    response.status() == StatusCode::FORBIDDEN && response.extensions().get::<Noted>().is_none()
 }
 
 struct Admitted {
@@ -513,7 +568,7 @@ async fn admit(gate: &Gate, request: &mut Request) -> Result<Admitted, Response>
         Some(scope) if guard.counts == Counts::Every => {
             let key = principal
                 .as_ref()
-                .map_or_else(|| client.counting_key(), Principal::key);
+                .map_or_else(|| client.counting_key(), |who| who.counting_key());
             match state.limits.count(scope, &key) {
                 Verdict::Refused {
                     retry_after_secs,
@@ -525,9 +580,6 @@ async fn admit(gate: &Gate, request: &mut Request) -> Result<Admitted, Response>
         _ => Verdict::Unlimited,
     };
     let who = principal.as_ref().map(Principal::label);
-    if let Some(principal) = principal {
-        request.extensions_mut().insert(principal);
-    }
 
     // What bounds bodies is below, not axum's own limit.
     DefaultBodyLimit::disable().apply(request);
@@ -555,6 +607,7 @@ async fn permitted(
     request: &mut Request,
 ) -> Result<Principal, Problem> {
     let principal = recognise(state, request).await?;
+    request.extensions_mut().insert(principal.clone());
     if let Access::Needs(permission) = access
         && !principal.may(permission)
     {
@@ -593,7 +646,7 @@ pub fn count(
     scope: ThrottleScope,
     who: &Principal,
 ) -> Result<Option<Standing>, Response> {
-    match state.limits.count(scope, &who.key()) {
+    match state.limits.count(scope, &who.counting_key()) {
         Verdict::Unlimited => Ok(None),
         Verdict::Allowed(standing) => Ok(Some(standing)),
         Verdict::Refused {

@@ -228,9 +228,12 @@ async fn who_am_i(who: Principal) -> Json<SessionView> {
 
 /// Logs out.
 #[utoipa::path(delete, path = "/session", responses((status = 204, description = "The session is over.")))]
-async fn log_out(state: AppState, who: Principal) -> Result<Response, Problem> {
+async fn log_out(state: AppState, who: Principal, client: Client) -> Result<Response, Problem> {
     let session = session_of(&who)?;
     state.catalog.delete_session(&who.user_id, session).await?;
+    Act::done("session.end", format!("session/{session}"))
+        .by(&state.catalog, &who, &client)
+        .await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     response
         .headers_mut()

@@ -53,12 +53,17 @@ pub(super) async fn upkeep(
 async fn sync(
     state: AppState,
     who: Principal,
+    client: Client,
     Path(name): Path<Name>,
 ) -> Result<Accepted, Problem> {
-    upkeep(&state, &who, &name, |repository| {
+    let accepted = upkeep(&state, &who, &name, |repository| {
         JobSpec::Sync(RepositorySpec { repository })
     })
-    .await
+    .await?;
+    Act::done("repository.sync", format!("repository/{name}"))
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(accepted)
 }
 
 /// How much of the stored data a check reads.
@@ -75,6 +80,7 @@ pub struct CheckBody {
 async fn check(
     state: AppState,
     who: Principal,
+    client: Client,
     Path(name): Path<Name>,
     OptionalJson(body): OptionalJson<CheckBody>,
 ) -> Result<Accepted, Problem> {
@@ -82,14 +88,19 @@ async fn check(
     if !(0.0..=100.0).contains(&read_data_percent) {
         return Err(Problem::invalid("readDataPercent", "is between 0 and 100"));
     }
-    upkeep(&state, &who, &name, |repository| {
+    let accepted = upkeep(&state, &who, &name, |repository| {
         JobSpec::Check(CheckSpec {
             repository,
             read_data_percent,
             repair_of: None,
         })
     })
-    .await
+    .await?;
+    Act::done("repository.check", format!("repository/{name}"))
+        .after(&body)
+        .by(&state.catalog, &who, &client)
+        .await?;
+    Ok(accepted)
 }
 
 /// Which findings are mended.

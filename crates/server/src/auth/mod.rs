@@ -18,6 +18,7 @@ pub mod login;
 pub mod oidc;
 pub mod password;
 pub mod principal;
+mod refusals;
 pub mod secret;
 pub mod totp;
 
@@ -26,11 +27,12 @@ pub use principal::{Credential, Principal, Recognised};
 
 use crate::settings::{AuthSettings, ServerSettings};
 use axum::http::{HeaderMap, Method, header};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use known::KnownTokens;
 use oidc::Oidc;
 use password::PasswordHasher;
 use pgkeep_catalog::{Catalog, Stamp};
+use refusals::Refusals;
 use std::sync::Arc;
 
 /// Passwords that are hashed at the same time.
@@ -51,6 +53,7 @@ struct Inner {
     passwords: PasswordHasher,
     oidc: Option<Oidc>,
     tokens: KnownTokens,
+    refusals: Refusals,
 }
 
 impl Auth {
@@ -62,6 +65,7 @@ impl Auth {
             public_origin: public_url.map(|url| url.origin().ascii_serialization()),
             passwords: PasswordHasher::new(PARALLEL_HASHES),
             tokens: KnownTokens::default(),
+            refusals: Refusals::default(),
             oidc: auth.oidc.clone().map(|oidc| Oidc::new(oidc, public_url)),
             settings: auth,
         }))
@@ -86,6 +90,11 @@ impl Auth {
             csrf::check_token(headers, &csrf)?;
         }
         Ok(principal)
+    }
+
+    /// Whether it is to be written down that somebody was refused this: once in a while for each account and route.
+    pub fn is_news(&self, who: &Principal, route: String, now: Timestamp) -> bool {
+        self.0.refusals.is_news(who.account(), route, now)
     }
 
     async fn by_token(&self, token: &str) -> Result<Principal, AuthError> {

@@ -172,3 +172,39 @@ fn tamper(file: &std::path::Path, sql: &str) -> bool {
         .expect("python3 is installed");
     output.stdout.starts_with(b"1")
 }
+
+#[tokio::test]
+async fn what_somebody_may_not_do_is_written_down_once_a_minute() {
+    let scene = Scene::new().await;
+    scene.account("vera", Access::of(Role::Viewer)).await;
+    let mut vera = scene.logged_in("vera").await;
+    let refused = async |scene: &Scene| {
+        let trail = scene.trail().await;
+        let refused = trail
+            .into_iter()
+            .filter(|entry| entry.contains("request.send"));
+        refused.collect::<Vec<_>>()
+    };
+    for id in ["one", "two", "three"] {
+        let path = format!("/users/{id}");
+        let answer = vera.request(&scene, "DELETE", &path, None, &[]).await;
+        assert_eq!(answer.status, 403, "{answer:?}");
+    }
+    assert_eq!(vera.get(&scene, "/users").await.status, 403);
+    let expected = [
+        "vera request.send DELETE /api/v1/users/one refused",
+        "vera request.send GET /api/v1/users refused",
+    ];
+    assert_eq!(refused(&scene).await, expected);
+    scene.advance(61);
+    assert_eq!(vera.get(&scene, "/users").await.status, 403);
+    assert_eq!(refused(&scene).await.len(), 3);
+    assert_eq!(vera.get(&scene, "/session").await.status, 200);
+    let out = vera.request(&scene, "DELETE", "/session", None, &[]).await;
+    assert_eq!(out.status, 204, "{out:?}");
+    let trail = scene.trail().await;
+    assert!(
+        trail.last().unwrap().contains("vera session.end session/"),
+        "{trail:#?}"
+    );
+}

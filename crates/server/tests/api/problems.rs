@@ -178,6 +178,11 @@ async fn a_limit_says_when_to_come_again_and_counts_accounts_apart() {
         .ask("GET", "/status", Some(&other), &[], None)
         .await
         .expect(200);
+    // Another token of the same account counts as the first one.
+    let again = scene.another_token("vera").await;
+    let status = async || scene.ask("GET", "/status", Some(&again), &[], None).await;
+    status().await.expect(200);
+    status().await.expect(429);
     // What counts under no scope, or under another one, goes on.
     scene.get("/apps").await.expect(200);
 }
