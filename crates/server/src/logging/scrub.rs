@@ -50,7 +50,11 @@ fn secrets(text: &str) -> Vec<(usize, usize)> {
     for prefix in SECRET_PREFIXES {
         for (at, _) in lower.match_indices(prefix) {
             let start = at + prefix.len();
-            found.push((start, end_of_word(text, start)));
+            // Both go on in letters of base64 alone: what else comes is about such a secret, like `whsec_$(openssl rand)`.
+            let of_secret = |c: char| c.is_ascii_alphanumeric() || "+/=-_".contains(c);
+            let rest = &text[start..];
+            let length = rest.find(|c| !of_secret(c)).unwrap_or(rest.len());
+            found.push((start, start + length));
         }
     }
     for name in SECRET_NAMES {
@@ -205,6 +209,7 @@ mod tests {
         check("Authorization: Bearer abc.def", "Authorization: Bearer ***");
         check("pgk_abcdef is used", "pgk_*** is used");
         check("whsec_AbC+/=", "whsec_***");
+        check("`whsec_AbC+/=`.", "`whsec_***`.");
     }
 
     #[test]
@@ -214,6 +219,7 @@ mod tests {
             "the token has expired",
             "job 7 finished in 3 s: 12 tables",
             "größer als 3 %",
+            "make one with `echo whsec_$(openssl rand -base64 32)`",
             "",
         ] {
             check(text, text);
