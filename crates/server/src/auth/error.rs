@@ -74,6 +74,9 @@ impl From<AuthError> for Problem {
             AuthError::Csrf(_) => {
                 problem.hint("send the session's `csrfToken` as the header X-CSRF-Token")
             }
+            AuthError::Provider(_) => problem.hint(
+                "see whether the server's machine reaches the provider; who has a password can log in with that meanwhile",
+            ),
             AuthError::WrongSetupToken => {
                 problem.hint("the newest token stands in the output of `pgkeep serve`")
             }

@@ -218,7 +218,11 @@ impl Oidc {
             _ => written,
         };
         let unusable = |error: DiscoveryError<CallError>| {
-            AuthError::Provider(format!("{}: {error}", self.settings.issuer))
+            let why = match &error {
+                DiscoveryError::Request(error) => error.told(),
+                error => error.to_string(),
+            };
+            AuthError::Provider(format!("{}: {why}", self.settings.issuer))
         };
         let issuer = |text: &str| {
             IssuerUrl::new(text.to_owned()).map_err(|error| AuthError::Provider(error.to_string()))
@@ -297,11 +301,11 @@ impl Auth {
                 access: person.access,
                 password_hash: None,
                 identity: Some(person.identity),
+                made_by: None,
             };
             return Ok(catalog.create_user(&new).await?);
         };
         if user.disabled {
-                made_by: None,
             return Err(AuthError::SignOn("the account is disabled".to_owned()));
         }
         let access = Access {
@@ -493,13 +497,24 @@ enum CallError {
     Malformed,
 }
 
+impl CallError {
+    /// With what lies at the bottom of it, such as `Connection refused`.
+    fn told(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        match causes.last() {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 fn exchange_error(error: RequestTokenError<CallError, TokenErrorBody>) -> AuthError {
     match error {
         RequestTokenError::ServerResponse(answer) => AuthError::SignOn(format!(
             "the provider does not take the code: {}",
             answer.error().as_ref()
         )),
-        RequestTokenError::Request(error) => AuthError::Provider(error.to_string()),
+        RequestTokenError::Request(error) => AuthError::Provider(error.told()),
         RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
             AuthError::Provider("its answer about the code makes no sense".to_owned())
         }

@@ -258,6 +258,11 @@ async fn a_provider_that_is_away_is_said_to_be() {
     let scene = Scene::with(settings).await;
     let answer = Browser::new().get(&scene, "/session/oidc/login").await;
     assert_eq!((answer.status, answer.code()), (503, "busy"), "{answer:?}");
+    let said = answer.body["detail"].as_str().unwrap();
+    assert!(said.contains("cannot be reached: "), "{said}");
+    assert!(said.to_lowercase().contains("refused"), "{said}");
+    let hint = answer.body["hint"].as_str().unwrap();
+    assert!(hint.contains("password"), "{hint}");
     let none = Scene::new().await;
     assert_eq!(
         Browser::new()
