@@ -14,6 +14,7 @@ use super::extract::{Id, Json, Path};
 use super::problem::{Code, Problem};
 use super::routes::{Routes, needs};
 use crate::auth::Principal;
+use crate::auth::audit::Act;
 use crate::http::Client;
 use crate::settings::ThrottleScope;
 use crate::state::AppState;
@@ -27,7 +28,8 @@ use pgkeep_catalog::people::uploads::{Upload as Row, UploadState};
 use pgkeep_engine::import::Foreign;
 use pgkeep_model::access::Permission;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 use taking_in::{begin, discard, no_dump, take_in};
 use utoipa::ToSchema;
@@ -54,9 +56,10 @@ pub fn routes() -> Routes {
         )
 }
 
-/// The uploads that are being written at this moment: one request at a time may add to a file.
+/// The uploads that are being written at this moment: one request at a time may add to a file. Each with the bytes that came
+/// of it beyond what the catalog knows of, neither as received nor as announced.
 #[derive(Default)]
-pub struct Writing(Mutex<HashSet<String>>);
+pub struct Writing(Mutex<HashMap<String, u64>>);
 
 struct WritingGuard<'a> {
     writing: &'a Writing,
@@ -65,12 +68,15 @@ struct WritingGuard<'a> {
 
 impl Writing {
     fn begin(&self, id: &str) -> Result<WritingGuard<'_>, Problem> {
-        match self.ids().insert(id.to_owned()) {
-            true => Ok(WritingGuard {
-                writing: self,
-                id: id.to_owned(),
-            }),
-            false => Err(Problem::new(
+        match self.uploads().entry(id.to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert(0);
+                Ok(WritingGuard {
+                    writing: self,
+                    id: id.to_owned(),
+                })
+            }
+            Entry::Occupied(_) => Err(Problem::new(
                 Code::RequestInProgress,
                 "another request is writing to this upload",
             )
@@ -78,14 +84,26 @@ impl Writing {
         }
     }
 
-    fn ids(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+    /// Bytes of all of them that the catalog does not know of.
+    fn ahead(&self) -> u64 {
+        self.uploads().values().sum()
+    }
+
+    fn uploads(&self) -> std::sync::MutexGuard<'_, HashMap<String, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WritingGuard<'_> {
+    /// Says how many bytes have come beyond what the catalog knows of.
+    fn is_ahead(&self, bytes: u64) {
+        self.writing.uploads().insert(self.id.clone(), bytes);
     }
 }
 
 impl Drop for WritingGuard<'_> {
     fn drop(&mut self) {
-        self.writing.ids().remove(&self.id);
+        self.writing.uploads().remove(&self.id);
     }
 }
 
@@ -155,9 +173,14 @@ struct CreateUpload {
 async fn create(
     state: AppState,
     who: Principal,
+    client: Client,
     Json(body): Json<CreateUpload>,
 ) -> Result<(StatusCode, Json<Upload>), Problem> {
     let row = begin(&state, &who, body).await?;
+    Act::done("upload.begin", format!("upload/{}", row.id))
+        .after(serde_json::json!({ "fileName": row.file_name, "bytes": row.size_bytes }))
+        .by(&state.catalog, &who, &client)
+        .await?;
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 
@@ -264,15 +287,31 @@ async fn complete(
 
 /// Aborts an upload and removes what has come of it.
 #[utoipa::path(delete, path = "/backups/uploads/{id}", params(("id" = String, Path)), responses((status = 204, description = "Removed")))]
-async fn abort(state: AppState, who: Principal, Path(id): Path<Id>) -> Result<StatusCode, Problem> {
+async fn abort(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    Path(id): Path<Id>,
+) -> Result<StatusCode, Problem> {
     let row = own(&state, &who, id.as_str()).await?;
     let _writing = state.uploads.begin(&row.id)?;
-    if row.state == UploadState::Taken {
+    if is_being_read(&state, &row).await? {
         return Err(Problem::new(
             Code::InUse,
             "a job is reading it: cancel that job",
         ));
     }
     discard(&state, &row.id).await?;
+    Act::done("upload.abort", format!("upload/{}", row.id))
+        .by(&state.catalog, &who, &client)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a job has it that has not ended.
+async fn is_being_read(state: &AppState, row: &Row) -> Result<bool, Problem> {
+    match (&row.job, row.state) {
+        (Some(job), UploadState::Taken) => Ok(!state.catalog.job(job).await?.state.is_final()),
+        (_, state) => Ok(state == UploadState::Taken),
+    }
 }

@@ -8,4 +8,5 @@ mod listener;
 mod openapi;
 mod problems;
 mod scene;
+mod uploads;
 mod walk;

@@ -18,6 +18,10 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 /// A client that sends nothing for so long is cut off.
 const SILENCE: Duration = Duration::from_secs(30);
+/// What stays free on the disk: the catalog lies on it, too, as a rule.
+const RESERVE: u64 = 256 << 20;
+/// After so many bytes it is looked again whether there is room for more.
+const LOOK: u64 = 1 << 20;
 /// The catalog learns at least this often how far an upload has come.
 const STEP: u64 = 64 << 20;
 
@@ -54,7 +58,7 @@ pub(super) async fn begin(
         .hint("finish or abort one of them"));
     }
     if totals.bytes.saturating_add(size) > limits.max_total_bytes {
-        return Err(Problem::new(Code::Busy, "the room for uploads is taken").retry_after(600));
+        return Err(room_taken());
     }
     let new = NewUpload {
         owner: who.user_id.clone(),
@@ -64,27 +68,62 @@ pub(super) async fn begin(
         sha256: body.sha256.map(|text| text.to_lowercase()),
         expires_at: expiry(state),
     };
+    if free_bytes(state).await? < size {
+        return Err(disk_full());
+    }
+    Ok(state.catalog.create_upload(&new).await?)
+}
+
+/// What uploads may still take of the disk that they lie on.
+async fn free_bytes(state: &AppState) -> Result<u64, Problem> {
     let folder = state.settings.places.incoming();
-    let made = tokio::task::spawn_blocking(move || {
+    let looked = tokio::task::spawn_blocking(move || {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&folder)?;
-        let free = rustix::fs::statvfs(&folder)?;
-        Ok::<_, std::io::Error>(free.f_bavail.saturating_mul(free.f_frsize))
+        let disk = rustix::fs::statvfs(&folder)?;
+        Ok::<_, std::io::Error>(disk.f_bavail.saturating_mul(disk.f_frsize))
     });
-    let free = made
-        .await
-        .map_err(Problem::internal)?
-        .map_err(Problem::internal)?;
-    if free < size.saturating_add(256 << 20) {
-        return Err(Problem::new(
-            Code::NoSpace,
-            "there is no room for it on the server's disk",
+    let free = looked.await.map_err(Problem::internal)?;
+    Ok(free.map_err(Problem::internal)?.saturating_sub(RESERVE))
+}
+
+fn disk_full() -> Problem {
+    Problem::new(
+        Code::NoSpace,
+        "there is no room for it on the server's disk",
+    )
+    .retry_after(600)
+}
+
+fn room_taken() -> Problem {
+    Problem::new(Code::Busy, "the room for uploads is taken")
+        .hint(
+            "upload_max_total in the server's settings says how much all uploads may have together",
         )
-        .retry_after(600));
+        .retry_after(600)
+}
+
+/// How many bytes may come before it is looked again; refuses where there is no room for the next `bytes`. What was announced
+/// has its part of the total already.
+async fn room(state: &AppState, row: &Row, bytes: u64) -> Result<u64, Problem> {
+    let free = free_bytes(state).await?;
+    if free < bytes {
+        return Err(disk_full());
     }
-    Ok(state.catalog.create_upload(&new).await?)
+    let left = match row.size_bytes {
+        Some(_) => u64::MAX,
+        None => {
+            let totals = state.catalog.upload_totals(&row.owner).await?;
+            let taken = totals.bytes.saturating_add(state.uploads.ahead());
+            state.settings.uploads.max_total_bytes.saturating_sub(taken)
+        }
+    };
+    if left < bytes {
+        return Err(room_taken());
+    }
+    Ok(left.min(free).min(LOOK.max(bytes)))
 }
 
 fn expiry(state: &AppState) -> Timestamp {
@@ -100,7 +139,7 @@ pub(super) fn place(state: &AppState, id: &str) -> PathBuf {
 /// Writes a body at the end of an upload's file; gives how long that is then.
 /// A file that begins as no dump does goes at once.
 pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u64, Problem> {
-    let _writing = state.uploads.begin(&row.id)?;
+    let writing = state.uploads.begin(&row.id)?;
     // Another request may have added to it before this one had the file for itself.
     if state.catalog.upload(&row.id).await?.received_bytes != row.received_bytes {
         return Err(Problem::new(
@@ -129,9 +168,15 @@ pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u
         .map_err(Problem::internal)?;
     let mut stream = body.into_data_stream();
     let mut beginning = beginning_of(state, row).await?;
-    let (mut known, mut received) = (row.received_bytes, row.received_bytes);
+    let (mut known, mut received, mut allowed) = (row.received_bytes, row.received_bytes, 0);
     let ended = loop {
-        let piece = match tokio::time::timeout(SILENCE, stream.next()).await {
+        let next = tokio::select! {
+            next = tokio::time::timeout(SILENCE, stream.next()) => next,
+            () = state.shutdown.cancelled() => {
+                break Err(Problem::new(Code::Busy, "the server is being stopped").retry_after(60));
+            }
+        };
+        let piece = match next {
             Err(_) => break Err(Problem::new(Code::TimedOut, "nothing came for too long")),
             Ok(None) => break Ok(()),
             Ok(Some(Err(_))) => {
@@ -154,11 +199,22 @@ pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u
                 return Err(no_dump(foreign));
             }
         }
+        let length = piece.len() as u64;
+        if allowed < length {
+            match room(state, row, length).await {
+                Ok(room) => allowed = room,
+                Err(problem) => break Err(problem),
+            }
+        }
         file.write_all(&piece).await.map_err(Problem::internal)?;
-        received += piece.len() as u64;
+        received += length;
+        allowed -= length;
         if received - known >= STEP {
             stored(state, &mut file, &row.id, known, received).await?;
             known = received;
+        }
+        if row.size_bytes.is_none() {
+            writing.is_ahead(received - known);
         }
     };
     if received > known {

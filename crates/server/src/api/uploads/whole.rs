@@ -6,12 +6,15 @@ use super::{CompleteUpload, CreateUpload, refuse_form};
 use crate::api::accepted::Accepted;
 use crate::api::definitions::app_in_field;
 use crate::api::extract::{Name, Query};
+use crate::api::idempotency::Keyed;
 use crate::api::problem::Problem;
+use crate::api::to_the_end::to_the_end;
 use crate::auth::Principal;
 use crate::http::Client;
 use crate::state::AppState;
 use axum::body::Body;
 use axum::http::HeaderMap;
+use axum::http::header::CONTENT_LENGTH;
 use pgkeep_model::access::Permission;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -38,7 +41,27 @@ pub(super) struct WholeQuery {
     sha256: Option<String>,
 }
 
+/// One that hangs up, or a server that stops, must not leave a file that nobody knows the id of: this goes on to its end. With
+/// an `Idempotency-Key` the whole request does so already.
 async fn all_at_once(
+    state: AppState,
+    who: Principal,
+    client: Client,
+    query: WholeQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Accepted, Problem> {
+    let work = {
+        let state = state.clone();
+        async move { take_and_finish(&state, &who, &client, query, &headers, body).await }
+    };
+    match Keyed::current() {
+        Some(_) => work.await,
+        None => to_the_end(&state, work).await?,
+    }
+}
+
+async fn take_and_finish(
     state: &AppState,
     who: &Principal,
     client: &Client,
@@ -53,7 +76,7 @@ async fn all_at_once(
     }
     let new = CreateUpload {
         file_name: query.file_name.unwrap_or_default(),
-        size_bytes: None,
+        size_bytes: announced(headers),
         sha256: query.sha256,
     };
     let row = begin(state, who, new).await?;
@@ -80,6 +103,12 @@ async fn all_at_once(
     }
 }
 
+/// The length of the body, where the client says it.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
 /// Uploads a dump in one request; a job reads it to its end and makes a backup of it. The body is the file as it is, not a
 /// form; what begins as no dump and no package does is refused (422) before it is stored.
 #[utoipa::path(post, path = "/backups/upload", params(WholeQuery), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 202, description = "The import is a job now", body = Accepted)))]
@@ -91,7 +120,7 @@ pub(super) async fn whole(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Accepted, Problem> {
-    all_at_once(&state, &who, &client, query, &headers, body).await
+    all_at_once(state, who, client, query, headers, body).await
 }
 
 /// Uploads a dump that is to be restored. Restoring stays a step of its own: the job's result names the backup, and
@@ -108,5 +137,5 @@ pub(super) async fn whole_to_restore(
     if !who.may(Permission::Restore) {
         return Err(Problem::forbidden("this account may not restore"));
     }
-    all_at_once(&state, &who, &client, query, &headers, body).await
+    all_at_once(state, who, client, query, headers, body).await
 }
