@@ -205,6 +205,24 @@ impl Catalog {
         file.sync_all().map_err(|e| io("write", path, e))
     }
 
+    /// The same of a catalog whose file is no longer under its name: only a connection that is open already still reaches it.
+    /// Nothing can be written to the catalog meanwhile.
+    pub async fn rescue_to(&self, path: &Path) -> Result<()> {
+        let Db::Sqlite { writer, .. } = self.db() else {
+            return self.snapshot_to(path).await;
+        };
+        let file = private_file(path)?;
+        let target = path.to_str().ok_or_else(|| {
+            CatalogError::Invalid(format!("{} is not valid UTF-8", path.display()))
+        })?;
+        let mut connection = writer.acquire().await?;
+        sqlx::query("VACUUM INTO $1")
+            .bind(target)
+            .execute(&mut *connection)
+            .await?;
+        file.sync_all().map_err(|e| io("write", path, e))
+    }
+
     /// How many of each it holds.
     pub async fn holdings(&self) -> Result<Holdings> {
         let mut counts = [0; TOLD.len()];

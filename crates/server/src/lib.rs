@@ -3,6 +3,7 @@
 mod agreed;
 pub mod api;
 pub mod auth;
+mod catalog_file;
 pub mod events;
 pub mod http;
 pub mod jobs;
@@ -19,8 +20,10 @@ pub mod state;
 pub mod status;
 pub mod targets;
 mod territory;
+mod unset;
 mod web;
 pub mod worker;
 
+pub use catalog_file::left_behind;
 pub use start::{Ready, Server, StartError, be_alone, run};
 pub use worker::run_worker;

@@ -6,14 +6,16 @@
 //! and last the catalog is closed.
 
 use crate::api;
+use crate::catalog_file::{CatalogFile, Lost};
 use crate::http::{Front, Listener};
 use crate::leftovers;
 use crate::logging::{self, LoggingError};
 use crate::notify::Notifier;
 use crate::scheduler::{Scheduler, ServerGauge};
-use crate::settings::{AddressRange, ServerSettings, WorkSettings};
+use crate::settings::{CatalogPlace, ServerSettings, WorkSettings};
 use crate::state::AppState;
 use crate::targets::Machine;
+use crate::unset;
 use crate::worker::{Supervisor, open_options};
 use pgkeep_catalog::{Catalog, CatalogError, Presence};
 use rustix::fs::{FlockOperation, flock};
@@ -41,6 +43,13 @@ pub enum StartError {
     DataDir { path: PathBuf, source: io::Error },
     #[error("another server works with the catalog in {}", path.display())]
     NotAlone { path: PathBuf },
+    #[error("the catalog {} {} while the server worked with it", path.display(), what.words())]
+    CatalogLost {
+        path: PathBuf,
+        what: Lost,
+        /// What it held, or why that could not be kept.
+        rescued: Result<PathBuf, String>,
+    },
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error("the server's threads cannot start: {0}")]
@@ -56,14 +65,19 @@ impl StartError {
             StartError::Catalog(error) => error.hint().map(str::to_string),
             StartError::DataDir { .. } => {
                 Some("name another one with --data-dir, or make it and give it to this user".into())
-    #[error(
-        "[server.oidc] issuer {issuer} is plain HTTP to another machine: whoever is on the way could say who logs in"
-    )]
-    PlainIssuer { issuer: String },
             }
             StartError::NotAlone { .. } => Some(
                 "end that one first, or give this one a --data-dir of its own; several servers share a catalog on PostgreSQL".into(),
             ),
+            StartError::CatalogLost { rescued, .. } => Some(match rescued {
+                Ok(copy) => format!(
+                    "what it held is kept in {0}; `pgkeep catalog restore {0}` puts it back",
+                    copy.display()
+                ),
+                Err(why) => format!(
+                    "what it held could not be kept: {why}; `pgkeep catalog restore` takes the newest copy from the repository"
+                ),
+            }),
             StartError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another program listens there; choose another address with --listen".into())
             }
@@ -85,9 +99,6 @@ pub struct Ready {
     pub warnings: Vec<String>,
 }
 
-            StartError::PlainIssuer { .. } => Some(
-                "give the provider's https:// address; http:// is taken for one on this machine only".into(),
-            ),
 /// Runs a server until SIGTERM or SIGINT. `announce` is called once it answers requests.
 pub fn run(
     settings: ServerSettings,
@@ -111,8 +122,17 @@ pub fn run(
         // Whoever hears that it answers may tell it to end at once.
         let stop = asked_to_stop();
         announce(server.ready());
-        server.run_until(stop).await;
-        Ok(())
+        let (file, catalog) = (server.file.clone(), server.state.catalog.clone());
+        let mut lost = Ok(());
+        server
+            .run_until(async {
+                tokio::select! {
+                    () = stop => {}
+                    error = catalog_lost(file, catalog) => lost = Err(error),
+                }
+            })
+            .await;
+        lost
     })
 }
 
@@ -134,6 +154,21 @@ fn asked_to_stop() -> impl Future<Output = ()> {
     }
 }
 
+/// Returns once the catalog's file is not the one that was opened; never where it is no file.
+async fn catalog_lost(file: Option<CatalogFile>, catalog: Catalog) -> StartError {
+    let Some(file) = file else {
+        return std::future::pending().await;
+    };
+    let what = file.until_lost().await;
+    let error = StartError::CatalogLost {
+        path: file.path().to_owned(),
+        what,
+        rescued: file.rescue(&catalog).await,
+    };
+    tracing::error!(hint = error.hint(), "{error}: shutting down");
+    error
+}
+
 /// A server that is set up and listens, inside a runtime.
 pub struct Server {
     state: AppState,
@@ -143,6 +178,8 @@ pub struct Server {
     alone: Option<File>,
     /// Keeps a restore off a catalog that is not.
     presence: Presence,
+    /// The catalog, where it is one.
+    file: Option<CatalogFile>,
 }
 
 impl Server {
@@ -152,9 +189,14 @@ impl Server {
         let options = open_options(&settings.places, machine.clock.clone(), true);
         let catalog = Catalog::open(options).await?;
         let presence = catalog.join().await?;
-        let mut alone = None;
-        if !catalog.is_shared() {
+        let (mut alone, mut file) = (None, None);
+        if let CatalogPlace::Sqlite(path) = &settings.places.catalog {
             alone = Some(be_alone(&settings.places.data_dir)?);
+            let seen = CatalogFile::at(path).map_err(|source| StartError::DataDir {
+                path: path.clone(),
+                source,
+            })?;
+            file = Some(seen);
             catalog.free_unanswered_keys().await?;
         }
         let listener =
@@ -174,6 +216,8 @@ impl Server {
             .offer_setup()
             .await
             .map_err(|error| StartError::Setup(error.to_string()))?;
+        let mut warnings = warnings(&state.settings);
+        warnings.extend(unset::warnings(&state).await?);
         let ready = Ready {
             url,
             public_url: state
@@ -183,7 +227,7 @@ impl Server {
                 .as_ref()
                 .map(ToString::to_string),
             setup_token,
-            warnings: warnings(&state.settings),
+            warnings,
         };
         Ok(Self {
             state,
@@ -191,8 +235,8 @@ impl Server {
             ready,
             alone,
             presence,
+            file,
         })
-        refuse_plain_issuer(&settings)?;
     }
 
     pub fn ready(&self) -> &Ready {
@@ -212,6 +256,7 @@ impl Server {
             ready,
             alone: _alone,
             mut presence,
+            ..
         } = self;
         tracing::info!(url = %ready.url, catalog = state.catalog.location(), "listening");
         for warning in &ready.warnings {
@@ -297,25 +342,6 @@ fn warnings(settings: &ServerSettings) -> Vec<String> {
                 .into(),
         );
     }
-/// The keys that prove who logs in come from the issuer's address.
-fn refuse_plain_issuer(settings: &ServerSettings) -> Result<(), StartError> {
-    let Some(oidc) = &settings.auth.oidc else {
-        return Ok(());
-    };
-    let here = match oidc.issuer.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    match oidc.issuer.scheme() == "https" || here {
-        true => Ok(()),
-        false => Err(StartError::PlainIssuer {
-            issuer: oidc.issuer.to_string(),
-        }),
-    }
-}
-
     warnings
 }
 
@@ -363,30 +389,6 @@ fn spawn_tasks(state: &AppState) {
 
 /// A policy that was changed through the API is looked at by the scheduler at once.
 async fn pass_pokes(
-    if http.trusted_proxies.iter().any(AddressRange::is_everything) {
-        warnings.push(
-            "trusted_proxies holds every address: whoever reaches this server can say by a header which address they come \
-             from; name the proxies alone"
-                .into(),
-        );
-    }
-    if settings.auth.oidc.is_some() && http.public_url.is_none() {
-        warnings.push(
-            "single sign-on cannot work without public_url, the address that the provider sends browsers back to".into(),
-        );
-    }
-    let tls_key = http.tls.as_ref().map(|tls| &tls.key);
-    for (what, path) in [
-        ("the catalog's key", Some(&settings.places.catalog_key)),
-        ("the TLS key", tls_key),
-    ] {
-        if let Some(path) = path.filter(|path| others_may_read(path)) {
-            warnings.push(format!(
-                "{what} {0} can be read by every account of this machine: run `chmod o= {0}`",
-                path.display()
-            ));
-        }
-    }
     from: Arc<tokio::sync::Notify>,
     to: Arc<tokio::sync::Notify>,
     shutdown: CancellationToken,
@@ -396,11 +398,6 @@ async fn pass_pokes(
             () = shutdown.cancelled() => return,
             () = from.notified() => to.notify_one(),
         }
-fn others_may_read(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
-}
-
     }
 }
 
@@ -425,81 +422,4 @@ fn spawn_certificate_watch(state: &AppState, listener: &Listener) {
             }
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::{OidcSettings, Places, TlsFiles};
-    use std::os::unix::fs::PermissionsExt;
-
-    fn with_issuer(issuer: &str) -> ServerSettings {
-        let mut settings = ServerSettings::default();
-        settings.auth.oidc = Some(OidcSettings {
-            name: "Example".into(),
-            issuer: issuer.parse().unwrap(),
-            client_id: "pgkeep".into(),
-            client_secret: None,
-            scopes: Vec::new(),
-            role_claim: "groups".into(),
-            roles: Default::default(),
-            default_role: None,
-            grants: Default::default(),
-        });
-        settings
-    }
-
-    #[test]
-    fn an_issuer_on_another_machine_speaks_https() {
-        let refused = |issuer: &str| refuse_plain_issuer(&with_issuer(issuer)).is_err();
-        for issuer in [
-            "http://192.0.2.2:55830",
-            "http://id.example.org/",
-            "http://[2001:db8::1]/",
-        ] {
-            assert!(refused(issuer), "{issuer}");
-        }
-        for issuer in [
-            "https://id.example.org",
-            "http://127.0.0.1:8080",
-            "http://[::1]/",
-            "http://localhost/",
-        ] {
-            assert!(!refused(issuer), "{issuer}");
-        }
-        let error = refuse_plain_issuer(&with_issuer("http://192.0.2.2")).unwrap_err();
-        assert!(error.hint().is_some_and(|hint| hint.contains("https://")));
-    }
-
-    #[test]
-    fn what_is_dangerous_is_said_at_the_start() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut settings = with_issuer("https://id.example.org");
-        settings.places = Places::inside(dir.path());
-        let key = dir.path().join("tls.key");
-        let mut files = [&settings.places.catalog_key, &key].map(Clone::clone);
-        for file in &mut files {
-            std::fs::write(&*file, "key").unwrap();
-            std::fs::set_permissions(&*file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        }
-        settings.http.tls = Some(TlsFiles {
-            certificate: dir.path().join("tls.crt"),
-            key,
-        });
-        settings.http.public_url = Some("https://keep.example.org".parse().unwrap());
-        settings.http.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
-        assert_eq!(warnings(&settings), Vec::<String>::new());
-
-        for file in &files {
-            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        }
-        settings.http.public_url = None;
-        for everything in ["0.0.0.0/0", "::/0"] {
-            settings.http.trusted_proxies = vec![everything.parse().unwrap()];
-            let said = warnings(&settings).join("\n");
-            for word in ["trusted_proxies", "public_url", "catalog.key", "tls.key"] {
-                assert!(said.contains(word), "{word}: {said}");
-            }
-        }
-    }
 }

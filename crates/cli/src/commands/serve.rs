@@ -24,6 +24,15 @@ pub fn serve(args: &ServeArgs, session: &Session) -> CliResult<Exit> {
         node: args.node.clone(),
         ..ServerFlags::default()
     })?;
+    if let CatalogPlace::Sqlite(path) = &settings.places.catalog
+        && let Some(kept) = pgkeep_server::left_behind(path)
+    {
+        let (path, kept) = (path.display(), kept.display());
+        let message = format!("the catalog {path} is gone; a server kept what it held in {kept}");
+        return Err(CliError::new(Exit::Refused, message).with_hint(format!(
+            "`pgkeep catalog restore {kept}` puts it back; `pgkeep catalog rebuild` makes a new one instead"
+        )));
+    }
     {
         let catalog = session.open_catalog(&settings.places, true)?;
         apply::at_start(&catalog, session)?;

@@ -96,6 +96,7 @@ fn rebuild(yes: bool, places: &Places, session: &Session) -> CliResult<Exit> {
             session,
         )?;
     }
+    let _alone = restore::without_server(places)?;
     let catalog = session.open_catalog(places, true)?;
     match &file {
         Some((path, raw)) => apply::into(&catalog, path, raw, session)?,

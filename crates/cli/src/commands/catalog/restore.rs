@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::{
     collections::BTreeSet,
+    fs::File,
     path::{Path, PathBuf},
 };
 
@@ -111,12 +112,7 @@ pub fn restore(args: &CatalogRestoreArgs, places: &Places, session: &Session) ->
     };
     let facts = facts_of(&source)?;
     fitting_key(&facts, places)?;
-    let _alone = match &places.catalog {
-        CatalogPlace::Sqlite(_) if places.data_dir.exists() => {
-            Some(be_alone(&places.data_dir).map_err(|e| told_as_running(&e))?)
-        }
-        _ => None,
-    };
+    let _alone = without_server(places)?;
     let present = present(places, session)?;
     let plan = Plan {
         copy,
@@ -350,11 +346,22 @@ fn place_of(places: &Places) -> String {
     }
 }
 
+/// Keeps a server away from a catalog that is a file, and finds out whether one works with it: also where that file is gone,
+/// for the server would go on with what it has open.
+pub(super) fn without_server(places: &Places) -> CliResult<Option<File>> {
+    match &places.catalog {
+        CatalogPlace::Sqlite(_) if places.data_dir.exists() => be_alone(&places.data_dir)
+            .map(Some)
+            .map_err(|e| told_as_running(&e)),
+        _ => Ok(None),
+    }
+}
+
 fn told_as_running(error: &pgkeep_server::StartError) -> CliError {
     match error {
         pgkeep_server::StartError::NotAlone { .. } => {
             CliError::new(Exit::Busy, "a server works with this catalog")
-                .with_hint("end `pgkeep serve` first; it is started again after the restore")
+                .with_hint("end `pgkeep serve` first; it is started again afterwards")
         }
         other => {
             let mut told = CliError::new(Exit::Storage, other.to_string());
