@@ -12,7 +12,7 @@ use crate::leftovers;
 use crate::logging::{self, LoggingError};
 use crate::notify::Notifier;
 use crate::scheduler::{Scheduler, ServerGauge};
-use crate::settings::{CatalogPlace, ServerSettings, WorkSettings};
+use crate::settings::{AddressRange, CatalogPlace, ServerSettings, WorkSettings};
 use crate::state::AppState;
 use crate::targets::Machine;
 use crate::unset;
@@ -56,6 +56,10 @@ pub enum StartError {
     Threads(io::Error),
     #[error("the setup token cannot be made: {0}")]
     Setup(String),
+    #[error(
+        "[server.oidc] issuer {issuer} is plain HTTP to another machine: whoever is on the way could say who logs in"
+    )]
+    PlainIssuer { issuer: String },
 }
 
 impl StartError {
@@ -81,6 +85,9 @@ impl StartError {
             StartError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another program listens there; choose another address with --listen".into())
             }
+            StartError::PlainIssuer { .. } => Some(
+                "give the provider's https:// address; http:// is taken for one on this machine only".into(),
+            ),
             _ => None,
         }
     }
@@ -185,6 +192,7 @@ pub struct Server {
 impl Server {
     /// Opens the catalog and takes the address.
     pub async fn start(settings: ServerSettings, machine: Machine) -> Result<Self, StartError> {
+        refuse_plain_issuer(&settings)?;
         make_folders(&settings)?;
         let options = open_options(&settings.places, machine.clock.clone(), true);
         let catalog = Catalog::open(options).await?;
@@ -289,6 +297,25 @@ impl Server {
     }
 }
 
+/// The keys that prove who logs in come from the issuer's address.
+fn refuse_plain_issuer(settings: &ServerSettings) -> Result<(), StartError> {
+    let Some(oidc) = &settings.auth.oidc else {
+        return Ok(());
+    };
+    let here = match oidc.issuer.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    match oidc.issuer.scheme() == "https" || here {
+        true => Ok(()),
+        false => Err(StartError::PlainIssuer {
+            issuer: oidc.issuer.to_string(),
+        }),
+    }
+}
+
 fn make_folders(settings: &ServerSettings) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt;
     let places = &settings.places;
@@ -336,6 +363,30 @@ fn warnings(settings: &ServerSettings) -> Vec<String> {
             ),
         });
     }
+    if http.trusted_proxies.iter().any(AddressRange::is_everything) {
+        warnings.push(
+            "trusted_proxies holds every address: whoever reaches this server can say by a header which address they come \
+             from; name the proxies alone"
+                .into(),
+        );
+    }
+    if settings.auth.oidc.is_some() && http.public_url.is_none() {
+        warnings.push(
+            "single sign-on cannot work without public_url, the address that the provider sends browsers back to".into(),
+        );
+    }
+    let tls_key = http.tls.as_ref().map(|tls| &tls.key);
+    for (what, path) in [
+        ("the catalog's key", Some(&settings.places.catalog_key)),
+        ("the TLS key", tls_key),
+    ] {
+        if let Some(path) = path.filter(|path| others_may_read(path)) {
+            warnings.push(format!(
+                "{what} {0} can be read by every account of this machine: run `chmod o= {0}`",
+                path.display()
+            ));
+        }
+    }
     if settings.work.slots == 0 {
         warnings.push(
             "this server runs no jobs itself: without a `pgkeep worker` nothing is backed up"
@@ -343,6 +394,11 @@ fn warnings(settings: &ServerSettings) -> Vec<String> {
         );
     }
     warnings
+}
+
+fn others_may_read(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
 }
 
 /// Everything that works besides answering requests.
@@ -422,4 +478,81 @@ fn spawn_certificate_watch(state: &AppState, listener: &Listener) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{OidcSettings, Places, TlsFiles};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn with_issuer(issuer: &str) -> ServerSettings {
+        let mut settings = ServerSettings::default();
+        settings.auth.oidc = Some(OidcSettings {
+            name: "Example".into(),
+            issuer: issuer.parse().unwrap(),
+            client_id: "pgkeep".into(),
+            client_secret: None,
+            scopes: Vec::new(),
+            role_claim: "groups".into(),
+            roles: Default::default(),
+            default_role: None,
+            grants: Default::default(),
+        });
+        settings
+    }
+
+    #[test]
+    fn an_issuer_on_another_machine_speaks_https() {
+        let refused = |issuer: &str| refuse_plain_issuer(&with_issuer(issuer)).is_err();
+        for issuer in [
+            "http://192.0.2.2:55830",
+            "http://id.example.org/",
+            "http://[2001:db8::1]/",
+        ] {
+            assert!(refused(issuer), "{issuer}");
+        }
+        for issuer in [
+            "https://id.example.org",
+            "http://127.0.0.1:8080",
+            "http://[::1]/",
+            "http://localhost/",
+        ] {
+            assert!(!refused(issuer), "{issuer}");
+        }
+        let error = refuse_plain_issuer(&with_issuer("http://192.0.2.2")).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("https://")));
+    }
+
+    #[test]
+    fn what_is_dangerous_is_said_at_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = with_issuer("https://id.example.org");
+        settings.places = Places::inside(dir.path());
+        let key = dir.path().join("tls.key");
+        let mut files = [&settings.places.catalog_key, &key].map(Clone::clone);
+        for file in &mut files {
+            std::fs::write(&*file, "key").unwrap();
+            std::fs::set_permissions(&*file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        settings.http.tls = Some(TlsFiles {
+            certificate: dir.path().join("tls.crt"),
+            key,
+        });
+        settings.http.public_url = Some("https://keep.example.org".parse().unwrap());
+        settings.http.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        assert_eq!(warnings(&settings), Vec::<String>::new());
+
+        for file in &files {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        settings.http.public_url = None;
+        for everything in ["0.0.0.0/0", "::/0"] {
+            settings.http.trusted_proxies = vec![everything.parse().unwrap()];
+            let said = warnings(&settings).join("\n");
+            for word in ["trusted_proxies", "public_url", "catalog.key", "tls.key"] {
+                assert!(said.contains(word), "{word}: {said}");
+            }
+        }
+    }
 }
