@@ -317,6 +317,18 @@ fn an_upload_is_resumed_and_becomes_a_backup_and_what_is_refused_leaves_nothing(
         "{job:#}"
     );
     assert_eq!(waiting(), 0, "what can never become a backup is gone");
+
+    let packed = asking.get(&format!("/backups/{wide}/package?zstd=true"));
+    let packed = packed.expect(200).bytes;
+    assert!(packed.len() < 1 << 20, "{}", packed.len());
+    let bomb = asking.send_bytes("POST", "/backups/upload?app=shop", &[], &packed);
+    let error = asking.job_of(&bomb)["error"].clone();
+    assert_eq!(error["code"], "invalid_request", "{error:#}");
+    let hint = error["hint"].as_str().unwrap();
+    assert!(hint.contains("upload_max_expanded"), "{hint}");
+    assert_eq!(waiting(), 0, "nor is such a package kept");
+    let uploads = asking.get("/backups/uploads").expect(200).json();
+    assert_eq!(uploads["items"], json!([]));
 }
 
 /// Brings a file in by chunks, one of which breaks off; gives its id.

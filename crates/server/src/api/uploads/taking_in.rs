@@ -203,7 +203,10 @@ pub(super) async fn take_in(state: &AppState, row: &Row, body: Body) -> Result<u
         if allowed < length {
             match room(state, row, length).await {
                 Ok(room) => allowed = room,
-                Err(problem) => break Err(problem),
+                Err(problem) => {
+                    read_on(&mut stream).await;
+                    break Err(problem);
+                }
             }
         }
         file.write_all(&piece).await.map_err(Problem::internal)?;

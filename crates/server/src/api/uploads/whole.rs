@@ -79,7 +79,13 @@ async fn take_and_finish(
         size_bytes: announced(headers),
         sha256: query.sha256,
     };
-    let row = begin(state, who, new).await?;
+    let row = match begin(state, who, new).await {
+        Ok(row) => row,
+        Err(problem) => {
+            read_on(body.into_data_stream()).await;
+            return Err(problem);
+        }
+    };
     let id = row.id.clone();
     let complete = CompleteUpload {
         app: query.app.into_string(),
