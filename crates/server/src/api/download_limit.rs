@@ -115,6 +115,10 @@ pub struct Admitted {
 }
 
 /// Lets a request for a range be part of a download that was counted, or counts it; what is over the limit is refused.
+#[expect(
+    clippy::result_large_err,
+    reason = "the refusal is the answer itself, sent as it is"
+)]
 pub fn admit(
     state: &AppState,
     who: &Principal,
@@ -136,6 +140,10 @@ pub fn admit(
 }
 
 /// Counts a download.
+#[expect(
+    clippy::result_large_err,
+    reason = "the refusal is the answer itself, sent as it is"
+)]
 pub fn admit_anew(state: &AppState, who: &Principal, file: &str) -> Result<Admitted, Response> {
     let standing = count(state, ThrottleScope::BackupDownload, who)?;
     let now = state.catalog.now();
@@ -147,7 +155,10 @@ pub fn admit_anew(state: &AppState, who: &Principal, file: &str) -> Result<Admit
         .ok()
         .and_then(|period| now.checked_add(period).ok())
         .unwrap_or(now);
-    let part = state.downloads.counted.begin(&who.counting_key(), file, now, until);
+    let part = state
+        .downloads
+        .counted
+        .begin(&who.counting_key(), file, now, until);
     Ok(Admitted { part, standing })
 }
 

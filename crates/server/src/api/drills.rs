@@ -118,7 +118,8 @@ async fn create(
         ));
     }
     // They run with all rights of the privileged connection, and their answers are read.
-    if !body.assertions.is_empty() && !(who.may(Permission::Configure) && who.apps.is_none()) {
+    let may_ask = who.may(Permission::Configure) && who.apps.is_none();
+    if !body.assertions.is_empty() && !may_ask {
         return Err(Problem::forbidden(
             "SQL of one's own is for accounts that may configure and see all apps",
         )

@@ -641,6 +641,10 @@ async fn recognise(state: &AppState, request: &mut Request) -> Result<Principal,
 }
 
 /// Counts a request, where the guard leaves that to the handler; gives where the account stands then, or the refusal.
+#[expect(
+    clippy::result_large_err,
+    reason = "the refusal is the answer itself, sent as it is"
+)]
 pub fn count(
     state: &AppState,
     scope: ThrottleScope,
