@@ -13,7 +13,7 @@ use crate::{
     interrupt::Relay,
     output::{Screen, TerminalProgress},
 };
-use pgkeep_catalog::blocking::Blocking;
+use pgkeep_catalog::{CatalogError, blocking::Blocking};
 use pgkeep_engine::{Context, storage::RepositoryAddress};
 use pgkeep_model::{CancelToken, Progress};
 use pgkeep_postgres::connect::ConnectOptions;
@@ -152,7 +152,22 @@ impl Session {
 
     pub fn open_catalog(&self, places: &server::Places, create: bool) -> CliResult<Blocking> {
         let options = worker::open_options(places, Arc::new(SystemClock), create);
-        Ok(Blocking::open(options)?)
+        Blocking::open(options).map_err(|error| {
+            let kept = match (&error, &places.catalog) {
+                (CatalogError::Missing { .. }, server::CatalogPlace::Sqlite(path)) => {
+                    pgkeep_server::left_behind(path)
+                }
+                _ => None,
+            };
+            let told = CliError::from(error);
+            match kept {
+                Some(kept) => told.with_hint(format!(
+                    "a server kept what it held: `pgkeep catalog restore {}` puts it back",
+                    kept.display()
+                )),
+                None => told,
+            }
+        })
     }
 
     /// Where the catalog is.
