@@ -324,6 +324,7 @@ fn a_tree_goes_through_a_package_by_stock_tar_and_by_another_repository() {
         description: String::new(),
         tags: Vec::new(),
         compression_level: 1,
+        from_afar: false,
         max_bytes: None,
         origin: Origin::default(),
     };

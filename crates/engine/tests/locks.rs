@@ -165,6 +165,7 @@ fn nothing_is_published_or_removed_once_the_lock_is_gone() {
         description: String::new(),
         tags: Vec::new(),
         compression_level: 1,
+        from_afar: false,
         max_bytes: None,
         origin: catalog::Origin::default(),
     };

@@ -35,6 +35,7 @@ fn taking(path: &Path) -> TakeInRequest {
         description: String::new(),
         tags: vec!["taken".into()],
         compression_level: 1,
+        from_afar: false,
         max_bytes: None,
         origin: Origin::default(),
     }
@@ -169,7 +170,11 @@ fn a_package_is_read_by_stock_tools_and_taken_in_again_proven() {
     };
     let error = package::take_in(&none.repository, &little, &none.context).expect_err("too much");
     assert_eq!(error.code, ErrorCode::InvalidRequest, "{error}");
-    assert!(error.hint.is_some_and(|hint| hint.contains("upload_max_expanded")));
+    assert!(
+        error
+            .hint
+            .is_some_and(|hint| hint.contains("upload_max_expanded"))
+    );
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> usize {

@@ -90,12 +90,15 @@ fn stock_tools_recover_a_backup() {
         let name = format!("stock_{n}");
         server.create_database(&name);
         // The very lines that the recovery kit and the README of a package hold.
-        let path = format!("PATH='{}'", server.bin_dir().display());
-        for line in recovery::stock_restore(&server.dsn_for(&name), &dump) {
-            run(
-                Path::new("/bin/sh"),
-                &["-c", &format!("{path}:\"$PATH\" {line}")],
-            );
+        let variables = format!(
+            "PATH='{}':\"$PATH\" PGHOST='{}' PGPORT={} PGUSER=postgres",
+            server.bin_dir().display(),
+            server.socket_dir().display(),
+            server.port()
+        );
+        for line in recovery::stock_restore(&name, &dump) {
+            let line = format!("{variables} {line}");
+            run(Path::new("/bin/sh"), &["-c", &line]);
         }
         assert_eq!(
             server.pg_dump_schema("everything"),

@@ -191,6 +191,7 @@ pub fn import(
         description: args.description.clone().unwrap_or_default(),
         tags: args.tag.clone(),
         compression_level: settings.compression.value,
+        from_afar: false,
         max_bytes: None,
         origin: Origin {
             job: recording.job(),

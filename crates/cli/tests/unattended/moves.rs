@@ -3,7 +3,7 @@
 use crate::{
     asking::Asking,
     house::{House, holds},
-    pgkeep::{Run, scene::PHRASE},
+    pgkeep::{Pgkeep, Run, scene::PHRASE},
     same::{Both, shape},
 };
 use pgkeep_testkit::TestPostgres;
@@ -183,5 +183,33 @@ fn a_server_moves_from_15_to_17_from_afar_as_here_and_back() {
     assert!(shown.contains(":***@"), "{shown}");
     for document in [audit, shown, asking.get("/jobs").expect(200).text()] {
         assert!(!document.contains(PASSWORD), "{document}");
+    }
+}
+
+#[test]
+fn the_new_server_is_named_by_an_option_else_a_variable_else_the_definition() {
+    let pgkeep = Pgkeep::new();
+    // Nothing listens on this port.
+    let named = |what: &str| format!("postgres://nobody@127.0.0.1:1/{what}");
+    let mut definition = String::from("[app.shop]\ndatabases = [\"shop\"]\n\n");
+    let accept = |args: &[&str], variable: Option<&str>| {
+        let mut command = pgkeep.command(&[&["upgrade", "accept"], args].concat());
+        command.envs(variable.map(|url| ("PGKEEP_UPGRADE_TO", url)));
+        Run::of(&command.output().unwrap())
+    };
+    pgkeep.write("pgkeep.toml", &definition);
+    let nowhere = accept(&[], None).fails_with(2).stderr;
+    assert!(nowhere.contains("[app.NAME.upgrade]"), "{nowhere}");
+    pgkeep.write("new.url", &named("defined"));
+    definition.push_str("[app.shop.upgrade]\nto = \"file:new.url\"\n");
+    pgkeep.write("pgkeep.toml", &definition);
+    let (variable, option) = (named("variable"), named("option"));
+    for (args, variable, meant) in [
+        (&[][..], None, "defined"),
+        (&[], Some(variable.as_str()), "variable"),
+        (&["--to", &option], Some(&variable), "option"),
+    ] {
+        let tried = accept(args, variable).fails_with(7).stderr;
+        assert!(tried.contains(&format!("\"{meant}\"")), "{meant}: {tried}");
     }
 }

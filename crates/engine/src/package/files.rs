@@ -153,6 +153,7 @@ fn time_of(text: &[u8]) -> Option<jiff::Timestamp> {
 
 /// Takes a tree in again, folder by folder: a folder is stored when the first entry outside it comes.
 pub(super) struct TreeIntake<'a> {
+    from_afar: bool,
     writer: &'a Writer,
     files: FileWriter,
     manifest: FilesManifest,
@@ -174,9 +175,10 @@ struct OpenFolder {
 
 impl<'a> TreeIntake<'a> {
     /// `expected` is what the package's manifest says of the tree.
-    pub(super) fn new(writer: &'a Writer, expected: &FilesManifest) -> Self {
+    pub(super) fn new(writer: &'a Writer, expected: &FilesManifest, from_afar: bool) -> Self {
         Self {
             writer,
+            from_afar,
             files: writer.files(),
             manifest: FilesManifest {
                 files: 0,
@@ -211,7 +213,7 @@ impl<'a> TreeIntake<'a> {
     ) -> Result<()> {
         let full = PathBuf::from(OsString::from_vec(entry.path.join(&b'/')));
         let mut node = node_of(entry)?;
-        if tame(&mut node, &full)? {
+        if self.from_afar && tame(&mut node, &full)? {
             self.tamed += 1;
             self.first_tamed.get_or_insert_with(|| full.clone());
         }
@@ -348,16 +350,15 @@ impl<'a> TreeIntake<'a> {
     }
 }
 
-/// Takes from an entry what would give somebody rights on the machine that it is restored to, where that is done as root: a
-/// package may come from anybody. Devices are refused. The sticky bit of a folder stays, as it only forbids. Whether
-/// something was taken.
+/// Takes from an entry what would give somebody rights on the machine that it is restored to, where that is done as root.
+/// Devices are refused. The sticky bit of a folder stays, as it only forbids. Whether something was taken.
 fn tame(node: &mut Node, path: &Path) -> Result<bool> {
     if matches!(node.kind, NodeKind::BlockDevice | NodeKind::CharDevice) {
         return Err(Error::invalid(format!(
-            "{} is a device: a package does not bring devices in",
+            "{} is a device: a package from another machine does not bring devices in",
             path.display()
         ))
-        .hint("make the package without it, or take the files out by hand with tar"));
+        .hint("make the package without it, or import it on the server's own machine"));
     }
     let rights = if node.is_dir() { 0o6000 } else { 0o7000 };
     let mut capabilities = false;

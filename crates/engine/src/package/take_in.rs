@@ -97,6 +97,8 @@ pub struct TakeInRequest {
     /// Beside those of the package.
     pub tags: Vec<String>,
     pub compression_level: i32,
+    /// Whoever sent it could not unpack it here: what would give rights on the machine that it is restored to is left out.
+    pub from_afar: bool,
     /// A package that holds more is refused where this is noticed; unlimited where absent.
     pub max_bytes: Option<u64>,
     pub origin: catalog::Origin,
@@ -213,7 +215,10 @@ impl<'a> Intake<'a> {
     ) -> Result<(Manifest, Vec<String>)> {
         let mut contents: Option<Contents> = None;
         let mut databases: BTreeMap<String, DatabaseManifest> = BTreeMap::new();
-        let mut trees = Trees::default();
+        let mut trees = Trees {
+            from_afar: request.from_afar,
+            ..Trees::default()
+        };
         let mut globals = false;
         let mut listed = None;
         while let Some(entry) = tape.next()? {
@@ -350,6 +355,7 @@ impl<'a> Intake<'a> {
 /// The trees that were read, the last of them perhaps not to its end.
 #[derive(Default)]
 struct Trees<'a> {
+    from_afar: bool,
     present: Option<TreeIntake<'a>>,
     done: Vec<FilesManifest>,
 }
@@ -374,7 +380,7 @@ impl<'a> Trees<'a> {
                 let path = String::from_utf8_lossy(path);
                 damaged(format!("{path} is not expected in the package"))
             })?;
-            self.present = Some(TreeIntake::new(writer, expected));
+            self.present = Some(TreeIntake::new(writer, expected, self.from_afar));
         }
         Ok(self.present.as_mut().expect("set above"))
     }

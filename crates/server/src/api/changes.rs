@@ -36,7 +36,10 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(super) fn between(before: &impl Serialize, after: &impl Serialize) -> Result<Self, Problem> {
+    pub(super) fn between(
+        before: &impl Serialize,
+        after: &impl Serialize,
+    ) -> Result<Self, Problem> {
         let before = serde_json::to_value(before).map_err(Problem::internal)?;
         let after = serde_json::to_value(after).map_err(Problem::internal)?;
         let mut fields = BTreeSet::new();

@@ -495,9 +495,7 @@ async fn approve(
 ) -> Result<Tagged<Job>, Problem> {
     let job = load(&state, &who, &id).await?;
     match written(&job.spec) {
-        Some((app, Some(database))) => territory(&state, &who, app)
-            .await?
-            .may_change(database)?,
+        Some((app, Some(database))) => territory(&state, &who, app).await?.may_change(database)?,
         Some((_, None)) => {}
         None => sees_everything(&who)?,
     }

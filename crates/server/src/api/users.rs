@@ -330,7 +330,10 @@ async fn clear_totp(
     Path(id): Path<Id>,
 ) -> Result<StatusCode, Problem> {
     let user = governed(&state, &who, &id).await?;
-    state.catalog.clear_totp(&user.id, who.acts_on(&user.id)).await?;
+    state
+        .catalog
+        .clear_totp(&user.id, who.acts_on(&user.id))
+        .await?;
     let keep = (user.id == who.user_id).then(|| who.session_id()).flatten();
     state.catalog.delete_sessions_of(&user.id, keep).await?;
     Act::done("user.clear_totp", format!("user/{}", user.name))

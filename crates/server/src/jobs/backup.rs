@@ -121,7 +121,10 @@ fn kind_of(kind: PolicyKind) -> BackupKind {
 }
 
 /// What an earlier attempt of the job published before it died.
-pub(super) fn published_by(repository: &Repository, job: &str) -> Result<Vec<BackupEntry>, Failure> {
+pub(super) fn published_by(
+    repository: &Repository,
+    job: &str,
+) -> Result<Vec<BackupEntry>, Failure> {
     let mut entries = catalog::list(repository, &ListFilter::default())?;
     entries.retain(|entry| entry.origin.job.as_deref() == Some(job));
     Ok(entries)

@@ -126,6 +126,7 @@ pub(super) fn import(work: &Work<'_>, spec: &ImportSpec) -> Result<Done, Failure
     let taken = match package::looks_like_package(&path) {
         true => {
             let request = TakeInRequest {
+                from_afar: true,
                 from: PackageSource::File(path.clone()),
                 identities: Vec::new(),
                 app: Some(spec.app.clone()),

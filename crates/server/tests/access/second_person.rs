@@ -101,7 +101,9 @@ async fn who_asked_is_no_second_person_under_another_name_or_account() {
             "{who}: {trail:#?}"
         );
     };
-    ["anna ", "ben (token x)", "ben ", "dot "].map(tried);
+    ["anna ", "ben (token x)", "ben ", "dot "]
+        .into_iter()
+        .for_each(tried);
 
     // A day later they may agree to what is asked for then, and still not to what was asked for before.
     scene.advance(25 * 3_600);
