@@ -89,7 +89,9 @@ function remedyFor(app: AppStatus, { state, policy, repository }: AppStatus['fin
       const job = app.policies.find((each) => each.name === policy)?.lastJob
       if (state === 'failing' && job) return { act: 'show-job', job }
       // An app that no policy looks after any more.
-      return state === 'overdue' && !policy ? { act: 'make-policy', app: app.app } : { act: 'back-up', app: app.app }
+      return state === 'overdue' && !policy
+        ? { act: 'make-policy', app: app.app }
+        : { act: 'back-up', app: app.app }
     }
     case 'no_backup':
       return { act: 'back-up', app: app.app }
