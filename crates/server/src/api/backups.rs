@@ -229,7 +229,8 @@ enum ListFormat {
 
 /// Lists the backups of all apps that the account sees, newest first.
 #[utoipa::path(get, path = "/backups", params(ListQuery, Paging), responses(
-    (status = 200, description = "The backups", content((PageOf<Backup> = "application/json"), (String = "text/csv")))))]
+    (status = 200, description = "The backups", content((PageOf<Backup> = "application/json"), (String = "text/csv"))),
+    (status = 404, description = "no repository of that name", body = super::problem::ProblemBody, content_type = "application/problem+json")))]
 async fn list(
     state: AppState,
     who: Principal,

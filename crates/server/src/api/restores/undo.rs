@@ -196,7 +196,7 @@ impl FolderSwap {
 }
 
 /// Puts back folders of an app that restores replaced, the newest of each, by a job. With `dryRun` it only tells which.
-#[utoipa::path(post, path = "/restores/files/undo", request_body = UndoFilesBody, responses((status = 200, description = "What would happen", body = UndoFilesPlan), (status = 202, description = "The undo is a job now", body = Accepted)))]
+#[utoipa::path(post, path = "/restores/files/undo", request_body = UndoFilesBody, responses((status = 200, description = "What would happen", body = UndoFilesPlan), (status = 202, description = "The undo is a job now", body = Accepted), (status = 404, description = "nothing is kept there", body = crate::api::problem::ProblemBody, content_type = "application/problem+json")))]
 async fn undo_files(
     state: AppState,
     who: Principal,

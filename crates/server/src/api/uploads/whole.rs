@@ -117,7 +117,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 
 /// Uploads a dump in one request; a job reads it to its end and makes a backup of it. The body is the file as it is, not a
 /// form; what begins as no dump and no package does is refused (422) before it is stored.
-#[utoipa::path(post, path = "/backups/upload", params(WholeQuery), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 202, description = "The import is a job now", body = Accepted)))]
+#[utoipa::path(post, path = "/backups/upload", params(WholeQuery), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 202, description = "The import is a job now", body = Accepted), (status = 404, description = "no app or repository of that name", body = crate::api::problem::ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn whole(
     state: AppState,
     who: Principal,
@@ -131,7 +131,7 @@ pub(super) async fn whole(
 
 /// Uploads a dump that is to be restored. Restoring stays a step of its own: the job's result names the backup, and
 /// `POST /backups/{id}/restore/plan` shows what a restore of it would do.
-#[utoipa::path(post, path = "/backups/upload-restore", params(WholeQuery), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 202, description = "The import is a job now", body = Accepted)))]
+#[utoipa::path(post, path = "/backups/upload-restore", params(WholeQuery), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 202, description = "The import is a job now", body = Accepted), (status = 404, description = "no app or repository of that name", body = crate::api::problem::ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn whole_to_restore(
     state: AppState,
     who: Principal,
